@@ -1,0 +1,115 @@
+//! Every way in which a request to Instagram can fail, by name.
+
+use std::time::Duration;
+
+/// A request that brought no answer that can be used.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{endpoint} {}: {message}", status.map_or_else(|| "gave no answer".to_owned(), |status| format!("answered {status}")))]
+pub struct Failure {
+    /// What it was.
+    pub kind: FailureKind,
+    /// The endpoint that was asked.
+    pub endpoint: &'static str,
+    /// The HTTP status; `None` where no answer came.
+    pub status: Option<u16>,
+    /// What the answer said, in a sentence for a person; never a secret.
+    pub message: String,
+    /// How long the upstream asked us to wait.
+    pub retry_after: Option<Duration>,
+}
+
+/// What a failure means for the run and for the session that met it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Class {
+    /// Passes by itself: try again soon, with back-off.
+    Transient,
+    /// We asked too often: wait as long as the upstream says.
+    Throttled,
+    /// Will not change by asking again.
+    Terminal,
+    /// A person has to mend something: a session, a setting, this program.
+    Operator,
+}
+
+/// The names of all failures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum FailureKind {
+    /// 429, or the same said in words.
+    Throttled,
+    /// 401 with `require_login`: a throttle, the guest gate or a revoked document; the wire does not say which.
+    PleaseWait,
+    /// The session is dead, or the page is not for guests.
+    LoginRequired,
+    /// Instagram asks a person to prove something (challenge, checkpoint, feedback).
+    ChallengeRequired,
+    /// The request's tokens are stale, or the document id was rotated.
+    Forbidden,
+    /// Two endpoints agree that there is no such account.
+    NotFound,
+    /// The account's posts are for its followers only.
+    Private,
+    /// The account is shown to adults only, and not to us.
+    AgeRestricted,
+    /// The account is not shown in this country.
+    GeoBlocked,
+    /// Instagram asks the session's person for consent.
+    ConsentRequired,
+    /// The endpoint cannot serve this account, whoever asks (a deterministic 400).
+    EndpointBroken,
+    /// The answer is not of the shape that this version reads.
+    UnexpectedShape,
+    /// HTML where JSON was asked: a wall, a throttle or dead cookies.
+    HtmlInsteadOfJson,
+    /// 5xx.
+    ServerError,
+    /// The body ended before it was whole.
+    TruncatedBody,
+    /// No answer within the time limit.
+    TimedOut,
+    /// No connection, or it broke.
+    ConnectionFailed,
+}
+
+impl FailureKind {
+    /// The name in events, exchanges and metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Throttled => "throttled",
+            Self::PleaseWait => "please_wait",
+            Self::LoginRequired => "login_required",
+            Self::ChallengeRequired => "challenge_required",
+            Self::Forbidden => "forbidden",
+            Self::NotFound => "not_found",
+            Self::Private => "private",
+            Self::AgeRestricted => "age_restricted",
+            Self::GeoBlocked => "geo_blocked",
+            Self::ConsentRequired => "consent_required",
+            Self::EndpointBroken => "endpoint_broken",
+            Self::UnexpectedShape => "unexpected_shape",
+            Self::HtmlInsteadOfJson => "html_instead_of_json",
+            Self::ServerError => "server_error",
+            Self::TruncatedBody => "truncated_body",
+            Self::TimedOut => "timed_out",
+            Self::ConnectionFailed => "connection_failed",
+        }
+    }
+
+    /// What it means for the run that met it.
+    pub fn class(self) -> Class {
+        match self {
+            Self::Throttled | Self::PleaseWait => Class::Throttled,
+            Self::HtmlInsteadOfJson
+            | Self::ServerError
+            | Self::TruncatedBody
+            | Self::TimedOut
+            | Self::ConnectionFailed => Class::Transient,
+            Self::NotFound | Self::Private | Self::AgeRestricted | Self::GeoBlocked => Class::Terminal,
+            Self::LoginRequired
+            | Self::ChallengeRequired
+            | Self::Forbidden
+            | Self::ConsentRequired
+            | Self::EndpointBroken
+            | Self::UnexpectedShape => Class::Operator,
+        }
+    }
+}

@@ -1,0 +1,14 @@
+//! What Instagram says, in one model, whichever source it comes from.
+//!
+//! This room knows the wire and nothing of ours: no database, no run, no task. It reads, names every failure, and
+//! hands back what it could not read by the path of the field. What to do about a failure is decided in `runs`.
+
+mod failure;
+mod model;
+mod name;
+mod shortcode;
+
+pub use failure::{Class, Failure, FailureKind};
+pub use model::{Account, AccountRef, Cursor, Exchange, MediaKind, Page, Post, Reading, ReelNumbers, Unread};
+pub use name::{Username, UsernameError};
+pub use shortcode::{Shortcode, ShortcodeError};

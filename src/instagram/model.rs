@@ -1,0 +1,188 @@
+//! The one model that every source fills: accounts, posts, reels and their numbers.
+//!
+//! A number that was hidden, absent or unreadable is `None`, never 0.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use super::{Shortcode, Username};
+
+/// An account as a source describes it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Account {
+    /// Instagram's own number of the account (`pk`), which stays when the account is renamed.
+    pub pk: i64,
+    /// The id on the Facebook side, which the official source calls `id`.
+    pub fbid: Option<String>,
+    /// The handle at the time of reading.
+    pub username: Username,
+    /// The display name.
+    pub full_name: Option<String>,
+    /// The text under the name.
+    pub biography: Option<String>,
+    /// How many accounts follow it.
+    pub followers: Option<i64>,
+    /// How many accounts it follows.
+    pub following: Option<i64>,
+    /// How many posts it has.
+    pub posts: Option<i64>,
+    /// Whether its posts are for approved followers only.
+    pub is_private: Option<bool>,
+    /// Whether it wears the blue badge.
+    pub is_verified: Option<bool>,
+    /// The category it shows, such as `Artist`.
+    pub category: Option<String>,
+    /// The link in its profile.
+    pub external_url: Option<String>,
+    /// Its picture, the largest that was offered.
+    pub profile_pic_url: Option<String>,
+}
+
+/// What it takes to ask for an account's posts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AccountRef {
+    /// Instagram's own number of the account.
+    pub pk: i64,
+    /// Its handle.
+    pub username: Username,
+}
+
+impl Account {
+    /// The two names by which its posts are asked for.
+    pub fn reference(&self) -> AccountRef {
+        AccountRef { pk: self.pk, username: self.username.clone() }
+    }
+}
+
+/// What a post shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MediaKind {
+    /// One picture.
+    Image,
+    /// One video; a reel is a video, too.
+    Video,
+    /// Several pictures or videos.
+    Carousel,
+}
+
+impl MediaKind {
+    /// The name that the database keeps.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Image => "image",
+            Self::Video => "video",
+            Self::Carousel => "carousel",
+        }
+    }
+}
+
+/// A post of an account's timeline.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Post {
+    /// Instagram's own number of the post.
+    pub pk: i64,
+    /// The code in its address.
+    pub code: Shortcode,
+    /// What it shows; `None` for a kind that this version does not know.
+    pub kind: Option<MediaKind>,
+    /// Whether it is a reel (`product_type` is `clips`).
+    pub is_reel: bool,
+    /// Whether the account pinned it: pinned posts come first, out of order.
+    pub is_pinned: bool,
+    /// When it was published.
+    pub taken_at: Option<DateTime<Utc>>,
+    /// Its text; `None` where it has none.
+    pub caption: Option<String>,
+    /// Likes; `None` where hidden or not told.
+    pub likes: Option<i64>,
+    /// Whether the owner hides the likes.
+    pub likes_hidden: bool,
+    /// Comments.
+    pub comments: Option<i64>,
+    /// How often it was started to play. Not the same number as `views`.
+    pub plays: Option<i64>,
+    /// How many views it has. Not the same number as `plays`.
+    pub views: Option<i64>,
+    /// A video's length in seconds.
+    pub duration_seconds: Option<f64>,
+    /// Its picture or cover, the largest that was offered.
+    pub display_url: Option<String>,
+}
+
+/// A reel's own numbers, joined to its post on the code.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ReelNumbers {
+    /// The code in its address.
+    pub code: Shortcode,
+    /// Plays.
+    pub plays: Option<i64>,
+    /// Views.
+    pub views: Option<i64>,
+    /// Likes; `None` where hidden or not told.
+    pub likes: Option<i64>,
+    /// Whether the owner hides the likes.
+    pub likes_hidden: bool,
+    /// Comments.
+    pub comments: Option<i64>,
+}
+
+/// Where the next page begins. Opaque: it also names the endpoint that it belongs to, so that a run resumed
+/// after a restart goes on where it stopped.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Cursor(pub String);
+
+/// One page of a list.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Page<T> {
+    /// Its items in the order of the answer, each at most once.
+    pub items: Vec<T>,
+    /// Where the next page begins; `None` at the end.
+    pub next: Option<Cursor>,
+    /// What stood there and could not be read.
+    pub unread: Vec<Unread>,
+}
+
+/// One answer of a single thing, with what could not be read of it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Reading<T> {
+    /// What was read.
+    pub value: T,
+    /// What stood there and could not be read.
+    pub unread: Vec<Unread>,
+}
+
+/// A field that was not what it should be: the sign that the upstream has changed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Unread {
+    /// The field's path, such as `data.user.edge_followed_by.count` or `items[3].pk`.
+    pub path: String,
+    /// What this version can read there.
+    pub expected: &'static str,
+    /// What stood there, shortened; never a secret.
+    pub found: String,
+}
+
+/// One request to the upstream and how it ended.
+#[derive(Clone, Debug)]
+pub struct Exchange {
+    /// The short name of the endpoint, such as `web_profile_info`; the label of metrics and events.
+    pub endpoint: &'static str,
+    /// `GET` or `POST`.
+    pub method: &'static str,
+    /// The address asked, without any secret.
+    pub url: String,
+    /// The HTTP status; `None` where no answer came.
+    pub status: Option<u16>,
+    /// From the request's start to the last byte of the answer.
+    pub duration: Duration,
+    /// The size of the answer's body in bytes, as it was read.
+    pub bytes: u64,
+    /// The name of the failure, where there was one: `FailureKind::as_str`.
+    pub failure: Option<&'static str>,
+    /// The answer's body, kept only where there was a failure or something could not be read; cut at 256 KiB.
+    pub body: Option<Vec<u8>>,
+}

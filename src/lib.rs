@@ -1,0 +1,6 @@
+//! `ig-tracking` tracks Instagram profiles and reels.
+//!
+//! The database is the truth, a process is only a pair of hands. Arrows between rooms point one way; the walk from
+//! a request's socket to its rows and back is told in `docs/ARCHITECTURE.md`.
+
+pub mod instagram;
