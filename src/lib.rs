@@ -3,4 +3,5 @@
 //! The database is the truth, a process is only a pair of hands. Arrows between rooms point one way; the walk from
 //! a request's socket to its rows and back is told in `docs/ARCHITECTURE.md`.
 
+pub mod db;
 pub mod instagram;

@@ -1,0 +1,366 @@
+//! The one statement by which a worker writes for its runs, and the fence in it.
+//!
+//! For each run of a batch it moves `runs` on (last seq, checkpoint, state) and inserts its events and exchanges; a
+//! run whose lease is no longer the writer's, or whose seq is not where the writer left it, is passed over whole.
+//! The UPDATE is the fence: it takes the run's row lock, so no claim can slip between the check and the rows.
+
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+use sqlx::PgExecutor;
+use uuid::Uuid;
+
+use super::runs::{Reason, RunState};
+use super::text::{clean, clean_json};
+use super::{Lease, RunId};
+
+/// How much a log line matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, sqlx::Type)]
+#[serde(rename_all = "snake_case")]
+#[sqlx(type_name = "text", rename_all = "snake_case")]
+pub enum Level {
+    /// For those who look for a fault.
+    Debug,
+    /// The ordinary course.
+    Info,
+    /// Something to know of; the run goes on.
+    Warning,
+    /// The run did not obtain what was asked for.
+    Error,
+}
+
+impl Level {
+    /// The name in the database.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Debug => "debug",
+            Self::Info => "info",
+            Self::Warning => "warning",
+            Self::Error => "error",
+        }
+    }
+}
+
+/// An event to be written.
+#[derive(Clone, Debug)]
+pub struct NewEvent {
+    /// How much it matters.
+    pub level: Level,
+    /// A word of the vocabulary.
+    pub event_type: &'static str,
+    /// A sentence for a person.
+    pub message: String,
+    /// Numbers and names for a query; a JSON object.
+    pub fields: Value,
+    /// How many seconds ago it happened, at the time of writing.
+    pub age_seconds: f64,
+}
+
+/// An upstream request to be written.
+#[derive(Clone, Debug)]
+pub struct NewExchange {
+    /// `web` or `graph`.
+    pub source: &'static str,
+    /// The endpoint's short name.
+    pub endpoint: &'static str,
+    /// `GET` or `POST`.
+    pub method: &'static str,
+    /// The address, without any secret.
+    pub url: String,
+    /// The HTTP status, where an answer came.
+    pub status: Option<i16>,
+    /// How long it took, in milliseconds.
+    pub duration_ms: f64,
+    /// The size of the answer's body in bytes.
+    pub bytes: i64,
+    /// The failure's name, where it failed.
+    pub failure: Option<&'static str>,
+    /// The answer's body, compressed, where it is kept.
+    pub body: Option<Vec<u8>>,
+}
+
+/// Where a write leaves the run.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Transition {
+    /// It goes on.
+    Stay,
+    /// It ends.
+    Finish(RunState, Option<Reason>),
+    /// It backs off for so many seconds.
+    Wait(f64, Reason),
+    /// It goes back to the queue, its attempt not spent.
+    HandOver,
+}
+
+/// One run's share of a batch.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// The run.
+    pub run_id: RunId,
+    /// The writer's right to write.
+    pub lease: Lease,
+    /// The attempt that writes.
+    pub attempt: i32,
+    /// The seq of the latest event that the writer knows of.
+    pub after_seq: i64,
+    /// The seq of the latest exchange that the writer knows of.
+    pub after_exchange: i64,
+    /// What happened: at least one event.
+    pub events: Vec<NewEvent>,
+    /// What was asked of the upstream on the way.
+    pub exchanges: Vec<NewExchange>,
+    /// How far the run came; `None` leaves it as it is.
+    pub checkpoint: Option<Value>,
+    /// Where this leaves the run.
+    pub transition: Transition,
+}
+
+/// An entry that was written.
+#[derive(Clone, Copy, Debug)]
+pub struct Written {
+    /// The run.
+    pub run_id: RunId,
+    /// Whether a client has asked to cancel it.
+    pub cancel_requested: bool,
+    /// The database's time of the write.
+    pub at: DateTime<Utc>,
+}
+
+/// Writes a batch, at most one entry a run. A run that does not come back was not written: its fence did not hold,
+/// or this very entry stands there already (see [`standing`]).
+pub async fn write(db: impl PgExecutor<'_>, entries: &[Entry]) -> sqlx::Result<Vec<Written>> {
+    let columns = Columns::of(entries);
+    sqlx::query_as!(
+        Written,
+        r#"
+        with entry as (
+            select *
+            from unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::jsonb[],
+                        $8::text[], $9::text[], $10::float8[])
+                as entry (run_id, lease, after_seq, events, after_exchange, exchanges, checkpoint, state, reason,
+                          claimable_in)
+        ), fenced as (
+            update runs r
+            set last_seq = entry.after_seq + entry.events,
+                last_exchange = entry.after_exchange + entry.exchanges,
+                updated_at = now(),
+                checkpoint = coalesce(entry.checkpoint, r.checkpoint),
+                state = coalesce(entry.state, r.state),
+                reason = case when entry.state is null then r.reason else entry.reason end,
+                attempt = case when entry.state = 'queued' then r.attempt - 1 else r.attempt end,
+                claimable_at = case
+                    when entry.state is null then r.claimable_at
+                    else now() + make_interval(secs => entry.claimable_in)
+                end,
+                finished_at = case
+                    when entry.state in ('succeeded', 'partial', 'failed', 'cancelled') then now()
+                    else r.finished_at
+                end
+            from entry
+            where r.run_id = entry.run_id
+                and r.lease = entry.lease
+                and r.last_seq = entry.after_seq
+                and r.state = 'running'
+            returning r.run_id, r.cancel_requested_at is not null as cancel_requested
+        ), logged as (
+            insert into events (run_id, seq, at, level, event_type, message, fields)
+            select e.run_id, e.seq, now() - make_interval(secs => e.age), e.level, e.event_type, e.message, e.fields
+            from unnest($11::uuid[], $12::bigint[], $13::float8[], $14::text[], $15::text[], $16::text[], $17::jsonb[])
+                as e (run_id, seq, age, level, event_type, message, fields)
+            where e.run_id in (select run_id from fenced)
+        ), asked as (
+            insert into run_exchanges (run_id, seq, at, attempt, source, endpoint, method, url, status, duration_ms,
+                                       bytes, failure, body)
+            select x.run_id, x.seq, now(), x.attempt, x.source, x.endpoint, x.method, x.url, x.status, x.duration_ms,
+                   x.bytes, x.failure, x.body
+            from unnest($18::uuid[], $19::bigint[], $20::int[], $21::text[], $22::text[], $23::text[], $24::text[],
+                        $25::smallint[], $26::float8[], $27::bigint[], $28::text[], $29::bytea[])
+                as x (run_id, seq, attempt, source, endpoint, method, url, status, duration_ms, bytes, failure, body)
+            where x.run_id in (select run_id from fenced)
+        )
+        select run_id as "run_id!: RunId", cancel_requested as "cancel_requested!", now() as "at!" from fenced
+        "#,
+        &columns.run_id,
+        &columns.lease,
+        &columns.after_seq,
+        &columns.events,
+        &columns.after_exchange,
+        &columns.exchanges,
+        &columns.checkpoint as &[Option<Value>],
+        &columns.state as &[Option<&str>],
+        &columns.reason as &[Option<&str>],
+        &columns.claimable_in as &[Option<f64>],
+        &columns.event.run_id,
+        &columns.event.seq,
+        &columns.event.age,
+        &columns.event.level as &[&str],
+        &columns.event.event_type as &[&str],
+        &columns.event.message,
+        &columns.event.fields,
+        &columns.exchange.run_id,
+        &columns.exchange.seq,
+        &columns.exchange.attempt,
+        &columns.exchange.source as &[&str],
+        &columns.exchange.endpoint as &[&str],
+        &columns.exchange.method as &[&str],
+        &columns.exchange.url,
+        &columns.exchange.status as &[Option<i16>],
+        &columns.exchange.duration_ms,
+        &columns.exchange.bytes,
+        &columns.exchange.failure as &[Option<&str>],
+        &columns.exchange.body as &[Option<&[u8]>],
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// Where a run stands now, for a writer whose entry did not come back as written.
+#[derive(Clone, Copy, Debug)]
+pub struct Standing {
+    /// The lease that holds now.
+    pub lease: Lease,
+    /// The seq of its latest event.
+    pub last_seq: i64,
+    /// The account, once found.
+    pub profile_id: Option<i64>,
+    /// Whether a client has asked to cancel it.
+    pub cancel_requested: bool,
+    /// The database's time of this look.
+    pub at: DateTime<Utc>,
+}
+
+impl Standing {
+    /// Whether the entry stands there already: the lease is the writer's and the seq is where this entry would have
+    /// left it. Only its own writer moves a run's seq under a lease, one entry at a time, so nothing else can have.
+    pub fn holds(&self, entry: &Entry) -> bool {
+        self.lease == entry.lease && self.last_seq == entry.after_seq + entry.events.len() as i64
+    }
+}
+
+/// Looks where a run stands: how a commit whose answer was lost on the way is recognised.
+pub async fn standing(db: impl PgExecutor<'_>, run_id: RunId) -> sqlx::Result<Option<Standing>> {
+    sqlx::query_as!(
+        Standing,
+        r#"
+        select lease as "lease: Lease", last_seq, profile_id, cancel_requested_at is not null as "cancel_requested!",
+               now() as "at!"
+        from runs
+        where run_id = $1
+        "#,
+        run_id.0,
+    )
+    .fetch_optional(db)
+    .await
+}
+
+/// A batch turned into the arrays that the statement takes.
+#[derive(Default)]
+struct Columns<'a> {
+    run_id: Vec<Uuid>,
+    lease: Vec<i64>,
+    after_seq: Vec<i64>,
+    events: Vec<i64>,
+    after_exchange: Vec<i64>,
+    exchanges: Vec<i64>,
+    checkpoint: Vec<Option<Value>>,
+    state: Vec<Option<&'static str>>,
+    reason: Vec<Option<&'static str>>,
+    claimable_in: Vec<Option<f64>>,
+    event: EventColumns,
+    exchange: ExchangeColumns<'a>,
+}
+
+#[derive(Default)]
+struct EventColumns {
+    run_id: Vec<Uuid>,
+    seq: Vec<i64>,
+    age: Vec<f64>,
+    level: Vec<&'static str>,
+    event_type: Vec<&'static str>,
+    message: Vec<String>,
+    fields: Vec<Value>,
+}
+
+#[derive(Default)]
+struct ExchangeColumns<'a> {
+    run_id: Vec<Uuid>,
+    seq: Vec<i64>,
+    attempt: Vec<i32>,
+    source: Vec<&'static str>,
+    endpoint: Vec<&'static str>,
+    method: Vec<&'static str>,
+    url: Vec<String>,
+    status: Vec<Option<i16>>,
+    duration_ms: Vec<f64>,
+    bytes: Vec<i64>,
+    failure: Vec<Option<&'static str>>,
+    body: Vec<Option<&'a [u8]>>,
+}
+
+impl<'a> Columns<'a> {
+    fn of(entries: &'a [Entry]) -> Self {
+        let mut columns = Self::default();
+        for entry in entries {
+            columns.push(entry);
+        }
+        columns
+    }
+
+    fn push(&mut self, entry: &'a Entry) {
+        let (state, reason, claimable_in) = match entry.transition {
+            Transition::Stay => (None, None, None),
+            Transition::Finish(state, reason) => (Some(state), reason, None),
+            Transition::Wait(seconds, reason) => (Some(RunState::Waiting), Some(reason), Some(seconds)),
+            Transition::HandOver => (Some(RunState::Queued), None, Some(0.0)),
+        };
+        self.run_id.push(entry.run_id.0);
+        self.lease.push(entry.lease.0);
+        self.after_seq.push(entry.after_seq);
+        self.events.push(entry.events.len() as i64);
+        self.after_exchange.push(entry.after_exchange);
+        self.exchanges.push(entry.exchanges.len() as i64);
+        self.checkpoint.push(entry.checkpoint.clone().map(|mut checkpoint| {
+            clean_json(&mut checkpoint);
+            checkpoint
+        }));
+        self.state.push(state.map(RunState::as_str));
+        self.reason.push(reason.map(Reason::as_str));
+        self.claimable_in.push(claimable_in);
+        for (seq, event) in (entry.after_seq + 1..).zip(&entry.events) {
+            self.event.push(entry.run_id, seq, event);
+        }
+        for (seq, exchange) in (entry.after_exchange + 1..).zip(&entry.exchanges) {
+            self.exchange.push(entry, seq, exchange);
+        }
+    }
+}
+
+impl EventColumns {
+    fn push(&mut self, run_id: RunId, seq: i64, event: &NewEvent) {
+        let mut fields = event.fields.clone();
+        clean_json(&mut fields);
+        self.run_id.push(run_id.0);
+        self.seq.push(seq);
+        self.age.push(event.age_seconds);
+        self.level.push(event.level.as_str());
+        self.event_type.push(event.event_type);
+        self.message.push(clean(&event.message).into_owned());
+        self.fields.push(fields);
+    }
+}
+
+impl<'a> ExchangeColumns<'a> {
+    fn push(&mut self, entry: &Entry, seq: i64, exchange: &'a NewExchange) {
+        self.run_id.push(entry.run_id.0);
+        self.seq.push(seq);
+        self.attempt.push(entry.attempt);
+        self.source.push(exchange.source);
+        self.endpoint.push(exchange.endpoint);
+        self.method.push(exchange.method);
+        self.url.push(clean(&exchange.url).into_owned());
+        self.status.push(exchange.status);
+        self.duration_ms.push(exchange.duration_ms);
+        self.bytes.push(exchange.bytes);
+        self.failure.push(exchange.failure);
+        self.body.push(exchange.body.as_deref());
+    }
+}

@@ -1,0 +1,258 @@
+//! Posts and reels as they were last seen, and their numbers over time.
+
+use chrono::{DateTime, Utc};
+use sqlx::{PgConnection, PgExecutor};
+use uuid::Uuid;
+
+use super::{RunId, clean};
+
+/// A post as a run read it.
+#[derive(Clone, Debug)]
+pub struct NewMedia {
+    /// The code in its address.
+    pub shortcode: String,
+    /// Instagram's own number of the post.
+    pub instagram_pk: i64,
+    /// `image`, `video` or `carousel`; `None` where not known.
+    pub kind: Option<&'static str>,
+    /// Whether it is a reel.
+    pub is_reel: bool,
+    /// Whether the account pinned it.
+    pub is_pinned: bool,
+    /// When it was published.
+    pub taken_at: Option<DateTime<Utc>>,
+    /// Its text.
+    pub caption: Option<String>,
+    /// A video's length in seconds.
+    pub duration_seconds: Option<f64>,
+    /// The address of its picture or cover.
+    pub display_url: Option<String>,
+}
+
+/// A post's numbers as one answer told them. `None` is hidden or not told.
+#[derive(Clone, Debug)]
+pub struct NewNumbers {
+    /// The code of the post.
+    pub shortcode: String,
+    /// Likes.
+    pub likes_count: Option<i64>,
+    /// Whether the owner hides the likes.
+    pub likes_hidden: bool,
+    /// Comments.
+    pub comments_count: Option<i64>,
+    /// Plays.
+    pub plays_count: Option<i64>,
+    /// Views.
+    pub views_count: Option<i64>,
+}
+
+/// Stores posts of an account, as read by an event of a run. Runs in the transaction whose first statement was the
+/// run's fenced write, and takes the rows in the order of their codes, so that two runs cannot wait for each other.
+pub async fn record(
+    db: &mut PgConnection,
+    run_id: RunId,
+    seq: i64,
+    profile_id: i64,
+    media: &[NewMedia],
+) -> sqlx::Result<()> {
+    let text = |value: &Option<String>| value.as_deref().map(|text| clean(text).into_owned());
+    sqlx::query!(
+        r#"
+        insert into media as m (profile_id, shortcode, instagram_pk, kind, is_reel, is_pinned, taken_at, caption,
+                                duration_seconds, display_url, run_id, seq)
+        select $1, n.*, $2, $3
+        from unnest($4::text[], $5::bigint[], $6::text[], $7::boolean[], $8::boolean[], $9::timestamptz[], $10::text[],
+                    $11::float8[], $12::text[])
+            as n (shortcode, instagram_pk, kind, is_reel, is_pinned, taken_at, caption, duration_seconds, display_url)
+        order by n.shortcode
+        on conflict (profile_id, shortcode) do update
+            set kind = coalesce(excluded.kind, m.kind),
+                is_reel = excluded.is_reel,
+                is_pinned = excluded.is_pinned,
+                taken_at = coalesce(excluded.taken_at, m.taken_at),
+                caption = excluded.caption,
+                duration_seconds = coalesce(excluded.duration_seconds, m.duration_seconds),
+                display_url = coalesce(excluded.display_url, m.display_url),
+                last_seen_at = now(),
+                run_id = excluded.run_id,
+                seq = excluded.seq
+        "#,
+        profile_id,
+        run_id.0,
+        seq,
+        &column(media, |m| m.shortcode.clone()),
+        &column(media, |m| m.instagram_pk),
+        &column(media, |m| m.kind) as &[Option<&str>],
+        &column(media, |m| m.is_reel),
+        &column(media, |m| m.is_pinned),
+        &column(media, |m| m.taken_at) as &[Option<DateTime<Utc>>],
+        &column(media, |m| text(&m.caption)) as &[Option<String>],
+        &column(media, |m| m.duration_seconds) as &[Option<f64>],
+        &column(media, |m| text(&m.display_url)) as &[Option<String>],
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Stores posts' numbers where they changed.
+///
+/// What one answer does not tell contradicts nothing: while all that is told agrees with the latest row, that row
+/// only lives on, and what it lacked is filled in where the same run tells it. Numbers of posts that are not in
+/// `media` are left out.
+pub async fn snapshot(
+    db: &mut PgConnection,
+    run_id: RunId,
+    seq: i64,
+    profile_id: i64,
+    numbers: &[NewNumbers],
+) -> sqlx::Result<()> {
+    // The posts' rows are locked first, in order: runs that read the same posts at once take turns from here on.
+    let codes = column(numbers, |n| n.shortcode.clone());
+    let known = sqlx::query_scalar!(
+        r#"
+        select shortcode from media where profile_id = $1 and shortcode = any($2) order by shortcode for no key update
+        "#,
+        profile_id,
+        &codes,
+    )
+    .fetch_all(&mut *db)
+    .await?;
+
+    sqlx::query!(
+        r#"
+        with told as (
+            select n.*, latest.*
+            from unnest($4::text[], $5::bigint[], $6::boolean[], $7::bigint[], $8::bigint[], $9::bigint[])
+                as n (shortcode, likes, hidden, comments, plays, views)
+            left join lateral (
+                select s.observed_from, s.run_id, s.likes_count, s.likes_hidden, s.comments_count, s.plays_count,
+                       s.views_count
+                from media_snapshots s
+                where s.profile_id = $1 and s.shortcode = n.shortcode
+                order by s.observed_from desc
+                limit 1
+            ) as latest on true
+            where n.shortcode = any($10)
+        ), agreeing as (
+            select * from told
+            where observed_from is not null
+                and hidden = likes_hidden
+                and coalesce(likes = likes_count, true)
+                and coalesce(comments = comments_count, true)
+                and coalesce(plays = plays_count, true)
+                and coalesce(views = views_count, true)
+                and (run_id = $2 or not (
+                    (likes is not null and likes_count is null)
+                    or (comments is not null and comments_count is null)
+                    or (plays is not null and plays_count is null)
+                    or (views is not null and views_count is null)))
+        ), lived_on as (
+            update media_snapshots s
+            set observed_until = statement_timestamp(),
+                likes_count = coalesce(s.likes_count, a.likes),
+                comments_count = coalesce(s.comments_count, a.comments),
+                plays_count = coalesce(s.plays_count, a.plays),
+                views_count = coalesce(s.views_count, a.views)
+            from agreeing a
+            where s.profile_id = $1 and s.shortcode = a.shortcode and s.observed_from = a.observed_from
+        )
+        insert into media_snapshots (profile_id, shortcode, observed_from, observed_until, likes_count, likes_hidden,
+                                     comments_count, plays_count, views_count, run_id, seq)
+        select $1, shortcode, statement_timestamp(), statement_timestamp(), likes, hidden, comments, plays, views, $2, $3
+        from told
+        where shortcode not in (select shortcode from agreeing)
+        "#,
+        profile_id,
+        run_id.0,
+        seq,
+        &codes,
+        &column(numbers, |n| n.likes_count) as &[Option<i64>],
+        &column(numbers, |n| n.likes_hidden),
+        &column(numbers, |n| n.comments_count) as &[Option<i64>],
+        &column(numbers, |n| n.plays_count) as &[Option<i64>],
+        &column(numbers, |n| n.views_count) as &[Option<i64>],
+        &known,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+fn column<T, C>(rows: &[T], value: impl Fn(&T) -> C) -> Vec<C> {
+    rows.iter().map(value).collect()
+}
+
+/// A post with its latest numbers.
+#[derive(Clone, Debug)]
+pub struct Media {
+    /// The code in its address.
+    pub shortcode: String,
+    /// Instagram's own number of the post.
+    pub instagram_pk: i64,
+    /// `image`, `video` or `carousel`.
+    pub kind: Option<String>,
+    /// Whether it is a reel.
+    pub is_reel: bool,
+    /// Whether the account pinned it.
+    pub is_pinned: bool,
+    /// When it was published.
+    pub taken_at: Option<DateTime<Utc>>,
+    /// Its text.
+    pub caption: Option<String>,
+    /// A video's length in seconds.
+    pub duration_seconds: Option<f64>,
+    /// The address of its picture or cover.
+    pub display_url: Option<String>,
+    /// When it was last read.
+    pub last_seen_at: DateTime<Utc>,
+    /// The run that read it last.
+    pub run_id: Uuid,
+    /// Likes; `None` where hidden or not told.
+    pub likes_count: Option<i64>,
+    /// Whether the owner hides the likes.
+    pub likes_hidden: Option<bool>,
+    /// Comments.
+    pub comments_count: Option<i64>,
+    /// Plays.
+    pub plays_count: Option<i64>,
+    /// Views.
+    pub views_count: Option<i64>,
+}
+
+/// The latest posts of an account, newest first, each with its latest numbers; `reels_only` leaves the others out.
+pub async fn latest(
+    db: impl PgExecutor<'_>,
+    profile_id: i64,
+    reels_only: bool,
+    limit: i64,
+) -> sqlx::Result<Vec<Media>> {
+    sqlx::query_as!(
+        Media,
+        r#"
+        select m.shortcode, m.instagram_pk, m.kind, m.is_reel, m.is_pinned, m.taken_at, m.caption, m.duration_seconds,
+               m.display_url, m.last_seen_at, m.run_id,
+               s.likes_count as "likes_count?", s.likes_hidden as "likes_hidden?",
+               s.comments_count as "comments_count?", s.plays_count as "plays_count?", s.views_count as "views_count?"
+        from (
+            select * from media
+            where profile_id = $1 and (is_reel or not $2)
+            order by taken_at desc nulls last, instagram_pk desc
+            limit $3
+        ) as m
+        left join lateral (
+            select likes_count, likes_hidden, comments_count, plays_count, views_count
+            from media_snapshots s
+            where s.profile_id = m.profile_id and s.shortcode = m.shortcode
+            order by s.observed_from desc
+            limit 1
+        ) as s on true
+        order by m.taken_at desc nulls last, m.instagram_pk desc
+        "#,
+        profile_id,
+        reels_only,
+        limit,
+    )
+    .fetch_all(db)
+    .await
+}

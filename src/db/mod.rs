@@ -1,0 +1,23 @@
+//! All SQL of the service, a file a subject.
+//!
+//! Plain functions on a connection, checked against the schema at compile time. They know the tables and nothing
+//! else of ours. Statements on the hot path are single and set-based: what stands in one statement commits or does
+//! not, whoever hangs up. No statement joins a small table with a big one.
+
+pub mod exchanges;
+pub mod heartbeat;
+mod ids;
+pub mod journal;
+pub mod media;
+pub mod migrations;
+pub mod notify;
+pub mod partitions;
+pub mod profiles;
+pub mod runs;
+pub mod start;
+pub mod status;
+pub mod tasks;
+mod text;
+
+pub use ids::{Lease, RunId, TaskId, TaskIdError, WorkerId};
+pub use text::clean;

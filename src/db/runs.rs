@@ -1,0 +1,372 @@
+//! The table `runs`: states and reasons, claiming, cancelling.
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use serde_json::Value;
+use sqlx::PgExecutor;
+use uuid::Uuid;
+
+use super::tasks::{Source, TaskKind};
+use super::{Lease, RunId, TaskId, WorkerId};
+
+/// Where a run stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, sqlx::Type)]
+#[serde(rename_all = "snake_case")]
+#[sqlx(type_name = "text", rename_all = "snake_case")]
+pub enum RunState {
+    /// Accepted; no worker has it yet.
+    Queued,
+    /// A worker has it.
+    Running,
+    /// Backing off until a time.
+    Waiting,
+    /// All that was asked for was obtained.
+    Succeeded,
+    /// Some of what was asked for was obtained.
+    Partial,
+    /// Nothing was obtained.
+    Failed,
+    /// A client stopped it.
+    Cancelled,
+}
+
+impl RunState {
+    /// Every state, in the order of a run's life.
+    pub const ALL: [Self; 7] =
+        [Self::Queued, Self::Running, Self::Waiting, Self::Succeeded, Self::Partial, Self::Failed, Self::Cancelled];
+
+    /// Whether the task is busy with it.
+    pub fn is_active(self) -> bool {
+        match self {
+            Self::Queued | Self::Running | Self::Waiting => true,
+            Self::Succeeded | Self::Partial | Self::Failed | Self::Cancelled => false,
+        }
+    }
+
+    /// The name in the database, in metrics and in answers.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Running => "running",
+            Self::Waiting => "waiting",
+            Self::Succeeded => "succeeded",
+            Self::Partial => "partial",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+        }
+    }
+}
+
+/// Why a run waits or did not succeed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, sqlx::Type)]
+#[serde(rename_all = "snake_case")]
+#[sqlx(type_name = "text", rename_all = "snake_case")]
+pub enum Reason {
+    /// Instagram said that we ask too often.
+    RateLimited,
+    /// Instagram wants a signed-in session, or the one we have is dead.
+    LoginRequired,
+    /// Instagram wants a person to prove or accept something.
+    ChallengeRequired,
+    /// There is no such account.
+    NotFound,
+    /// Its posts are for approved followers only.
+    Private,
+    /// It is shown to adults only.
+    AgeRestricted,
+    /// It is not shown in this country.
+    GeoBlocked,
+    /// The answer is no longer of the shape that this version reads.
+    UpstreamChanged,
+    /// Instagram could not be reached or did not answer properly.
+    UpstreamUnavailable,
+    /// The run took longer than it may.
+    DeadlineExceeded,
+    /// Its workers died again and again.
+    LeaseLost,
+    /// A client asked to stop it.
+    CancelledByClient,
+    /// A fault of this program.
+    InternalError,
+}
+
+impl Reason {
+    /// The name in the database, in metrics and in answers.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::RateLimited => "rate_limited",
+            Self::LoginRequired => "login_required",
+            Self::ChallengeRequired => "challenge_required",
+            Self::NotFound => "not_found",
+            Self::Private => "private",
+            Self::AgeRestricted => "age_restricted",
+            Self::GeoBlocked => "geo_blocked",
+            Self::UpstreamChanged => "upstream_changed",
+            Self::UpstreamUnavailable => "upstream_unavailable",
+            Self::DeadlineExceeded => "deadline_exceeded",
+            Self::LeaseLost => "lease_lost",
+            Self::CancelledByClient => "cancelled_by_client",
+            Self::InternalError => "internal_error",
+        }
+    }
+}
+
+/// What asked for a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, sqlx::Type)]
+#[serde(rename_all = "snake_case")]
+#[sqlx(type_name = "text", rename_all = "snake_case")]
+pub enum Trigger {
+    /// A client's request.
+    Api,
+    /// The demo.
+    Demo,
+}
+
+impl Trigger {
+    /// The name in the database and in events.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Api => "api",
+            Self::Demo => "demo",
+        }
+    }
+}
+
+/// A run that a worker has just taken up: all it must know to go on.
+#[derive(Clone, Debug)]
+pub struct Claimed {
+    /// The run.
+    pub run_id: RunId,
+    /// Its task.
+    pub task_id: TaskId,
+    /// What is to be scraped.
+    pub kind: TaskKind,
+    /// Whose.
+    pub username: String,
+    /// From where.
+    pub source: Source,
+    /// The right to write.
+    pub lease: Lease,
+    /// Which attempt this is, from 1.
+    pub attempt: i32,
+    /// The seq of its latest event.
+    pub last_seq: i64,
+    /// The seq of its latest upstream request.
+    pub last_exchange: i64,
+    /// The account, once found.
+    pub profile_id: Option<i64>,
+    /// How far it came.
+    pub checkpoint: Option<Value>,
+    /// The state in which the claim found it.
+    pub previous: RunState,
+    /// Why it waited, where it waited.
+    pub previous_reason: Option<Reason>,
+    /// Whether a client has asked to cancel it.
+    pub cancel_requested: bool,
+    /// The database's time at the claim.
+    pub claimed_at: DateTime<Utc>,
+    /// When it was asked for.
+    pub requested_at: DateTime<Utc>,
+    /// When a worker first took it up.
+    pub started_at: DateTime<Utc>,
+    /// When it must have ended.
+    pub deadline_at: DateTime<Utc>,
+}
+
+/// Takes up to `limit` runs that are due, the longest due first: queued ones, those whose wait is over, and those
+/// whose worker has let its lease pass. Claiming is thereby the rescue of a dead replica's runs.
+pub async fn claim(
+    db: impl PgExecutor<'_>,
+    worker: WorkerId,
+    lease_seconds: f64,
+    limit: i64,
+) -> sqlx::Result<Vec<Claimed>> {
+    sqlx::query_as!(
+        Claimed,
+        r#"
+        with due as (
+            select run_id, state, reason
+            from runs
+            where state in ('queued', 'running', 'waiting') and claimable_at <= now()
+            order by claimable_at
+            limit $3
+            for update skip locked
+        ), claimed as (
+            update runs r
+            set state = 'running',
+                reason = null,
+                lease = r.lease + 1,
+                attempt = r.attempt + 1,
+                worker_id = $1,
+                claimable_at = now() + make_interval(secs => $2),
+                started_at = coalesce(r.started_at, now()),
+                updated_at = now()
+            from due
+            where r.run_id = due.run_id
+            returning r.*, due.state as previous, due.reason as previous_reason
+        )
+        select
+            run_id as "run_id!: RunId",
+            task_id as "task_id!: TaskId",
+            kind as "kind!: TaskKind",
+            username as "username!",
+            source as "source!: Source",
+            lease as "lease!: Lease",
+            attempt as "attempt!",
+            last_seq as "last_seq!",
+            last_exchange as "last_exchange!",
+            profile_id,
+            checkpoint,
+            previous as "previous!: RunState",
+            previous_reason as "previous_reason: Reason",
+            cancel_requested_at is not null as "cancel_requested!",
+            now() as "claimed_at!",
+            requested_at as "requested_at!",
+            started_at as "started_at!",
+            deadline_at as "deadline_at!"
+        from claimed
+        "#,
+        worker.0,
+        lease_seconds,
+        limit,
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// Asks that the task's active run be cancelled and says which run that is, or `None` where the task is idle.
+///
+/// A worker that has the run sees the mark at its next step. One that nobody has in hand (queued, waiting) becomes
+/// claimable at once, so that the next free hand ends it.
+pub async fn request_cancel(db: impl PgExecutor<'_>, task_id: &TaskId) -> sqlx::Result<Option<RunId>> {
+    sqlx::query_scalar!(
+        r#"
+        update runs
+        set cancel_requested_at = coalesce(cancel_requested_at, now()),
+            claimable_at = case when state = 'waiting' then now() else claimable_at end
+        where task_id = $1 and state in ('queued', 'running', 'waiting')
+        returning run_id as "run_id: RunId"
+        "#,
+        task_id.as_str(),
+    )
+    .fetch_optional(db)
+    .await
+}
+
+/// A run as the command line shows it.
+#[derive(Clone, Debug, Serialize)]
+pub struct Run {
+    /// The run.
+    pub run_id: RunId,
+    /// Its task.
+    pub task_id: TaskId,
+    /// What is scraped.
+    pub kind: TaskKind,
+    /// Whose.
+    pub username: String,
+    /// Where it stands.
+    pub state: RunState,
+    /// Why it waits or did not succeed.
+    pub reason: Option<Reason>,
+    /// What asked for it.
+    pub trigger: Trigger,
+    /// Which attempt.
+    pub attempt: i32,
+    /// The replica's boot that took it up last.
+    pub worker_id: Option<Uuid>,
+    /// How many events it has.
+    pub last_seq: i64,
+    /// How many upstream requests it made.
+    pub last_exchange: i64,
+    /// When it was asked for.
+    pub requested_at: DateTime<Utc>,
+    /// When a worker first took it up.
+    pub started_at: Option<DateTime<Utc>>,
+    /// When it last moved.
+    pub updated_at: DateTime<Utc>,
+    /// When it ended.
+    pub finished_at: Option<DateTime<Utc>>,
+    /// When it may be claimed.
+    pub claimable_at: Option<DateTime<Utc>>,
+}
+
+/// One run.
+pub async fn find(db: impl PgExecutor<'_>, run_id: RunId) -> sqlx::Result<Option<Run>> {
+    sqlx::query_as!(
+        Run,
+        r#"
+        select run_id as "run_id: RunId", task_id as "task_id: TaskId", kind as "kind: TaskKind", username,
+               state as "state: RunState", reason as "reason: Reason", trigger as "trigger: Trigger", attempt,
+               worker_id, last_seq, last_exchange, requested_at, started_at, updated_at, finished_at, claimable_at
+        from runs
+        where run_id = $1
+        "#,
+        run_id.0,
+    )
+    .fetch_optional(db)
+    .await
+}
+
+/// The latest run of a task.
+pub async fn latest(db: impl PgExecutor<'_>, task_id: &TaskId) -> sqlx::Result<Option<Run>> {
+    sqlx::query_as!(
+        Run,
+        r#"
+        select run_id as "run_id: RunId", task_id as "task_id: TaskId", kind as "kind: TaskKind", username,
+               state as "state: RunState", reason as "reason: Reason", trigger as "trigger: Trigger", attempt,
+               worker_id, last_seq, last_exchange, requested_at, started_at, updated_at, finished_at, claimable_at
+        from runs
+        where task_id = $1
+        order by run_id desc
+        limit 1
+        "#,
+        task_id.as_str(),
+    )
+    .fetch_optional(db)
+    .await
+}
+
+/// How many runs stand in each active state, and how long the oldest due one has been waiting for a hand, in seconds.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Load {
+    /// Accepted; no worker has them yet.
+    pub queued: i64,
+    /// In hand.
+    pub running: i64,
+    /// Backing off.
+    pub waiting: i64,
+    /// Seconds since the oldest run became due that nobody has taken up; 0 where none is due.
+    pub queue_age_seconds: f64,
+}
+
+/// The load of the whole service, over all replicas.
+pub async fn load(db: impl PgExecutor<'_>) -> sqlx::Result<Load> {
+    sqlx::query_as!(
+        Load,
+        r#"
+        select
+            count(*) filter (where state = 'queued') as "queued!",
+            count(*) filter (where state = 'running') as "running!",
+            count(*) filter (where state = 'waiting') as "waiting!",
+            coalesce(extract(epoch from now() - min(claimable_at) filter (where claimable_at <= now())), 0)::float8
+                as "queue_age_seconds!"
+        from runs
+        where state in ('queued', 'running', 'waiting')
+        "#,
+    )
+    .fetch_one(db)
+    .await
+}
+
+/// How long until the next active run becomes due, in seconds (negative: it is due); `None` where none is active.
+pub async fn next_due_in(db: impl PgExecutor<'_>) -> sqlx::Result<Option<f64>> {
+    sqlx::query_scalar!(
+        r#"
+        select extract(epoch from min(claimable_at) - now())::float8
+        from runs
+        where state in ('queued', 'running', 'waiting')
+        "#,
+    )
+    .fetch_one(db)
+    .await
+}

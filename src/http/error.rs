@@ -1,0 +1,93 @@
+//! Errors of version 1, and the one place where failures of other rooms become answers.
+//!
+//! The policy: every error is JSON `{"result": false, "message": …}` whose message says what to do. A database that
+//! is away is 503 with `Retry-After`, whatever it was that noticed. What only we can mend is 500, logged once, here,
+//! and told without its inner words.
+
+use axum::Json;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde_json::json;
+
+use crate::runs::StartError;
+
+/// Seconds after which a client may try again when the database is away.
+const RETRY_AFTER_SECONDS: u16 = 1;
+
+/// An answer that is an error.
+#[derive(Debug)]
+pub struct ApiError {
+    status: StatusCode,
+    message: String,
+}
+
+impl ApiError {
+    /// An error of the request: say what is wrong and what to send instead.
+    pub fn new(status: StatusCode, message: impl Into<String>) -> Self {
+        Self { status, message: message.into() }
+    }
+
+    /// 400.
+    pub fn bad_request(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, message)
+    }
+
+    /// 404 for a task that is not there.
+    pub fn no_such_task() -> Self {
+        Self::new(StatusCode::NOT_FOUND, "Task not found")
+    }
+
+    /// 500: logged with the cause, told without it.
+    pub fn internal(cause: &dyn std::error::Error) -> Self {
+        tracing::error!(error = %cause, "a request failed");
+        Self::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "Internal error; the service's log has the cause under this answer's X-Request-Id",
+        )
+    }
+
+    /// 503: the database is away.
+    pub fn unavailable(cause: &dyn std::error::Error) -> Self {
+        tracing::warn!(error = %cause, "a request met no database");
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "The database is not available; try again in a moment")
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let body = Json(json!({"result": false, "message": self.message}));
+        let mut response = (self.status, body).into_response();
+        if self.status == StatusCode::SERVICE_UNAVAILABLE {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECONDS));
+        }
+        response
+    }
+}
+
+impl From<sqlx::Error> for ApiError {
+    fn from(error: sqlx::Error) -> Self {
+        let away = match &error {
+            sqlx::Error::Io(_)
+            | sqlx::Error::Tls(_)
+            | sqlx::Error::Protocol(_)
+            | sqlx::Error::PoolTimedOut
+            | sqlx::Error::PoolClosed
+            | sqlx::Error::WorkerCrashed => true,
+            // Connection, resources, operator intervention (shutdown, starting up), read-only.
+            sqlx::Error::Database(error) => error
+                .code()
+                .is_some_and(|code| ["08", "53", "57"].iter().any(|class| code.starts_with(class)) || code == "25006"),
+            _ => false,
+        };
+        if away { Self::unavailable(&error) } else { Self::internal(&error) }
+    }
+}
+
+impl From<StartError> for ApiError {
+    fn from(error: StartError) -> Self {
+        match error {
+            StartError::Database(error) => error.into(),
+            StartError::Broken(error) => Self::internal(&error),
+        }
+    }
+}

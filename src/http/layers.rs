@@ -1,0 +1,132 @@
+//! What every request passes through, outermost first: its id, its log line and metrics, a net for panics, a time
+//! limit, a size limit, and the rule that every error is JSON.
+
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{DefaultBodyLimit, MatchedPath, Request};
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use chrono::{NaiveDate, NaiveTime};
+use tower::ServiceBuilder;
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetRequestIdLayer};
+use tower_http::timeout::TimeoutLayer;
+use tracing::Instrument as _;
+
+use super::V1Dates;
+use super::error::ApiError;
+
+/// A request's body may have so many bytes; beyond it the answer is 413.
+pub(super) const MAX_BODY_BYTES: usize = 64 * 1024;
+
+/// A request takes at most this long; beyond it the answer is 503.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// A request id that a client sends is taken over up to this length; a longer one is replaced.
+const MAX_REQUEST_ID: usize = 128;
+
+/// Puts the layers around all routes.
+pub(super) fn wrap(routes: Router) -> Router {
+    routes.layer(
+        ServiceBuilder::new()
+            .layer(middleware::from_fn(refuse_long_request_ids))
+            .layer(SetRequestIdLayer::new(REQUEST_ID, MakeRequestUuid))
+            .layer(PropagateRequestIdLayer::new(REQUEST_ID))
+            .layer(middleware::from_fn(observe))
+            .layer(middleware::from_fn(errors_are_json))
+            .layer(CatchPanicLayer::custom(panicked))
+            .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, REQUEST_TIMEOUT))
+            .layer(DefaultBodyLimit::max(MAX_BODY_BYTES)),
+    )
+}
+
+async fn refuse_long_request_ids(mut request: Request, next: Next) -> Response {
+    if request.headers().get(&REQUEST_ID).is_some_and(|id| id.len() > MAX_REQUEST_ID) {
+        request.headers_mut().remove(&REQUEST_ID);
+    }
+    next.run(request).await
+}
+
+/// One log line and one count a request.
+async fn observe(matched: Option<MatchedPath>, request: Request, next: Next) -> Response {
+    let route = matched.as_ref().map_or("none", MatchedPath::as_str).to_owned();
+    let method = request.method().clone();
+    let path = request.uri().path().to_owned();
+    let request_id = request.headers().get(&REQUEST_ID).and_then(|id| id.to_str().ok()).unwrap_or_default().to_owned();
+    let began = Instant::now();
+    let span = tracing::info_span!("request", request_id);
+    let response = next.run(request).instrument(span.clone()).await;
+    let (took, status) = (began.elapsed(), response.status());
+    span.in_scope(|| {
+        tracing::info!(
+            method = method.as_str(),
+            path,
+            status = status.as_u16(),
+            duration_ms = took.as_secs_f64() * 1000.0,
+            "{method} {path} {}",
+            status.as_u16()
+        );
+    });
+    let labels = [("method", method.to_string()), ("route", route), ("status", status.as_u16().to_string())];
+    metrics::counter!("igt_http_requests_total", &labels).increment(1);
+    metrics::histogram!("igt_http_request_seconds", &labels[..2]).record(took.as_secs_f64());
+    response
+}
+
+/// What the framework and the layers say in plain text or without words is said in JSON.
+async fn errors_are_json(request: Request, next: Next) -> Response {
+    let response = next.run(request).await;
+    let status = response.status();
+    let is_error = status.is_client_error() || status.is_server_error();
+    let content_type = response.headers().get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
+    if !is_error || content_type.is_some_and(|value| value.starts_with(b"application/json")) {
+        return response;
+    }
+    let (mut parts, body) = response.into_parts();
+    let said = axum::body::to_bytes(body, MAX_BODY_BYTES).await.unwrap_or_default();
+    let message = match status {
+        StatusCode::SERVICE_UNAVAILABLE => "The request took too long; try again in a moment".to_owned(),
+        StatusCode::PAYLOAD_TOO_LARGE => format!("The request's body is larger than {MAX_BODY_BYTES} bytes"),
+        _ if said.is_empty() => status.canonical_reason().unwrap_or("Error").to_owned(),
+        _ => String::from_utf8_lossy(&said).into_owned(),
+    };
+    let answer = ApiError::new(status, message).into_response();
+    parts.headers.remove(header::CONTENT_LENGTH);
+    for (name, value) in answer.headers() {
+        parts.headers.insert(name, value.clone());
+    }
+    Response::from_parts(parts, answer.into_body())
+}
+
+fn panicked(panic: Box<dyn std::any::Any + Send + 'static>) -> Response<Body> {
+    let words = panic.downcast_ref::<&str>().map(|words| (*words).to_owned());
+    let words = words.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
+    ApiError::internal(&Panicked(words)).into_response()
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("a handler panicked: {0}")]
+struct Panicked(String);
+
+/// Tells clients of version 1 where its successor is, and its dates once they are set (RFC 9745, RFC 8594).
+pub(super) fn announce_successor<S: Clone + Send + Sync + 'static>(routes: Router<S>, dates: V1Dates) -> Router<S> {
+    let mut announced = vec![(header::LINK, HeaderValue::from_static("</api/v2>; rel=\"successor-version\""))];
+    let text = |text: String| HeaderValue::try_from(text).ok();
+    let midnight = |date: NaiveDate| date.and_time(NaiveTime::MIN).and_utc();
+    if let Some(value) = dates.deprecation.and_then(|date| text(format!("@{}", midnight(date).timestamp()))) {
+        announced.push((HeaderName::from_static("deprecation"), value));
+    }
+    let http_date = |date| midnight(date).format("%a, %d %b %Y %H:%M:%S GMT").to_string();
+    if let Some(value) = dates.sunset.and_then(|date| text(http_date(date))) {
+        announced.push((HeaderName::from_static("sunset"), value));
+    }
+    routes.layer(middleware::map_response(move |mut response: Response| {
+        response.headers_mut().extend(announced.clone());
+        std::future::ready(response)
+    }))
+}

@@ -1,0 +1,63 @@
+//! The interface: routes, layers, answers. Starts runs, reads rows, writes tasks; knows nothing of Instagram but
+//! what a username looks like.
+
+mod error;
+mod layers;
+mod operations;
+mod router;
+mod v1;
+
+use std::sync::Arc;
+
+use chrono::NaiveDate;
+use metrics_exporter_prometheus::PrometheusHandle;
+use sqlx::PgPool;
+use tokio_util::sync::CancellationToken;
+
+use crate::runs::Runs;
+
+pub use router::router;
+
+/// What the handlers share.
+#[derive(Clone)]
+pub struct App(Arc<Shared>);
+
+/// The parts of [`App`].
+pub struct Shared {
+    /// Where the rows are.
+    pub pool: PgPool,
+    /// How runs are started.
+    pub runs: Runs,
+    /// What `/metrics` prints.
+    pub metrics: PrometheusHandle,
+    /// Cancelled when this replica takes no more requests.
+    pub closing: CancellationToken,
+    /// When version 1 is deprecated and when it ends, once an operator has said so.
+    pub v1_dates: V1Dates,
+    /// How many posts `task_details` shows.
+    pub max_posts: usize,
+}
+
+/// The announced end of version 1.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct V1Dates {
+    /// From when on clients should use version 2.
+    pub deprecation: Option<NaiveDate>,
+    /// From when on version 1 may be gone.
+    pub sunset: Option<NaiveDate>,
+}
+
+impl App {
+    /// Puts the parts together.
+    pub fn new(shared: Shared) -> Self {
+        Self(Arc::new(shared))
+    }
+}
+
+impl std::ops::Deref for App {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        &self.0
+    }
+}

@@ -1,0 +1,71 @@
+//! For those who run the service: alive, ready, which version, metrics; and what stands at no path.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::{Method, StatusCode, Uri, header};
+use axum::response::{IntoResponse, Response};
+use serde_json::json;
+
+use super::App;
+use super::error::ApiError;
+use crate::db;
+use crate::db::runs::RunState;
+
+/// `GET /healthz`: the process answers. Says nothing of the database, so that a restart is not asked of the wrong one.
+pub(super) async fn healthz() -> Response {
+    Json(json!({"status": "ok"})).into_response()
+}
+
+/// `GET /readyz`: this replica takes requests and its database answers; else 503.
+pub(super) async fn readyz(State(app): State<App>) -> Result<Response, ApiError> {
+    if app.closing.is_cancelled() {
+        return Err(ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "This replica is shutting down"));
+    }
+    db::migrations::applied(&app.pool).await?;
+    Ok(Json(json!({"status": "ready"})).into_response())
+}
+
+/// `GET /version`: what runs here.
+pub(super) async fn version(State(app): State<App>) -> Result<Response, ApiError> {
+    let schema = db::migrations::applied(&app.pool).await?;
+    let version = json!({
+        "name": env!("CARGO_PKG_NAME"),
+        "version": env!("CARGO_PKG_VERSION"),
+        "schema": schema.map(|version| version.to_string()),
+        "worker_id": app.runs.worker_id().to_string(),
+    });
+    Ok(Json(version).into_response())
+}
+
+/// `GET /metrics`: the Prometheus text format. The gauges over all replicas are read from the database at this
+/// moment; while it is away they are left out and `igt_database_up` is 0.
+pub(super) async fn metrics(State(app): State<App>) -> Response {
+    let load = db::runs::load(&app.pool).await;
+    metrics::gauge!("igt_database_up").set(if load.is_ok() { 1.0 } else { 0.0 });
+    if let Ok(load) = load {
+        for (state, runs) in
+            [(RunState::Queued, load.queued), (RunState::Running, load.running), (RunState::Waiting, load.waiting)]
+        {
+            metrics::gauge!("igt_runs_active", "state" => state.as_str()).set(runs as f64);
+        }
+        metrics::gauge!("igt_queue_age_seconds").set(load.queue_age_seconds);
+    }
+    metrics::gauge!("igt_database_connections", "state" => "open").set(f64::from(app.pool.size()));
+    metrics::gauge!("igt_database_connections", "state" => "idle").set(app.pool.num_idle() as f64);
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], app.metrics.render()).into_response()
+}
+
+/// What stands at no path.
+pub(super) async fn unknown_path(uri: Uri) -> ApiError {
+    let path = uri.path();
+    if path == "/api/v2" || path.starts_with("/api/v2/") {
+        let message = "Version 2 is announced but not served by this release; use /codvid-ai/ig-tracking/";
+        return ApiError::new(StatusCode::NOT_FOUND, message);
+    }
+    ApiError::new(StatusCode::NOT_FOUND, format!("No such path: {path}"))
+}
+
+/// A path that is there, asked in a way that it is not.
+pub(super) async fn wrong_method(method: Method, uri: Uri) -> ApiError {
+    ApiError::new(StatusCode::METHOD_NOT_ALLOWED, format!("{method} is not allowed on {}; see Allow", uri.path()))
+}

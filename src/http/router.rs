@@ -1,0 +1,33 @@
+//! The table of contents of the interface.
+
+use axum::Router;
+use axum::routing::{delete, get, post};
+
+use super::{App, layers, operations, v1};
+
+/// Every route of the service, behind its layers.
+pub fn router(app: App) -> Router {
+    let version_1 = Router::new()
+        .route("/create_task", post(v1::tasks::create_profile_task))
+        .route("/create_reel_task", post(v1::tasks::create_reel_task))
+        .route("/tasks", get(v1::tasks::list))
+        .route("/task/{task_id}", delete(v1::tasks::delete))
+        .route("/task_details/{task_id}", get(v1::details::task_details))
+        .route("/force_scrape/{task_id}", post(v1::scrape::force_scrape))
+        .route("/force_scrape_reel/{task_id}", post(v1::scrape::force_scrape_reel))
+        .route("/task_status/{task_id}", get(v1::status::task_status));
+
+    let version_1 = layers::announce_successor(version_1, app.v1_dates);
+
+    let routes = Router::new()
+        .nest("/codvid-ai/ig-tracking", version_1)
+        .route("/healthz", get(operations::healthz))
+        .route("/readyz", get(operations::readyz))
+        .route("/version", get(operations::version))
+        .route("/metrics", get(operations::metrics))
+        .fallback(operations::unknown_path)
+        .method_not_allowed_fallback(operations::wrong_method)
+        .with_state(app);
+
+    layers::wrap(routes)
+}

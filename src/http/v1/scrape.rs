@@ -1,0 +1,48 @@
+//! The start of a scrape: answered at once, worked in the background.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde_json::json;
+
+use super::super::App;
+use super::super::error::ApiError;
+use super::KnownTaskId;
+use crate::db::TaskId;
+use crate::db::runs::Trigger;
+use crate::db::tasks::TaskKind;
+use crate::runs::StartOutcome;
+
+/// `POST force_scrape/<task_id>`: starts a run of a profile task.
+///
+/// 409 while one is active, 404 for an unknown task, 400 for a reel task.
+pub(in super::super) async fn force_scrape(
+    State(app): State<App>,
+    KnownTaskId(task_id): KnownTaskId,
+) -> Result<Response, ApiError> {
+    start(&app, task_id, TaskKind::Profile, "Task scraping initiated successfully").await
+}
+
+/// `POST force_scrape_reel/<task_id>`: starts a run of a reel task; 400 for a profile task.
+pub(in super::super) async fn force_scrape_reel(
+    State(app): State<App>,
+    KnownTaskId(task_id): KnownTaskId,
+) -> Result<Response, ApiError> {
+    start(&app, task_id, TaskKind::Reel, "Reel tracking task scraping initiated successfully").await
+}
+
+async fn start(app: &App, task_id: TaskId, kind: TaskKind, message: &'static str) -> Result<Response, ApiError> {
+    match app.runs.start(task_id.clone(), kind, Trigger::Api).await? {
+        StartOutcome::Started(_) => {
+            let answer = json!({"result": true, "message": message, "task_id": task_id, "status": "processing"});
+            Ok(Json(answer).into_response())
+        }
+        StartOutcome::Busy => Err(ApiError::new(StatusCode::CONFLICT, "Task is already being processed")),
+        StartOutcome::OtherKind => Err(ApiError::bad_request(match kind {
+            TaskKind::Profile => "Task is a reel tracking task; use force_scrape_reel",
+            TaskKind::Reel => "Task is not a reel tracking task; use force_scrape",
+        })),
+        StartOutcome::NoSuchTask => Err(ApiError::no_such_task()),
+    }
+}

@@ -1,0 +1,140 @@
+//! What a task's latest run is doing, or did.
+
+use axum::Json;
+use axum::extract::{Path, RawQuery, State};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+
+use super::super::App;
+use super::super::error::ApiError;
+use super::status_word;
+use crate::db::TaskId;
+use crate::db::status::{self, Event};
+
+/// How many events are told where a client does not say.
+const DEFAULT_LOGS: i64 = 10;
+
+/// How many events are told at most.
+const MAX_LOGS: i64 = 100;
+
+/// `GET task_status/<task_id>?logs_count=N`: where the task's latest run stands and its latest N events, oldest
+/// first. An id that never ran or was never heard of is not an error.
+pub(in super::super) async fn task_status(
+    State(app): State<App>,
+    Path(task_id): Path<String>,
+    RawQuery(query): RawQuery,
+) -> Result<Response, ApiError> {
+    let status = match TaskId::parse(&task_id) {
+        Ok(known) => status::of_task(&app.pool, &known).await?,
+        Err(_) => None,
+    };
+    let Some(status) = status else {
+        let never_ran = json!({
+            "task_id": task_id, "is_processing": false, "logs": [], "logs_count": 0, "latest_event": null
+        });
+        return Ok(Json(json!({"result": true, "response": never_ran})).into_response());
+    };
+    let wanted = logs_count(query.as_deref().unwrap_or_default());
+    let logs = status::events(&app.pool, status.run_id, status.last_seq - wanted, status.last_seq).await?;
+    let logs: Vec<FlatEvent> = logs.into_iter().map(FlatEvent::from).collect();
+
+    let is_processing = status.state.is_active();
+    let response = StatusResponse {
+        task_id,
+        is_processing,
+        status: status_word(status.state),
+        started_at: status.started_at.unwrap_or(status.requested_at).timestamp(),
+        updated_at: status.updated_at.timestamp(),
+        ended: status.finished_at.map(|at| Ended { finished_at: at.timestamp(), reason: status.reason }),
+        logs_count: status.last_seq,
+        requested_logs_count: logs.len(),
+        latest_event: logs.last(),
+        logs: &logs,
+    };
+    Ok(Json(json!({"result": true, "response": response})).into_response())
+}
+
+/// `logs_count` as the first service read it: absent or no whole number is 10, below 1 is 1, above 100 is 100.
+fn logs_count(query: &str) -> i64 {
+    let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+    let text = pairs.filter(|(name, _)| *name == "logs_count").map(|(_, value)| value).next();
+    let text = text.map(|value| percent_encoding::percent_decode_str(value).decode_utf8_lossy().replace('+', " "));
+    let Some(text) = text.as_deref().map(str::trim) else { return DEFAULT_LOGS };
+    let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
+    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return DEFAULT_LOGS;
+    }
+    // Whole numbers beyond i64 are still whole numbers: only their sign matters.
+    let number = text.parse().unwrap_or(if text.starts_with('-') { i64::MIN } else { i64::MAX });
+    number.clamp(1, MAX_LOGS)
+}
+
+#[derive(Serialize)]
+struct StatusResponse<'a> {
+    task_id: String,
+    is_processing: bool,
+    status: &'static str,
+    started_at: i64,
+    updated_at: i64,
+    #[serde(flatten)]
+    ended: Option<Ended>,
+    logs_count: i64,
+    requested_logs_count: usize,
+    logs: &'a [FlatEvent],
+    latest_event: Option<&'a FlatEvent>,
+}
+
+#[derive(Serialize)]
+struct Ended {
+    finished_at: i64,
+    reason: Option<crate::db::runs::Reason>,
+}
+
+/// An event with its fields beside its own three.
+#[derive(Serialize)]
+struct FlatEvent {
+    timestamp: i64,
+    event_type: String,
+    message: String,
+    #[serde(flatten)]
+    fields: Map<String, Value>,
+}
+
+impl From<Event> for FlatEvent {
+    fn from(event: Event) -> Self {
+        let mut fields = event.fields.0;
+        fields.retain(|name, _| !matches!(name.as_str(), "timestamp" | "event_type" | "message"));
+        Self { timestamp: event.at.timestamp(), event_type: event.event_type, message: event.message, fields }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::logs_count;
+
+    #[test]
+    fn logs_count_is_read_as_the_first_service_read_it() {
+        for (query, expected) in [
+            ("", 10),
+            ("other=3", 10),
+            ("logs_count=", 10),
+            ("logs_count=abc", 10),
+            ("logs_count=5.0", 10),
+            ("logs_count=1e2", 10),
+            ("logs_count=5", 5),
+            ("logs_count=+7", 7),
+            ("logs_count=%37", 7),
+            ("logs_count=0", 1),
+            ("logs_count=-5", 1),
+            ("logs_count=100", 100),
+            ("logs_count=101", 100),
+            ("logs_count=999", 100),
+            ("logs_count=99999999999999999999999999", 100),
+            ("logs_count=-99999999999999999999999999", 1),
+            ("a=b&logs_count=3&logs_count=9", 3),
+        ] {
+            assert_eq!(logs_count(query), expected, "{query}");
+        }
+    }
+}

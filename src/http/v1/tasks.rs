@@ -1,0 +1,139 @@
+//! Tasks: create, list, delete.
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::rejection::BytesRejection;
+use axum::extract::{Query, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::super::App;
+use super::super::error::ApiError;
+use super::{KnownTaskId, status_word};
+use crate::db::TaskId;
+use crate::db::runs::RunState;
+use crate::db::tasks::{self, Creation, TaskKind};
+use crate::instagram::Username;
+
+/// `POST create_task` `{"username": …, "task_id"?: …}`: a task for an account and its latest posts.
+///
+/// The same id with the same target again gives the same answer; with another target, 409.
+pub(in super::super) async fn create_profile_task(
+    State(app): State<App>,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Response, ApiError> {
+    create(&app, TaskKind::Profile, "Task created successfully", body).await
+}
+
+/// `POST create_reel_task`: the same for an account's reels.
+pub(in super::super) async fn create_reel_task(
+    State(app): State<App>,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Response, ApiError> {
+    create(&app, TaskKind::Reel, "Reel tracking task created successfully", body).await
+}
+
+async fn create(
+    app: &App,
+    kind: TaskKind,
+    message: &'static str,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Response, ApiError> {
+    let body = body.map_err(|rejection| ApiError::new(rejection.status(), rejection.body_text()))?;
+    let NewTask { username, task_id } = NewTask::read(&body)?;
+    match tasks::create(&app.pool, &task_id, kind, username.as_str()).await? {
+        Creation::Created => Ok(Json(json!({"result": true, "message": message, "task_id": task_id})).into_response()),
+        Creation::Taken => Err(ApiError::new(
+            StatusCode::CONFLICT,
+            format!("task_id {task_id} belongs to a task with another target; choose another task_id or leave it out"),
+        )),
+    }
+}
+
+/// A request to create a task, whatever its content type says.
+struct NewTask {
+    username: Username,
+    task_id: TaskId,
+}
+
+impl NewTask {
+    fn read(body: &[u8]) -> Result<Self, ApiError> {
+        const EXAMPLE: &str = r#"send a JSON object such as {"username": "nasa"}"#;
+        let body: Value = serde_json::from_slice(body)
+            .map_err(|error| ApiError::bad_request(format!("The body is not JSON ({error}); {EXAMPLE}")))?;
+        let Value::Object(body) = body else {
+            return Err(ApiError::bad_request(format!("The body is not a JSON object; {EXAMPLE}")));
+        };
+        let username = match body.get("username") {
+            Some(Value::String(text)) => {
+                Username::parse(text).map_err(|error| ApiError::bad_request(error.to_string()))?
+            }
+            Some(Value::Null) | None => {
+                return Err(ApiError::bad_request(format!("username is missing; {EXAMPLE}")));
+            }
+            Some(_) => return Err(ApiError::bad_request(format!("username must be a text; {EXAMPLE}"))),
+        };
+        let task_id = match body.get("task_id") {
+            Some(Value::String(text)) => {
+                TaskId::parse(text).map_err(|error| ApiError::bad_request(error.to_string()))?
+            }
+            Some(Value::Null) | None => TaskId::generate(),
+            Some(_) => {
+                return Err(ApiError::bad_request("task_id must be a text; leave it out to be given one"));
+            }
+        };
+        Ok(Self { username, task_id })
+    }
+}
+
+/// The page of a list; what is not a whole number counts as left out.
+#[derive(Deserialize)]
+pub(in super::super) struct ListQuery {
+    limit: Option<String>,
+    offset: Option<String>,
+}
+
+/// A list has at most so many tasks a page.
+const MAX_TASKS: i64 = 1000;
+
+/// `GET tasks?limit=1..1000&offset=0..`: the tasks that live, oldest first, and how many there are in all.
+pub(in super::super) async fn list(
+    State(app): State<App>,
+    Query(query): Query<ListQuery>,
+) -> Result<Response, ApiError> {
+    let number = |text: Option<String>| text.and_then(|text| text.trim().parse::<i64>().ok());
+    let limit = number(query.limit).unwrap_or(MAX_TASKS).clamp(1, MAX_TASKS);
+    let offset = number(query.offset).unwrap_or(0).max(0);
+    let total = tasks::count(&app.pool).await?;
+    let listed: Vec<Value> = tasks::list(&app.pool, limit, offset)
+        .await?
+        .into_iter()
+        .map(|task| {
+            json!({
+                "task_id": task.task_id,
+                "task_type": task.kind,
+                "username": task.username,
+                "created_at": task.created_at.timestamp(),
+                "is_processing": task.latest_state.is_some_and(RunState::is_active),
+                "status": task.latest_state.map(status_word),
+                "updated_at": task.latest_updated_at.map(|at| at.timestamp()),
+            })
+        })
+        .collect();
+    Ok(Json(json!({"result": true, "response": listed, "total": total, "limit": limit, "offset": offset}))
+        .into_response())
+}
+
+/// `DELETE task/<task_id>`: the task takes no more runs, an active one is asked to stop, its history stays.
+pub(in super::super) async fn delete(
+    State(app): State<App>,
+    KnownTaskId(task_id): KnownTaskId,
+) -> Result<Response, ApiError> {
+    let deleted = tasks::delete(&app.pool, &task_id).await?.ok_or_else(ApiError::no_such_task)?;
+    if let Some(run_id) = deleted.stopping {
+        app.runs.live().announce_cancelled(run_id);
+    }
+    Ok(Json(json!({"result": true, "message": "Task deleted successfully", "task_id": task_id})).into_response())
+}

@@ -1,0 +1,198 @@
+//! What moves, told to whoever waits: one LISTEN connection a replica, one NOTIFY at a time.
+//!
+//! A hint is only a hint. Whoever waits looks into the database when it is woken, and after a while also when it is
+//! not: with no LISTEN at all (behind a transaction pooler, say) everything still works, only later.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use sqlx::PgPool;
+use sqlx::postgres::PgListener;
+use tokio::sync::{Notify, broadcast, mpsc};
+use tokio_util::sync::CancellationToken;
+
+use crate::db::{RunId, notify};
+
+/// How many hints a slow receiver may lag behind before it is told to look for itself.
+const BACKLOG: usize = 1024;
+
+/// How long to wait before LISTEN is tried again.
+const RECONNECT_AFTER: Duration = Duration::from_secs(2);
+
+/// How many run ids go into one payload: 36 bytes each, with room to spare below Postgres's limit.
+const IDS_PER_PAYLOAD: usize = 150;
+
+/// What one hint says.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+struct Hint {
+    /// A run may be claimed.
+    #[serde(skip_serializing_if = "is_false")]
+    claimable: bool,
+    /// These runs have new events or a new state.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    moved: BTreeSet<RunId>,
+    /// These runs were asked to stop.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    cancelled: BTreeSet<RunId>,
+}
+
+fn is_false(flag: &bool) -> bool {
+    !*flag
+}
+
+/// Sends hints and wakes those who wait for them.
+#[derive(Clone)]
+pub struct Live {
+    outbox: mpsc::UnboundedSender<Hint>,
+    claimable: Arc<Notify>,
+    moved: broadcast::Sender<RunId>,
+    cancelled: broadcast::Sender<RunId>,
+}
+
+impl Live {
+    /// Begins to listen and to send, until the token is cancelled.
+    pub fn start(pool: PgPool, stop: CancellationToken) -> Self {
+        let (outbox, inbox) = mpsc::unbounded_channel();
+        let live = Self {
+            outbox,
+            claimable: Arc::new(Notify::new()),
+            moved: broadcast::channel(BACKLOG).0,
+            cancelled: broadcast::channel(BACKLOG).0,
+        };
+        tokio::spawn(stop.clone().run_until_cancelled_owned(live.clone().listen(pool.clone())));
+        tokio::spawn(stop.run_until_cancelled_owned(send(pool, inbox)));
+        live
+    }
+
+    /// Tells every replica that a run may be claimed.
+    pub fn announce_claimable(&self) {
+        self.announce(Hint { claimable: true, ..Hint::default() });
+    }
+
+    /// Tells every replica that these runs have something new.
+    pub fn announce_moved(&self, runs: impl IntoIterator<Item = RunId>) {
+        self.announce(Hint { moved: runs.into_iter().collect(), ..Hint::default() });
+    }
+
+    /// Tells every replica that this run was asked to stop.
+    pub fn announce_cancelled(&self, run: RunId) {
+        self.announce(Hint { claimable: true, cancelled: BTreeSet::from([run]), ..Hint::default() });
+    }
+
+    /// Wakes one waiter when a run may be claimed.
+    pub fn claimable(&self) -> &Notify {
+        &self.claimable
+    }
+
+    /// The runs that have something new. Subscribe before you look, then nothing falls in between.
+    pub fn moved(&self) -> broadcast::Receiver<RunId> {
+        self.moved.subscribe()
+    }
+
+    /// The runs that were asked to stop.
+    pub fn cancelled(&self) -> broadcast::Receiver<RunId> {
+        self.cancelled.subscribe()
+    }
+
+    /// A hint that cannot be sent any more (the replica shuts down) is nothing lost: the others poll.
+    fn announce(&self, hint: Hint) {
+        let _ = self.outbox.send(hint);
+    }
+
+    fn deliver(&self, hint: &Hint) {
+        if hint.claimable {
+            self.claimable.notify_one();
+        }
+        // A send fails where nobody listens: then nobody waits.
+        for run in &hint.moved {
+            let _ = self.moved.send(*run);
+        }
+        for run in &hint.cancelled {
+            let _ = self.cancelled.send(*run);
+        }
+    }
+
+    async fn listen(self, pool: PgPool) {
+        loop {
+            if let Err(error) = self.listen_once(&pool).await {
+                tracing::warn!(%error, "LISTEN was lost or refused; waiters poll until it is back");
+            }
+            tokio::time::sleep(RECONNECT_AFTER).await;
+        }
+    }
+
+    async fn listen_once(&self, pool: &PgPool) -> sqlx::Result<()> {
+        let mut listener = PgListener::connect_with(pool).await?;
+        listener.listen(notify::CHANNEL).await?;
+        // Whatever was said while nobody listened: look once.
+        self.claimable.notify_one();
+        loop {
+            let Some(notification) = listener.try_recv().await? else {
+                self.claimable.notify_one();
+                continue;
+            };
+            match serde_json::from_str(notification.payload()) {
+                Ok(hint) => self.deliver(&hint),
+                Err(error) => tracing::warn!(%error, "a hint that this version cannot read was passed over"),
+            }
+        }
+    }
+}
+
+/// Sends one NOTIFY after another; what arrives while one is under way goes with the next.
+async fn send(pool: PgPool, mut inbox: mpsc::UnboundedReceiver<Hint>) {
+    while let Some(mut hint) = inbox.recv().await {
+        while let Ok(more) = inbox.try_recv() {
+            hint.claimable |= more.claimable;
+            hint.moved.extend(more.moved);
+            hint.cancelled.extend(more.cancelled);
+        }
+        if let Err(error) = notify::send(&pool, &payloads(hint)).await {
+            tracing::debug!(%error, "a hint was not sent; whoever waits for it polls");
+        }
+    }
+}
+
+fn payloads(hint: Hint) -> Vec<String> {
+    let moved: Vec<_> = hint.moved.into_iter().collect();
+    let mut hints = vec![Hint { claimable: hint.claimable, moved: BTreeSet::new(), cancelled: hint.cancelled }];
+    for ids in moved.chunks(IDS_PER_PAYLOAD) {
+        match hints.as_mut_slice() {
+            [only] if only.moved.is_empty() && only.cancelled.is_empty() => only.moved.extend(ids),
+            _ => hints.push(Hint { moved: ids.iter().copied().collect(), ..Hint::default() }),
+        }
+    }
+    // Serialising booleans and ids into a string cannot fail.
+    hints.iter().filter_map(|hint| serde_json::to_string(hint).ok()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_id_is_sent_once_in_payloads_that_postgres_takes() {
+        let moved: BTreeSet<_> = (0..1000).map(|_| RunId(uuid::Uuid::now_v7())).collect();
+        let cancelled = BTreeSet::from([RunId(uuid::Uuid::now_v7())]);
+        let hint = Hint { claimable: true, moved: moved.clone(), cancelled: cancelled.clone() };
+        let payloads = payloads(hint);
+        assert!(payloads.iter().all(|payload| payload.len() < notify::MAX_PAYLOAD));
+        let mut got = Hint::default();
+        for payload in &payloads {
+            let hint: Hint = serde_json::from_str(payload).unwrap();
+            got.claimable |= hint.claimable;
+            got.moved.extend(hint.moved);
+            got.cancelled.extend(hint.cancelled);
+        }
+        assert_eq!(got, Hint { claimable: true, moved, cancelled });
+    }
+
+    #[test]
+    fn a_small_hint_is_one_payload() {
+        let hint = Hint { moved: BTreeSet::from([RunId(uuid::Uuid::now_v7())]), ..Hint::default() };
+        assert_eq!(payloads(hint).len(), 1);
+    }
+}

@@ -1,0 +1,263 @@
+//! The hand's side of a run: every step numbered, fenced, and acknowledged only when it is committed.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use chrono::{DateTime, Utc};
+use tokio::sync::Mutex;
+
+use super::Core;
+use super::lease::Grip;
+use crate::db::journal::{self, Entry, NewExchange, Transition, Written};
+use crate::db::runs::Claimed;
+use crate::db::{media, profiles};
+use crate::instagram::Exchange;
+use crate::scrape::{Checkpoint, Event, Findings, Halt, Ledger, Step};
+
+/// A request's body is kept up to this size, before compression.
+const MAX_BODY_BYTES: usize = 256 * 1024;
+
+/// The first and the longest pause between two tries to write while the database is away.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
+
+/// Writes for one run under one lease.
+#[derive(Clone)]
+pub(super) struct RunLedger {
+    core: Arc<Core>,
+    run: Arc<Claimed>,
+    grip: Arc<Grip>,
+    position: Arc<Mutex<Position>>,
+    taken_up: Instant,
+}
+
+/// Where the run stands, as far as this hand has written it.
+struct Position {
+    last_seq: i64,
+    last_exchange: i64,
+    profile_id: Option<i64>,
+    checkpoint: Checkpoint,
+    halted: Option<Halt>,
+}
+
+/// What goes into one entry.
+struct Draft {
+    events: Vec<Event>,
+    exchanges: Vec<Exchange>,
+    checkpoint: Option<Checkpoint>,
+    findings: Findings,
+    transition: Transition,
+}
+
+impl RunLedger {
+    pub(super) fn new(core: Arc<Core>, run: Arc<Claimed>, grip: Arc<Grip>) -> Self {
+        let position = Position {
+            last_seq: run.last_seq,
+            last_exchange: run.last_exchange,
+            profile_id: run.profile_id,
+            checkpoint: Checkpoint::from_row(run.checkpoint.clone()),
+            halted: None,
+        };
+        Self { core, run, grip, position: Arc::new(Mutex::new(position)), taken_up: Instant::now() }
+    }
+
+    /// How far the run came, as far as it is committed. Waits for a step that is being written.
+    pub(super) async fn checkpoint(&self) -> Checkpoint {
+        self.position.lock().await.checkpoint.clone()
+    }
+
+    /// The database's time, by this replica's count since the claim.
+    pub(super) fn database_time(&self) -> DateTime<Utc> {
+        self.run.claimed_at + self.taken_up.elapsed()
+    }
+
+    /// Writes an event that belongs to no step of the pipeline; the run goes on or changes its state with it.
+    pub(super) async fn conclude(
+        &self,
+        event: Event,
+        exchanges: Vec<Exchange>,
+        transition: Transition,
+    ) -> Result<(), Halt> {
+        let draft =
+            Draft { events: vec![event], exchanges, checkpoint: None, findings: Findings::default(), transition };
+        self.commit(draft).await.map(drop)
+    }
+
+    /// Writes in a task of its own that nothing drops half-way: a hand that is stopped in the middle of a step finds
+    /// the step whole or not at all, and its next entry waits for it.
+    async fn commit(&self, draft: Draft) -> Result<Written, Halt> {
+        let ledger = self.clone();
+        let write = tokio::spawn(async move {
+            let mut position = ledger.position.lock().await;
+            if let Some(halt) = position.halted {
+                return Err(halt);
+            }
+            let written = ledger.write_until_settled(&mut position, draft).await;
+            if let Err(halt) = &written {
+                position.halted = (*halt == Halt::LeaseLost).then_some(*halt);
+            }
+            written
+        });
+        write.await.unwrap_or_else(|error| {
+            tracing::error!(run_id = %self.run.run_id, %error, "writing a step broke off");
+            Err(Halt::Unwritable)
+        })
+    }
+
+    /// Tries until the entry stands, the lease is gone, or the database refuses it for good.
+    async fn write_until_settled(&self, position: &mut Position, draft: Draft) -> Result<Written, Halt> {
+        let happened = Instant::now();
+        count_exchanges(&draft.exchanges);
+        let Draft { events, exchanges, checkpoint, findings, transition } = draft;
+        let mut entry = Entry {
+            run_id: self.run.run_id,
+            lease: self.run.lease,
+            attempt: self.run.attempt,
+            after_seq: position.last_seq,
+            after_exchange: position.last_exchange,
+            events: events.into_iter().map(Event::into_row).collect(),
+            exchanges: exchanges.into_iter().map(row_of).collect(),
+            checkpoint: checkpoint.as_ref().and_then(|checkpoint| serde_json::to_value(checkpoint).ok()),
+            transition,
+        };
+        let (mut pause, longest) = PAUSES;
+        let (written, profile_id) = loop {
+            for event in &mut entry.events {
+                event.age_seconds = happened.elapsed().as_secs_f64();
+            }
+            match self.write_once(&entry, &findings, position.profile_id).await {
+                Ok(Some(done)) => break done,
+                Ok(None) => return Err(Halt::LeaseLost),
+                Err(error) if passes(&error) => {
+                    tracing::warn!(run_id = %self.run.run_id, %error, "a step could not be written yet; trying again");
+                }
+                Err(error) => {
+                    tracing::error!(run_id = %self.run.run_id, %error, "the database refuses a step");
+                    return Err(Halt::Unwritable);
+                }
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(longest);
+            if !self.grip.holds() {
+                return Err(Halt::LeaseLost);
+            }
+        };
+        position.last_seq += entry.events.len() as i64;
+        position.last_exchange += entry.exchanges.len() as i64;
+        position.profile_id = profile_id;
+        if let Some(checkpoint) = checkpoint {
+            position.checkpoint = checkpoint;
+        }
+        Ok(written)
+    }
+
+    /// One try. `None`: the fence did not hold. An entry that was passed over because it stands there already (the
+    /// answer to its commit was lost) counts as written.
+    async fn write_once(
+        &self,
+        entry: &Entry,
+        findings: &Findings,
+        profile_id: Option<i64>,
+    ) -> sqlx::Result<Option<(Written, Option<i64>)>> {
+        let written = if findings.is_empty() {
+            self.core.journal.write(entry.clone()).await?.map(|written| (written, profile_id))
+        } else {
+            self.store(entry, findings, profile_id).await?
+        };
+        if written.is_some() {
+            return Ok(written);
+        }
+        let standing = journal::standing(&self.core.pool, entry.run_id).await?;
+        Ok(standing.filter(|standing| standing.holds(entry)).map(|standing| {
+            let written =
+                Written { run_id: entry.run_id, cancel_requested: standing.cancel_requested, at: standing.at };
+            (written, standing.profile_id)
+        }))
+    }
+
+    /// The entry and what was found, in one transaction whose first statement is the fence.
+    async fn store(
+        &self,
+        entry: &Entry,
+        findings: &Findings,
+        mut profile_id: Option<i64>,
+    ) -> sqlx::Result<Option<(Written, Option<i64>)>> {
+        let mut transaction = self.core.pool.begin().await?;
+        let written = journal::write(&mut *transaction, std::slice::from_ref(entry)).await?;
+        let Some(written) = written.into_iter().next() else {
+            transaction.rollback().await?;
+            return Ok(None);
+        };
+        let (run_id, seq) = (entry.run_id, entry.after_seq + entry.events.len() as i64);
+        if let Some(profile) = &findings.profile {
+            profile_id = Some(profiles::record(&mut transaction, run_id, seq, profile).await?);
+        }
+        if let Some(profile_id) = profile_id {
+            if !findings.media.is_empty() {
+                media::record(&mut transaction, run_id, seq, profile_id, &findings.media).await?;
+            }
+            if !findings.numbers.is_empty() {
+                media::snapshot(&mut transaction, run_id, seq, profile_id, &findings.numbers).await?;
+            }
+        }
+        transaction.commit().await?;
+        self.core.journal.committed(run_id);
+        Ok(Some((written, profile_id)))
+    }
+}
+
+impl Ledger for RunLedger {
+    fn write(&mut self, step: Step) -> impl Future<Output = Result<(), Halt>> + Send {
+        let Step { events, exchanges, checkpoint, findings } = step;
+        let draft =
+            Draft { events, exchanges, checkpoint: Some(checkpoint), findings, transition: Transition::Stay };
+        async move {
+            let written = self.commit(draft).await?;
+            if written.cancel_requested { Err(Halt::Cancelled) } else { Ok(()) }
+        }
+    }
+
+    fn elapsed_seconds(&self) -> f64 {
+        let before = (self.run.claimed_at - self.run.started_at).to_std().unwrap_or_default();
+        (before + self.taken_up.elapsed()).as_secs_f64()
+    }
+}
+
+/// Whether a write that failed may yet succeed: the database is away, overloaded, restarting or read-only for now.
+fn passes(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Database(error) => error.code().is_some_and(|code| {
+            // Connection, resources, operator intervention, system, rollback (deadlock), read-only.
+            ["08", "53", "57", "58", "40"].iter().any(|class| code.starts_with(class)) || code == "25006"
+        }),
+        sqlx::Error::Io(_)
+        | sqlx::Error::Tls(_)
+        | sqlx::Error::Protocol(_)
+        | sqlx::Error::PoolTimedOut
+        | sqlx::Error::WorkerCrashed => true,
+        _ => false,
+    }
+}
+
+fn count_exchanges(exchanges: &[Exchange]) {
+    for exchange in exchanges {
+        let labels = [("source", "web"), ("endpoint", exchange.endpoint), ("outcome", exchange.failure.unwrap_or("ok"))];
+        metrics::counter!("igt_upstream_requests_total", &labels).increment(1);
+        metrics::histogram!("igt_upstream_request_seconds", "source" => "web", "endpoint" => exchange.endpoint)
+            .record(exchange.duration.as_secs_f64());
+    }
+}
+
+fn row_of(exchange: Exchange) -> NewExchange {
+    NewExchange {
+        source: "web",
+        endpoint: exchange.endpoint,
+        method: exchange.method,
+        url: exchange.url,
+        status: exchange.status.and_then(|status| i16::try_from(status).ok()),
+        duration_ms: exchange.duration.as_secs_f64() * 1000.0,
+        bytes: i64::try_from(exchange.bytes).unwrap_or(i64::MAX),
+        failure: exchange.failure,
+        body: exchange.body.and_then(|body| zstd::encode_all(&body[..body.len().min(MAX_BODY_BYTES)], 3).ok()),
+    }
+}

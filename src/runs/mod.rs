@@ -1,0 +1,123 @@
+//! How a run lives: start, claim, lease, journal, end.
+//!
+//! A replica has a number of hands. A hand works one run at a time; it takes it up by a claim (or gets it with the
+//! very statement that starts it), keeps it by the replica's heartbeat, and writes for it only while its lease
+//! holds. The rows are the truth: a replica may die at any line, and another one's next claim takes its runs up.
+
+mod claim;
+mod hand;
+mod journal;
+mod lease;
+mod ledger;
+mod retry;
+mod start;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::PgPool;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::db::WorkerId;
+use crate::instagram::web::Web;
+use crate::live::Live;
+
+pub use start::{StartError, StartOutcome};
+
+/// How runs are worked on this replica; see the settings of the same names.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    /// Hands: runs worked at the same time. With 0 the replica only answers.
+    pub concurrency: usize,
+    /// How long a claim holds without a heartbeat.
+    pub lease: Duration,
+    /// How long a run may take, waits included.
+    pub deadline: Duration,
+    /// How often a run may be taken up.
+    pub max_attempts: i32,
+    /// The first back-off; it doubles with each attempt.
+    pub retry_base: Duration,
+    /// How long to wait when the upstream throttles without saying for how long.
+    pub throttle_cooldown: Duration,
+    /// How often a free hand looks for a due run when nothing wakes it.
+    pub poll: Duration,
+    /// How many of the latest posts a run reads.
+    pub max_posts: usize,
+}
+
+/// The runs of this replica.
+#[derive(Clone)]
+pub struct Runs(Arc<Core>);
+
+struct Core {
+    worker: WorkerId,
+    policy: Policy,
+    pool: PgPool,
+    web: Web,
+    live: Live,
+    journal: journal::Journal,
+    held: lease::Held,
+    hands: Arc<Semaphore>,
+    /// Cancelled when no more runs are taken up.
+    closing: CancellationToken,
+    /// Cancelled when the hands have given back what they had and the heartbeat may end.
+    closed: CancellationToken,
+    /// Every hand at work.
+    at_work: TaskTracker,
+}
+
+impl Runs {
+    /// Puts the hands to work. The heartbeat has a pool of its own, so that a busy one cannot starve it.
+    pub fn begin(pool: PgPool, heartbeat_pool: PgPool, web: Web, live: Live, policy: Policy) -> Self {
+        let core = Arc::new(Core {
+            worker: WorkerId::generate(),
+            journal: journal::Journal::begin(pool.clone(), live.clone()),
+            held: lease::Held::default(),
+            hands: Arc::new(Semaphore::new(policy.concurrency)),
+            closing: CancellationToken::new(),
+            closed: CancellationToken::new(),
+            at_work: TaskTracker::new(),
+            policy,
+            pool,
+            web,
+            live,
+        });
+        tracing::info!(worker_id = %core.worker, hands = core.policy.concurrency, "ready to work");
+        let heartbeat = lease::beat(Arc::clone(&core), heartbeat_pool);
+        tokio::spawn(core.closed.clone().run_until_cancelled_owned(heartbeat));
+        tokio::spawn(core.closed.clone().run_until_cancelled_owned(lease::heed_cancellations(Arc::clone(&core))));
+        if core.policy.concurrency > 0 {
+            tokio::spawn(core.closing.clone().run_until_cancelled_owned(claim::claim_runs(Arc::clone(&core))));
+        }
+        Self(core)
+    }
+
+    /// The identity of this boot.
+    pub fn worker_id(&self) -> WorkerId {
+        self.0.worker
+    }
+
+    /// The hints of this replica.
+    pub fn live(&self) -> &Live {
+        &self.0.live
+    }
+
+    /// Takes up no more runs, lets those in hand finish for the grace time, and hands the rest back to the queue.
+    pub async fn close(&self, grace: Duration) {
+        let core = &self.0;
+        core.closing.cancel();
+        core.at_work.close();
+        if !core.at_work.is_empty() {
+            tracing::info!(runs = core.at_work.len(), grace_s = grace.as_secs(), "waiting for runs in hand to finish");
+        }
+        if tokio::time::timeout(grace, core.at_work.wait()).await.is_err() {
+            tracing::info!(runs = core.at_work.len(), "the grace time is over; handing runs back");
+            core.held.hand_over();
+            // A hand that cannot write any more (Postgres is away) stops when its lease has passed.
+            let _ = tokio::time::timeout(core.policy.lease, core.at_work.wait()).await;
+        }
+        core.closed.cancel();
+    }
+}

@@ -1,0 +1,48 @@
+//! The first step and the last: the account is read; the account is up to date.
+
+use super::checkpoint::AccountRead;
+use super::{Checkpoint, Event, Findings, Halt, Interruption, Job, Ledger, Step};
+use crate::instagram::web::Visit;
+use crate::instagram::{Page, Post};
+
+/// Reads the account, unless an earlier attempt has, and gives the first posts where its answer carried them.
+pub(super) async fn fetch(
+    job: &Job,
+    visit: &mut Visit,
+    ledger: &mut impl Ledger,
+    checkpoint: &mut Checkpoint,
+) -> Result<Option<Page<Post>>, Interruption> {
+    if checkpoint.account.is_some() {
+        return Ok(None);
+    }
+    let profile = visit.account(&job.username).await?;
+    checkpoint.account = Some(AccountRead::from(&profile.account));
+    let exchanges = visit.take_exchanges();
+    let mut events = checkpoint.drift.note(profile.unread);
+    events.push(Event::AccountFetched { account: profile.account.clone(), duration: exchanges_took(&exchanges) });
+    let findings = Findings { profile: Some((&profile.account).into()), ..Findings::default() };
+    ledger.write(Step { events, exchanges, checkpoint: checkpoint.clone(), findings }).await?;
+    Ok(profile.first_posts)
+}
+
+/// Tells that all that was read is stored.
+pub(super) async fn updated(
+    job: &Job,
+    visit: &mut Visit,
+    ledger: &mut impl Ledger,
+    checkpoint: &Checkpoint,
+) -> Result<(), Halt> {
+    let event = Event::ProfileDataUpdated { username: job.username.to_string(), totals: checkpoint.totals() };
+    let step = Step {
+        events: vec![event],
+        exchanges: visit.take_exchanges(),
+        checkpoint: checkpoint.clone(),
+        findings: Findings::default(),
+    };
+    ledger.write(step).await
+}
+
+/// How long a step's requests took together.
+pub(super) fn exchanges_took(exchanges: &[crate::instagram::Exchange]) -> std::time::Duration {
+    exchanges.iter().map(|exchange| exchange.duration).sum()
+}

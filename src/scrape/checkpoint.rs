@@ -1,0 +1,171 @@
+//! How far a run came: what the next worker must know to go on without doing anything twice.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+
+use super::drift::Drift;
+use crate::instagram::{Account, AccountRef, Cursor, Shortcode, Username};
+
+/// A run's progress, written with every step.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Checkpoint {
+    /// The account, once it was read.
+    pub account: Option<AccountRead>,
+    /// The list of posts.
+    pub posts: Progress,
+    /// The codes of the posts that are reels, in the order of the timeline.
+    pub reels: Vec<Shortcode>,
+    /// Whether the posts were searched for reels and the result told.
+    pub reels_filtered: bool,
+    /// The list of reels: which of them have their own numbers.
+    pub reel_numbers: Progress,
+    /// Reels whose own numbers are not to be had.
+    pub reels_missing: Vec<Shortcode>,
+    /// Whether the end of the reels was told.
+    pub reels_processed: bool,
+    /// What could not be read.
+    pub drift: Drift,
+}
+
+/// What the rest of the run needs of the account.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct AccountRead {
+    /// Instagram's own number of it.
+    pub pk: i64,
+    /// Its handle.
+    pub username: Username,
+    /// How many accounts follow it.
+    pub followers_count: Option<i64>,
+    /// How many posts it has.
+    pub posts_count: Option<i64>,
+    /// Whether its posts are hidden from us.
+    pub is_private: bool,
+}
+
+impl From<&Account> for AccountRead {
+    fn from(account: &Account) -> Self {
+        Self {
+            pk: account.pk,
+            username: account.username.clone(),
+            followers_count: account.followers,
+            posts_count: account.posts,
+            is_private: account.is_private == Some(true),
+        }
+    }
+}
+
+impl AccountRead {
+    /// The names by which its posts are asked for.
+    pub fn reference(&self) -> AccountRef {
+        AccountRef { pk: self.pk, username: self.username.clone() }
+    }
+}
+
+/// How far a list was read, page by page.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Progress {
+    /// Pages read.
+    pub pages: u32,
+    /// The codes read so far, each once.
+    pub codes: Vec<Shortcode>,
+    /// Where the next page begins; `None` before the first and after the last.
+    pub next: Option<Cursor>,
+    /// The cursors already followed: one that comes again would lead round in a circle.
+    pub followed: Vec<Cursor>,
+    /// Whether there is nothing more to read.
+    pub done: bool,
+}
+
+impl Progress {
+    /// Counts a page in and says which of its codes are new.
+    pub fn advance(&mut self, codes: impl IntoIterator<Item = Shortcode>, next: Option<Cursor>) -> Vec<Shortcode> {
+        let mut fresh: Vec<Shortcode> = Vec::new();
+        for code in codes {
+            if !self.codes.contains(&code) && !fresh.contains(&code) {
+                fresh.push(code);
+            }
+        }
+        self.pages += 1;
+        self.codes.extend(fresh.iter().cloned());
+        self.followed.extend(self.next.take());
+        self.next = next.filter(|next| !self.followed.contains(next));
+        self.done = self.next.is_none();
+        fresh
+    }
+}
+
+impl Checkpoint {
+    /// Reads a checkpoint from its row; one that cannot be read (written by another version) begins anew.
+    pub fn from_row(row: Option<Value>) -> Self {
+        row.and_then(|value| serde_json::from_value(value).ok()).unwrap_or_default()
+    }
+
+    /// Whether anything of what was asked for was obtained.
+    pub fn obtained_something(&self) -> bool {
+        self.account.is_some()
+    }
+
+    /// What was obtained so far, as fields of an event.
+    pub fn totals(&self) -> Map<String, Value> {
+        let mut totals = Map::new();
+        let mut put = |name: &str, value: Value| drop(totals.insert(name.to_owned(), value));
+        put("scraped_posts_count", json!(self.posts.codes.len()));
+        if self.reels_filtered {
+            put("scraped_reels_count", json!(self.reel_numbers.codes.len()));
+            put("reels_count", json!(self.reels.len()));
+        }
+        if let Some(account) = &self.account {
+            put("followers_count", json!(account.followers_count));
+            put("posts_count", json!(account.posts_count));
+        }
+        totals
+    }
+
+    /// The stage at which the run stands, for a person.
+    pub fn stage(&self) -> &'static str {
+        match () {
+            () if self.account.is_none() => "account",
+            () if !self.posts.done => "posts",
+            () if self.reels_filtered && !self.reels_processed => "reels",
+            () => "update",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn code(text: &str) -> Shortcode {
+        Shortcode::parse(text).unwrap()
+    }
+
+    fn cursor(text: &str) -> Option<Cursor> {
+        Some(Cursor(text.to_owned()))
+    }
+
+    #[test]
+    fn a_repeated_post_counts_once_and_a_cursor_that_comes_again_ends_the_list() {
+        let mut progress = Progress::default();
+        assert_eq!(progress.advance([code("Ca"), code("Cb"), code("Ca")], cursor("1")), [code("Ca"), code("Cb")]);
+        assert!(!progress.done);
+        assert_eq!(progress.advance([code("Cb"), code("Cc")], cursor("2")), [code("Cc")]);
+        assert!(!progress.done);
+        assert_eq!(progress.advance([code("Ca")], cursor("1")), []);
+        assert!(progress.done, "cursor 1 was followed before");
+        assert_eq!((progress.pages, progress.codes.len()), (3, 3));
+    }
+
+    #[test]
+    fn a_checkpoint_survives_its_row_and_an_unreadable_one_begins_anew() {
+        let mut checkpoint = Checkpoint { reels: vec![code("Ca")], ..Checkpoint::default() };
+        checkpoint.posts.advance([code("Ca")], cursor("1"));
+        let row = serde_json::to_value(&checkpoint).unwrap();
+        let read = Checkpoint::from_row(Some(row.clone()));
+        assert_eq!(serde_json::to_value(&read).unwrap(), row);
+        assert_eq!(Checkpoint::from_row(Some(json!({"posts": 7}))).posts.pages, 0);
+        assert_eq!(Checkpoint::from_row(None).stage(), "account");
+    }
+}

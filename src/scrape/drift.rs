@@ -1,0 +1,86 @@
+//! What could not be read: told once a path, remembered to the end of the run.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Event, Shortfall};
+use crate::db::runs::Reason;
+use crate::instagram::Unread;
+
+/// Beyond so many different paths the answer as a whole has changed, and more events would say nothing new.
+const MAX_PATHS: usize = 20;
+
+/// The paths that could not be read in this run.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Drift {
+    paths: Vec<String>,
+}
+
+impl Drift {
+    /// Takes in what an answer held that could not be read; an event for each path that was not told before.
+    pub fn note(&mut self, unread: Vec<Unread>) -> Vec<Event> {
+        let mut events = Vec::new();
+        for unread in unread {
+            let path = without_indices(&unread.path);
+            if self.paths.len() < MAX_PATHS && !self.paths.contains(&path) {
+                self.paths.push(path);
+                events.push(Event::UpstreamChanged { unread });
+            }
+        }
+        events
+    }
+
+    /// What this leaves missing at the end of a run that read everything else.
+    pub fn shortfall(&self) -> Option<Shortfall> {
+        (!self.paths.is_empty()).then(|| Shortfall {
+            reason: Reason::UpstreamChanged,
+            message: format!("what Instagram sent could not be read at {}", self.paths.join(", ")),
+        })
+    }
+}
+
+/// `items[3].pk` and `items[7].pk` are one path.
+fn without_indices(path: &str) -> String {
+    let mut out = String::with_capacity(path.len());
+    let mut inside = false;
+    for c in path.chars() {
+        match c {
+            '[' => {
+                inside = true;
+                out.push(c);
+            }
+            ']' => {
+                inside = false;
+                out.push(c);
+            }
+            _ if inside && c.is_ascii_digit() => {}
+            _ => out.push(c),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn unread(path: &str) -> Unread {
+        Unread { path: path.to_owned(), expected: "a whole number", found: "\"many\"".to_owned() }
+    }
+
+    #[test]
+    fn a_path_is_told_once_whatever_its_index() {
+        let mut drift = Drift::default();
+        assert!(drift.shortfall().is_none());
+        assert_eq!(drift.note(vec![unread("items[1].pk"), unread("items[22].pk"), unread("user.pk")]).len(), 2);
+        assert_eq!(drift.note(vec![unread("items[5].pk")]).len(), 0);
+        assert!(drift.shortfall().unwrap().message.contains("items[].pk, user.pk"));
+    }
+
+    #[test]
+    fn no_more_than_twenty_paths_are_told() {
+        let mut drift = Drift::default();
+        let many = (0..100).map(|n| unread(&format!("field_{n}"))).collect();
+        assert_eq!(drift.note(many).len(), MAX_PATHS);
+    }
+}

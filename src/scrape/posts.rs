@@ -1,0 +1,74 @@
+//! The latest posts, page by page; each page with its event and checkpoint is one transaction.
+
+use super::account::exchanges_took;
+use super::{Checkpoint, Event, Findings, Halt, Interruption, Job, Ledger, Shortfall, Step};
+use crate::db::runs::Reason;
+use crate::instagram::web::Visit;
+use crate::instagram::{Page, Post};
+
+/// Reads pages of posts from where the checkpoint says, until enough are read or none are left. A shortfall is
+/// returned where the account says that it has posts and shows none.
+pub(super) async fn fetch(
+    job: &Job,
+    visit: &mut Visit,
+    ledger: &mut impl Ledger,
+    checkpoint: &mut Checkpoint,
+    mut first_posts: Option<Page<Post>>,
+) -> Result<Option<Shortfall>, Interruption> {
+    let Some(account) = checkpoint.account.clone() else { return Ok(None) };
+    if account.is_private {
+        return Ok(Some(Shortfall {
+            reason: Reason::Private,
+            message: format!("@{} is private: its posts are for approved followers only", account.username),
+        }));
+    }
+    while !checkpoint.posts.done {
+        let page = match first_posts.take() {
+            Some(page) => page,
+            None => visit.posts(&account.reference(), checkpoint.posts.next.as_ref()).await?,
+        };
+        store(job, visit, ledger, checkpoint, page).await?;
+    }
+    let claims_posts = account.posts_count.is_some_and(|count| count > 0);
+    Ok((claims_posts && checkpoint.posts.codes.is_empty()).then(|| Shortfall {
+        reason: Reason::LoginRequired,
+        message: format!(
+            "@{} has {} posts and Instagram shows none of them without a signed-in session",
+            account.username,
+            account.posts_count.unwrap_or_default()
+        ),
+    }))
+}
+
+async fn store(
+    job: &Job,
+    visit: &mut Visit,
+    ledger: &mut impl Ledger,
+    checkpoint: &mut Checkpoint,
+    page: Page<Post>,
+) -> Result<(), Halt> {
+    let room = job.max_posts.saturating_sub(checkpoint.posts.codes.len());
+    let known = &checkpoint.posts.codes;
+    let posts: Vec<&Post> = page.items.iter().filter(|post| !known.contains(&post.code)).take(room).collect();
+    let fresh = checkpoint.posts.advance(posts.iter().map(|post| post.code.clone()), page.next);
+    // A page without a single new post leads nowhere, whatever cursor it gives.
+    if fresh.is_empty() || checkpoint.posts.codes.len() >= job.max_posts {
+        checkpoint.posts.done = true;
+    }
+    checkpoint.reels.extend(posts.iter().filter(|post| post.is_reel).map(|post| post.code.clone()));
+
+    let exchanges = visit.take_exchanges();
+    let mut events = checkpoint.drift.note(page.unread);
+    events.push(Event::PostsFetched {
+        page: checkpoint.posts.pages,
+        page_posts: posts.len(),
+        totals: checkpoint.totals(),
+        duration: exchanges_took(&exchanges),
+    });
+    let findings = Findings {
+        media: posts.iter().map(|post| (*post).into()).collect(),
+        numbers: posts.iter().map(|post| (*post).into()).collect(),
+        profile: None,
+    };
+    ledger.write(Step { events, exchanges, checkpoint: checkpoint.clone(), findings }).await
+}
