@@ -6,7 +6,10 @@
 mod failure;
 mod model;
 mod name;
+mod node;
+mod reader;
 mod shortcode;
+pub mod web;
 
 pub use failure::{Class, Failure, FailureKind};
 pub use model::{Account, AccountRef, Cursor, Exchange, MediaKind, Page, Post, Reading, ReelNumbers, Unread};

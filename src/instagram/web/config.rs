@@ -1,0 +1,193 @@
+//! The settings of the client, checked once, with the name of the setting in every complaint.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use reqwest::header::HeaderValue;
+use reqwest::redirect::Policy;
+use reqwest::{Client, Url};
+use secrecy::{ExposeSecret, SecretString};
+
+use super::endpoints::DocIds;
+
+/// How to reach Instagram's web endpoints.
+#[derive(Clone, Debug)]
+pub struct WebConfig {
+    /// The site's address, such as `https://www.instagram.com`: absolute, http or https, without a query.
+    pub base_url: String,
+    /// The `Cookie` header of a browser's session: `sessionid=…; csrftoken=…; …`. `None` visits as a guest.
+    pub cookie: Option<SecretString>,
+    /// The browser's `User-Agent`; with a cookie it must be the one of the browser that the cookie is from.
+    pub user_agent: String,
+    /// The longest that one request may take, from its start to the last byte of the answer.
+    pub timeout: Duration,
+    /// The longest that making a connection may take.
+    pub connect_timeout: Duration,
+    /// The numbers of the GraphQL documents.
+    pub doc_ids: DocIds,
+}
+
+impl Default for WebConfig {
+    fn default() -> Self {
+        Self {
+            base_url: "https://www.instagram.com".to_owned(),
+            cookie: None,
+            user_agent: "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) \
+                         Chrome/141.0.0.0 Safari/537.36"
+                .to_owned(),
+            timeout: Duration::from_secs(30),
+            connect_timeout: Duration::from_secs(10),
+            doc_ids: DocIds::default(),
+        }
+    }
+}
+
+/// A setting that cannot be used; each says which, and what to set instead.
+#[derive(Debug, thiserror::Error)]
+pub enum WebConfigError {
+    /// The address is none.
+    #[error(
+        "IGT_WEB_URL is {url:?}, which {reason}; set an address such as https://www.instagram.com or http://127.0.0.1:4000"
+    )]
+    Address {
+        /// What was set, without a password.
+        url: String,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// The cookie is no header, or has no session in it.
+    #[error("the session's cookie {0}; copy the whole Cookie header of a signed-in browser: sessionid=…; csrftoken=…")]
+    Cookie(&'static str),
+    /// The user agent is no header.
+    #[error(
+        "the user agent is empty or has characters that no header can hold; copy the browser's navigator.userAgent"
+    )]
+    UserAgent,
+    /// A document has no number.
+    #[error("the list of numbers of the document {0} is empty; leave it out to use the known ones")]
+    DocIds(&'static str),
+    /// The HTTP client could not be made, as where the machine has no root certificates.
+    #[error("the HTTP client cannot be made: {0}; install the system's root certificates (package ca-certificates)")]
+    Client(reqwest::Error),
+}
+
+/// The settings as they are used, and the client made of them.
+pub(super) struct Settled {
+    pub(super) client: Client,
+    pub(super) base: Url,
+    pub(super) cookie: Option<SecretString>,
+    pub(super) timeout: Duration,
+    pub(super) doc_ids: DocIds,
+}
+
+pub(super) fn settle(config: WebConfig) -> Result<Settled, WebConfigError> {
+    let base = base(&config.base_url)?;
+    let agent = HeaderValue::from_str(&config.user_agent).map_err(|_| WebConfigError::UserAgent)?;
+    if agent.is_empty() {
+        return Err(WebConfigError::UserAgent);
+    }
+    check_cookie(config.cookie.as_ref())?;
+    check_documents(&config.doc_ids)?;
+    // One provider for the whole process; where it is there already, it is the one we want.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let mut client = Client::builder()
+        .user_agent(agent)
+        .redirect(Policy::none())
+        .timeout(config.timeout)
+        .connect_timeout(config.connect_timeout);
+    if base.scheme() == "http" {
+        // No certificate is ever looked at, so none has to be there.
+        client = client.tls_certs_only([]);
+    }
+    if is_loopback(&base) {
+        client = client.no_proxy();
+    }
+    let client = client.build().map_err(WebConfigError::Client)?;
+    Ok(Settled { client, base, cookie: config.cookie, timeout: config.timeout, doc_ids: config.doc_ids })
+}
+
+fn base(text: &str) -> Result<Url, WebConfigError> {
+    let refuse = |url: &str, reason| WebConfigError::Address { url: url.to_owned(), reason };
+    let url = Url::parse(text.trim()).map_err(|_| refuse(text, "is not an absolute address"))?;
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(refuse("an address with a user or a password", "is not supported"));
+    }
+    if !matches!(url.scheme(), "http" | "https") {
+        return Err(refuse(text, "is neither http nor https"));
+    }
+    if url.host().is_none() {
+        return Err(refuse(text, "names no host"));
+    }
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err(refuse(text, "has a query or a fragment"));
+    }
+    Ok(url)
+}
+
+fn is_loopback(base: &Url) -> bool {
+    let host = base.host_str().unwrap_or_default().trim_matches(['[', ']']);
+    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+fn check_cookie(cookie: Option<&SecretString>) -> Result<(), WebConfigError> {
+    let Some(cookie) = cookie.map(ExposeSecret::expose_secret) else { return Ok(()) };
+    if HeaderValue::from_str(cookie).is_err() {
+        return Err(WebConfigError::Cookie("has characters that no header can hold"));
+    }
+    let has = |name: &str| {
+        cookie.split(';').any(|pair| {
+            pair.trim().split_once('=').is_some_and(|(key, value)| key.trim() == name && !value.trim().is_empty())
+        })
+    };
+    match (has("sessionid"), has("csrftoken")) {
+        (false, _) => Err(WebConfigError::Cookie("has no sessionid")),
+        (_, false) => Err(WebConfigError::Cookie("has no csrftoken")),
+        _ => Ok(()),
+    }
+}
+
+fn check_documents(ids: &DocIds) -> Result<(), WebConfigError> {
+    let lists = [("profile", &ids.profile), ("posts", &ids.posts), ("reels", &ids.reels), ("post", &ids.post)];
+    match lists.into_iter().find(|(_, ids)| ids.is_empty()) {
+        Some((name, _)) => Err(WebConfigError::DocIds(name)),
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod unit {
+    use super::super::Web;
+    use super::*;
+
+    fn error(config: WebConfig) -> String {
+        Web::new(config).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn every_complaint_names_the_setting_and_what_to_do() {
+        for url in ["instagram.com", "ftp://instagram.com", "https://www.instagram.com/?a=1", "", "data:text"] {
+            let message = error(WebConfig { base_url: url.to_owned(), ..WebConfig::default() });
+            assert!(message.contains("IGT_WEB_URL") && message.contains("https://www.instagram.com"), "{message}");
+        }
+        let url = "https://me:hidden-word@www.instagram.com".to_owned();
+        assert!(!error(WebConfig { base_url: url, ..WebConfig::default() }).contains("hidden-word"));
+        for cookie in ["csrftoken=abc", "sessionid=hidden-word", "sessionid=hidden-word;\n csrftoken=1"] {
+            let message = error(WebConfig { cookie: Some(cookie.into()), ..WebConfig::default() });
+            assert!(message.contains("sessionid=") && !message.contains("hidden-word"), "{message}");
+        }
+        assert!(error(WebConfig { user_agent: "a\nb".to_owned(), ..WebConfig::default() }).contains("user agent"));
+        let doc_ids = DocIds { posts: Vec::new(), ..DocIds::default() };
+        assert!(error(WebConfig { doc_ids, ..WebConfig::default() }).contains("posts"));
+    }
+
+    #[test]
+    fn the_settings_do_not_show_the_cookie() {
+        let cookie = "sessionid=hidden-word; csrftoken=other-word";
+        let config =
+            WebConfig { cookie: Some(cookie.into()), base_url: "http://127.0.0.1:1".into(), ..WebConfig::default() };
+        let web = Web::new(config.clone()).unwrap();
+        for text in [format!("{config:?}"), format!("{web:?}"), format!("{:?}", web.visit())] {
+            assert!(!text.contains("hidden-word") && !text.contains("other-word"), "{text}");
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! The endpoints: their short names, their paths, and the documents of the GraphQL endpoint.
+//!
+//! Instagram gives its documents new numbers every few weeks, so each has a list of them, the newest first.
+
+/// The short names, as exchanges, events and metrics show them.
+pub(super) const PROFILE_INFO: &str = "web_profile_info";
+pub(super) const PROFILE_PAGE: &str = "profile_page";
+pub(super) const PROFILE_BY_ID: &str = "profile_by_id";
+pub(super) const TIMELINE: &str = "timeline";
+pub(super) const FEED: &str = "feed_user";
+pub(super) const REELS_TAB: &str = "reels_tab";
+pub(super) const CLIPS: &str = "clips_user";
+pub(super) const POST: &str = "post_by_code";
+pub(super) const POST_PAGE: &str = "post_page";
+pub(super) const MEDIA_INFO: &str = "media_info";
+
+pub(super) const GRAPHQL_PATH: &str = "/graphql/query";
+pub(super) const PROFILE_INFO_PATH: &str = "/api/v1/users/web_profile_info/";
+pub(super) const CLIPS_PATH: &str = "/api/v1/clips/user/";
+
+/// How many items a page has, as Instagram's own site asks for them.
+pub(super) const PAGE_SIZE: u32 = 12;
+
+/// The numbers of the documents that the GraphQL endpoint is asked for; of each the first that is served is used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DocIds {
+    /// `PolarisProfilePageContentQuery`: a profile by its number.
+    pub profile: Vec<String>,
+    /// `PolarisProfilePostsTabContentQuery_connection`: the posts of an account.
+    pub posts: Vec<String>,
+    /// `PolarisProfileReelsTabContentQuery_connection`: the reels of an account.
+    pub reels: Vec<String>,
+    /// `PolarisPostRootQuery`: one post.
+    pub post: Vec<String>,
+}
+
+impl Default for DocIds {
+    fn default() -> Self {
+        let list = |ids: &[&str]| ids.iter().map(|id| (*id).to_owned()).collect();
+        Self {
+            profile: list(&["27937681195819736", "28717443601247930", "28036671149327607"]),
+            posts: list(&["29104886249145907", "28544666141895803"]),
+            reels: list(&["29285972954340351"]),
+            post: list(&["27128499623469141", "27830990013244856"]),
+        }
+    }
+}
+
+/// A document of the GraphQL endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Document {
+    Profile,
+    Posts,
+    Reels,
+    Post,
+}
+
+impl Document {
+    pub(super) fn endpoint(self) -> &'static str {
+        match self {
+            Self::Profile => PROFILE_BY_ID,
+            Self::Posts => TIMELINE,
+            Self::Reels => REELS_TAB,
+            Self::Post => POST,
+        }
+    }
+
+    /// The name by which the site itself asks for it.
+    pub(super) fn friendly_name(self) -> &'static str {
+        match self {
+            Self::Profile => "PolarisProfilePageContentQuery",
+            Self::Posts => "PolarisProfilePostsTabContentQuery_connection",
+            Self::Reels => "PolarisProfileReelsTabContentQuery_connection",
+            Self::Post => "PolarisPostRootQuery",
+        }
+    }
+
+    pub(super) fn ids(self, all: &DocIds) -> &[String] {
+        match self {
+            Self::Profile => &all.profile,
+            Self::Posts => &all.posts,
+            Self::Reels => &all.reels,
+            Self::Post => &all.post,
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! The client of Instagram's web endpoints, the ones that its own site uses; as a guest or with a browser's session.
+//!
+//! A [`Visit`] asks one thing after another and hands back what it read, or the failure by name. It takes at once the
+//! second opinions that the wire asks for; waiting and trying again later is the caller's. Begin at `find_account` in
+//! `profile.rs`, then `request.rs`.
+
+mod classify;
+mod config;
+mod cursor;
+mod endpoints;
+mod graphql;
+mod page;
+mod profile;
+mod reels;
+mod request;
+mod secrets;
+#[cfg(test)]
+mod tests;
+mod timeline;
+
+use std::collections::HashSet;
+use std::fmt;
+use std::sync::Arc;
+
+pub use config::{WebConfig, WebConfigError};
+pub use endpoints::DocIds;
+
+use self::config::Settled;
+use self::cursor::Onward;
+use self::page::Tokens;
+use self::secrets::Cookies;
+use super::{
+    Account, AccountRef, Cursor, Exchange, Failure, FailureKind, Page, Post, Reading, ReelNumbers, Shortcode, Unread,
+    Username,
+};
+
+/// The source: one HTTP client, shared by all visits.
+#[derive(Clone)]
+pub struct Web(Arc<Settled>);
+
+impl Web {
+    /// Checks the settings and makes the client. Asks nothing of the network.
+    pub fn new(config: WebConfig) -> Result<Self, WebConfigError> {
+        config::settle(config).map(|settled| Self(Arc::new(settled)))
+    }
+
+    /// Begins a run's use of the source.
+    pub fn visit(&self) -> Visit {
+        Visit {
+            web: Arc::clone(&self.0),
+            cookies: Cookies::of(self.0.cookie.as_ref()),
+            claim: None,
+            tokens: None,
+            refreshed: false,
+            stale: HashSet::new(),
+            asked_to_wait: HashSet::new(),
+            exchanges: Vec::new(),
+        }
+    }
+}
+
+impl fmt::Debug for Web {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (base, session) = (self.0.base.as_str(), self.0.cookie.is_some());
+        f.debug_struct("Web").field("base", &base).field("session", &session).finish_non_exhaustive()
+    }
+}
+
+/// An account, as one visit found it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Profile {
+    /// The account. A private one is returned, too: its numbers are public.
+    pub account: Account,
+    /// The first posts where the answer carried them; `None` says nothing about how many there are.
+    pub first_posts: Option<Page<Post>>,
+    /// What could not be read, of the account and of its first posts.
+    pub unread: Vec<Unread>,
+}
+
+/// One run's use of the source. It holds the run's tokens, and the exchanges that it made.
+///
+/// A call that is dropped half-way leaves it as it was; only the exchange of the request that was cut is missing.
+pub struct Visit {
+    web: Arc<Settled>,
+    cookies: Cookies,
+    /// `x-ig-set-www-claim`, to be echoed.
+    claim: Option<String>,
+    tokens: Option<Tokens>,
+    /// Whether the tokens were refreshed already: once a visit is enough to tell stale tokens from a closed door.
+    refreshed: bool,
+    /// Numbers of documents that are no longer served.
+    stale: HashSet<String>,
+    /// Endpoints that asked us to wait. The wire does not say why, so the next call turns to another where it can.
+    asked_to_wait: HashSet<&'static str>,
+    exchanges: Vec<Exchange>,
+}
+
+impl Visit {
+    /// The account, and the first posts where the answer carried them (`web_profile_info`, then the profile's page).
+    ///
+    /// [`FailureKind::NotFound`] is said only where both agree. An account for adults is a failure and has no numbers.
+    pub async fn account(&mut self, username: &Username) -> Result<Profile, Failure> {
+        self.find_account(username).await
+    }
+
+    /// A page of the account's posts, pinned ones first, then the latest (the timeline's connection with a session,
+    /// `feed_user` without one or where the connection is out of order).
+    pub async fn posts(&mut self, account: &AccountRef, after: Option<&Cursor>) -> Result<Page<Post>, Failure> {
+        self.list_posts(account, after).await
+    }
+
+    /// A page of the numbers of the account's reels (the reels tab with a session, else `clips_user`).
+    pub async fn reels(&mut self, account: &AccountRef, after: Option<&Cursor>) -> Result<Page<ReelNumbers>, Failure> {
+        self.list_reels(account, after).await
+    }
+
+    /// One post (its document, and `media_info` where a session may ask that).
+    pub async fn post(&mut self, code: &Shortcode) -> Result<Reading<Post>, Failure> {
+        self.find_post(code).await
+    }
+
+    /// The requests made since the last call, oldest first.
+    pub fn take_exchanges(&mut self) -> Vec<Exchange> {
+        std::mem::take(&mut self.exchanges)
+    }
+
+    fn has_session(&self) -> bool {
+        self.cookies.get("sessionid").is_some_and(|session| !session.is_empty())
+    }
+
+    /// Where posts go on behind those that came with the account.
+    fn onward(&self) -> Onward {
+        if self.has_session() { Onward::Timeline } else { Onward::Feed }
+    }
+}
+
+impl fmt::Debug for Visit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let exchanges = self.exchanges.len();
+        f.debug_struct("Visit")
+            .field("session", &self.has_session())
+            .field("exchanges", &exchanges)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Whether the failure is one of the endpoint and not of the account, the session or the hour.
+fn other_endpoint_may_know(kind: FailureKind) -> bool {
+    matches!(kind, FailureKind::UnexpectedShape | FailureKind::Forbidden | FailureKind::EndpointBroken)
+}
+
+/// The news that another endpoint had to answer: a fallback that nobody notices hides that the first one is gone.
+fn fell_back(failure: &Failure) -> Unread {
+    Unread { path: failure.endpoint.to_owned(), expected: "an answer of this endpoint", found: failure.message.clone() }
+}

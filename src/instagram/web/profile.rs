@@ -1,0 +1,257 @@
+//! An account: `web_profile_info`, its page as the second opinion, and a document that knows it by number.
+
+use serde_json::json;
+
+use super::endpoints::{Document, PROFILE_INFO, PROFILE_INFO_PATH, PROFILE_PAGE};
+use super::graphql::{Question, note_errors};
+use super::request::{Ask, Reply};
+use super::timeline::{self, Onward};
+use super::{Profile, Visit, page};
+use crate::instagram::reader::{Field, Notes};
+use crate::instagram::{Account, Failure, FailureKind, Page, Post, Username};
+
+/// The account and the first posts of one answer.
+type Found = (Account, Option<Page<Post>>);
+
+/// Which endpoint is asked first; the other is the second opinion.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Opinion {
+    Info,
+    Page,
+}
+
+pub(super) fn page_path(username: &Username) -> String {
+    format!("/{username}/")
+}
+
+impl Visit {
+    pub(super) async fn find_account(&mut self, username: &Username) -> Result<Profile, Failure> {
+        // An endpoint that asked us to wait is not asked first again: the other may be open.
+        let waits = self.asked_to_wait.contains(PROFILE_INFO) && !self.asked_to_wait.contains(PROFILE_PAGE);
+        let (first, second) = if waits { (Opinion::Page, Opinion::Info) } else { (Opinion::Info, Opinion::Page) };
+        match self.opinion(first, username).await {
+            Err(failure) if matches!(failure.kind, FailureKind::NotFound | FailureKind::EndpointBroken) => {
+                self.second_opinion(second, username, failure).await
+            }
+            other => other,
+        }
+    }
+
+    /// One endpoint's word is not enough to call an account gone.
+    async fn second_opinion(
+        &mut self,
+        asked: Opinion,
+        username: &Username,
+        first: Failure,
+    ) -> Result<Profile, Failure> {
+        self.opinion(asked, username).await.map_err(|second| {
+            if second.kind != FailureKind::NotFound {
+                return second;
+            }
+            let message = format!("{} ({}); {} ({})", first.message, first.endpoint, second.message, second.endpoint);
+            Failure { message, ..first }
+        })
+    }
+
+    async fn opinion(&mut self, asked: Opinion, username: &Username) -> Result<Profile, Failure> {
+        match asked {
+            Opinion::Info => self.account_by_info(username).await,
+            Opinion::Page => self.account_by_page(username).await,
+        }
+    }
+
+    async fn account_by_info(&mut self, username: &Username) -> Result<Profile, Failure> {
+        let onward = self.onward();
+        let ask = Ask::get(PROFILE_INFO, PROFILE_INFO_PATH, &page_path(username)).query("username", username.as_str());
+        let reading = self.ask(&ask, |reply, notes| read_info(reply, notes, username, onward)).await?;
+        let (account, first_posts) = reading.value;
+        Ok(Profile { account, first_posts, unread: reading.unread })
+    }
+
+    async fn account_by_page(&mut self, username: &Username) -> Result<Profile, Failure> {
+        let onward = self.onward();
+        let ask = Ask::page(PROFILE_PAGE, &page_path(username));
+        let reading = self.ask(&ask, |reply, notes| read_page(reply, notes, username, onward)).await?;
+        let (account, first_posts) = reading.value;
+        let mut profile = Profile { account, first_posts, unread: reading.unread };
+        if self.has_session() && (profile.account.followers.is_none() || profile.account.posts.is_none()) {
+            self.complete(&mut profile).await;
+        }
+        Ok(profile)
+    }
+
+    /// Fills from the document what the page left open. A failure costs nothing that is known: its exchange tells.
+    async fn complete(&mut self, profile: &mut Profile) {
+        let account = profile.account.clone();
+        let path = page_path(&account.username);
+        let question = Question {
+            document: Document::Profile,
+            variables: json!({"id": account.pk.to_string(), "render_surface": "PROFILE"}),
+            page: (PROFILE_PAGE, &path),
+        };
+        let read = |data: &Field<'_>| read_v1(&data.at("user"), &account.username, Some(account.pk));
+        if let Ok(reading) = self.document(&question, read).await {
+            profile.unread.extend(reading.unread);
+            fill(&mut profile.account, reading.value);
+        }
+    }
+}
+
+fn read_info(reply: &Reply, notes: &Notes, username: &Username, onward: Onward) -> Result<Found, Failure> {
+    let user = Field::root(&reply.json, notes).at("data.user");
+    if !user.is_there() {
+        return Err(reply.fail(FailureKind::UnexpectedShape, "the answer has no data.user"));
+    }
+    if !user.is_some() {
+        return Err(reply.fail(FailureKind::NotFound, "data.user is null"));
+    }
+    note_errors(reply, notes);
+    let account = read_legacy(&user, username)
+        .ok_or_else(|| reply.fail(FailureKind::UnexpectedShape, "data.user.id is missing or cannot be read"))?;
+    age_gate(reply, &user, &account)?;
+    let connection = user.at("edge_owner_to_timeline_media");
+    let first_posts = first_posts(&account, &connection, onward);
+    Ok((account, first_posts))
+}
+
+fn read_page(reply: &Reply, notes: &Notes, username: &Username, onward: Onward) -> Result<Found, Failure> {
+    let found = page::user(&reply.html, username.as_str());
+    let Some(user) = &found.user else {
+        let title = page::title(&reply.html).unwrap_or_else(|| "without a title".to_owned());
+        let kind = match title.as_str() {
+            _ if title.starts_with("Restricted") || reply.html.contains("Restricted profile") => {
+                FailureKind::AgeRestricted
+            }
+            _ if title.starts_with("Login") => FailureKind::LoginRequired,
+            _ => FailureKind::NotFound,
+        };
+        return Err(reply.fail(kind, format!("the page ({title}) shows no user")));
+    };
+    let user = Field::part(user, "xig_user_by_username", notes);
+    let account = read_v1(&user, username, None)
+        .ok_or_else(|| reply.fail(FailureKind::UnexpectedShape, "xig_user_by_username.pk is missing or unreadable"))?;
+    note_missing_followers(&user, "follower_count");
+    age_gate(reply, &user, &account)?;
+    let nothing = serde_json::Value::Null;
+    let timeline = found.timeline.as_ref().unwrap_or(&nothing);
+    let connection = Field::part(timeline, "polaris_ordered_timeline_connection", notes);
+    let first_posts = first_posts(&account, &connection, onward);
+    Ok((account, first_posts))
+}
+
+/// A user of `web_profile_info`; `None` where it has no number.
+fn read_legacy(user: &Field<'_>, asked: &Username) -> Option<Account> {
+    let pk = user.at("id").id()?;
+    note_missing_followers(user, "edge_followed_by.count");
+    Some(Account {
+        pk,
+        fbid: user.at("fbid").id_text(),
+        username: username(user, asked),
+        full_name: user.at("full_name").text(),
+        biography: user.at("biography").text(),
+        followers: user.at("edge_followed_by.count").count(),
+        following: user.at("edge_follow.count").count(),
+        posts: user.at("edge_owner_to_timeline_media.count").count(),
+        is_private: user.at("is_private").flag(),
+        is_verified: user.at("is_verified").flag(),
+        category: user.at("category_name").some_text(),
+        external_url: link(user),
+        profile_pic_url: user.at("profile_pic_url_hd").some_text().or_else(|| user.at("profile_pic_url").some_text()),
+    })
+}
+
+/// A user of a profile page or of the document; `None` where neither it nor the caller knows its number.
+fn read_v1(user: &Field<'_>, asked: &Username, known: Option<i64>) -> Option<Account> {
+    user.value()?;
+    let pk = user.at("pk").id().or(known)?;
+    let all_media = user.at("all_media_count").count();
+    Some(Account {
+        pk,
+        fbid: user.at("fbid").id_text(),
+        username: username(user, asked),
+        full_name: user.at("full_name").text(),
+        biography: user.at("biography").text(),
+        followers: user.at("follower_count").count(),
+        following: user.at("following_count").count(),
+        posts: all_media.or_else(|| user.at("media_count").count()),
+        is_private: user.at("is_private").flag(),
+        is_verified: user.at("is_verified").flag(),
+        category: user.at("category_name").some_text().or_else(|| user.at("category").some_text()),
+        external_url: link(user),
+        profile_pic_url: user
+            .at("hd_profile_pic_url_info.url")
+            .some_text()
+            .or_else(|| user.at("profile_pic_url").some_text()),
+    })
+}
+
+fn username(user: &Field<'_>, asked: &Username) -> Username {
+    let field = user.at("username");
+    let told = field.text().and_then(|name| Username::parse(&name).ok().or_else(|| field.unreadable("a username")));
+    told.unwrap_or_else(|| asked.clone())
+}
+
+fn link(user: &Field<'_>) -> Option<String> {
+    user.at("external_url").some_text().or_else(|| {
+        let links = user.at("bio_links").items();
+        links.first().and_then(|link| link.at("url").some_text())
+    })
+}
+
+/// A null count is one that we are not told. A field that is gone altogether is news of the upstream.
+fn note_missing_followers(user: &Field<'_>, keys: &str) {
+    let (parent, last) = keys.rsplit_once('.').map_or((user.clone(), keys), |(parent, last)| (user.at(parent), last));
+    let missing = !parent.is_there() || parent.value().is_some_and(|value| value.get(last).is_none());
+    if missing {
+        user.at(keys).unreadable::<()>("a count of zero or more");
+    }
+}
+
+/// An account that is shown to adults only comes with zeros in the place of its numbers.
+fn age_gate(reply: &Reply, user: &Field<'_>, account: &Account) -> Result<(), Failure> {
+    let told = [account.followers, account.following, account.posts];
+    let no_numbers = told.iter().all(|count| count.is_none_or(|count| count == 0));
+    let gated = ["gating", "gating_info"].into_iter().any(|key| user.at(key).is_some());
+    if user.at("is_regulated_c18").flag() == Some(true) || (gated && no_numbers) {
+        return Err(reply.fail(FailureKind::AgeRestricted, "the account is shown to adults only"));
+    }
+    Ok(())
+}
+
+/// The posts beside the account. An empty list beside a count above zero says nothing about the posts.
+fn first_posts(account: &Account, connection: &Field<'_>, onward: Onward) -> Option<Page<Post>> {
+    if account.is_private == Some(true) {
+        return None;
+    }
+    let more = connection.at("page_info.has_next_page").flag();
+    let edges = connection.at("edges").items();
+    if edges.is_empty() {
+        let none_at_all = account.posts == Some(0) && more != Some(true);
+        return none_at_all.then(|| Page { items: Vec::new(), next: None, unread: Vec::new() });
+    }
+    let items = timeline::posts_of(edges.iter().map(|edge| edge.at("node")), account.pk);
+    let count = i64::try_from(items.len()).unwrap_or(i64::MAX);
+    let more = more.unwrap_or_else(|| account.posts.is_none_or(|posts| posts > count));
+    let next = more.then(|| onward.after(&items, account.pk));
+    (!items.is_empty()).then_some(Page { items, next, unread: Vec::new() })
+}
+
+/// Takes from `other` what `account` does not know.
+fn fill(account: &mut Account, other: Account) {
+    fn take<T>(known: &mut Option<T>, other: Option<T>) {
+        if known.is_none() {
+            *known = other;
+        }
+    }
+    take(&mut account.fbid, other.fbid);
+    take(&mut account.full_name, other.full_name);
+    take(&mut account.biography, other.biography);
+    take(&mut account.followers, other.followers);
+    take(&mut account.following, other.following);
+    take(&mut account.posts, other.posts);
+    take(&mut account.is_private, other.is_private);
+    take(&mut account.is_verified, other.is_verified);
+    take(&mut account.category, other.category);
+    take(&mut account.external_url, other.external_url);
+    take(&mut account.profile_pic_url, other.profile_pic_url);
+}

@@ -1,0 +1,321 @@
+//! One request: its headers, its limits, its exchange. Whatever happens to it, one [`Exchange`] tells of it.
+
+use std::error::Error as _;
+use std::time::{Duration, Instant};
+
+use reqwest::header::{
+    ACCEPT, ACCEPT_LANGUAGE, COOKIE, HeaderMap, HeaderName, HeaderValue, LOCATION, ORIGIN, REFERER, SET_COOKIE,
+};
+use reqwest::{Method, Url};
+use serde_json::Value;
+
+use super::{Visit, classify, page};
+use crate::instagram::reader::{Notes, shorten};
+use crate::instagram::{Exchange, Failure, FailureKind, Reading, Unread};
+
+/// The most that is read of an answer's body.
+const BODY_LIMIT: usize = 16 * 1024 * 1024;
+
+/// The most that an exchange keeps of it.
+const KEPT_LIMIT: usize = 256 * 1024;
+
+/// The application id of Instagram's own web site.
+const APP_ID: &str = "936619743392459";
+
+/// What the site's own requests send beside it.
+const ASBD_ID: &str = "359341";
+
+const X_IG_APP_ID: HeaderName = HeaderName::from_static("x-ig-app-id");
+const X_ASBD_ID: HeaderName = HeaderName::from_static("x-asbd-id");
+const X_IG_WWW_CLAIM: HeaderName = HeaderName::from_static("x-ig-www-claim");
+const X_IG_SET_WWW_CLAIM: HeaderName = HeaderName::from_static("x-ig-set-www-claim");
+const X_REQUESTED_WITH: HeaderName = HeaderName::from_static("x-requested-with");
+const X_CSRFTOKEN: HeaderName = HeaderName::from_static("x-csrftoken");
+const X_FB_FRIENDLY_NAME: HeaderName = HeaderName::from_static("x-fb-friendly-name");
+const X_FB_LSD: HeaderName = HeaderName::from_static("x-fb-lsd");
+
+/// What a request asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wants {
+    Json,
+    Page,
+}
+
+/// A request to be made.
+#[derive(Clone)]
+pub(super) struct Ask {
+    pub(super) endpoint: &'static str,
+    pub(super) path: String,
+    pub(super) query: Vec<(&'static str, String)>,
+    /// A form makes it a POST.
+    pub(super) form: Option<Vec<(&'static str, String)>>,
+    pub(super) wants: Wants,
+    /// The path of the page from which a browser would ask this.
+    pub(super) referer: String,
+    /// The name of the document, for the GraphQL endpoint.
+    pub(super) friendly_name: Option<&'static str>,
+}
+
+impl Ask {
+    pub(super) fn get(endpoint: &'static str, path: impl Into<String>, referer: &str) -> Self {
+        let referer = referer.to_owned();
+        let (query, form, friendly_name) = (Vec::new(), None, None);
+        Self { endpoint, path: path.into(), query, form, wants: Wants::Json, referer, friendly_name }
+    }
+
+    pub(super) fn page(endpoint: &'static str, path: &str) -> Self {
+        Self { wants: Wants::Page, ..Self::get(endpoint, path, "/") }
+    }
+
+    pub(super) fn query(mut self, key: &'static str, value: impl Into<String>) -> Self {
+        self.query.push((key, value.into()));
+        self
+    }
+
+    pub(super) fn form(mut self, fields: Vec<(&'static str, String)>) -> Self {
+        self.form = Some(fields);
+        self
+    }
+
+    fn method(&self) -> &'static str {
+        if self.form.is_some() { "POST" } else { "GET" }
+    }
+}
+
+/// What came back, before anything is made of it.
+pub(super) struct Received {
+    pub(super) status: u16,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Vec<u8>,
+}
+
+/// An answer that succeeded: JSON, or a page's HTML.
+pub(super) struct Reply {
+    pub(super) endpoint: &'static str,
+    pub(super) status: u16,
+    pub(super) json: Value,
+    pub(super) html: String,
+}
+
+impl Reply {
+    pub(super) fn fail(&self, kind: FailureKind, message: impl Into<String>) -> Failure {
+        let (endpoint, status) = (self.endpoint, Some(self.status));
+        Failure { kind, endpoint, status, message: message.into(), retry_after: None }
+    }
+}
+
+impl Visit {
+    /// Makes a request and reads its answer. The exchange is complete when this returns: it knows of failures
+    /// of the reading, too.
+    pub(super) async fn ask<T>(
+        &mut self,
+        ask: &Ask,
+        read: impl FnOnce(&Reply, &Notes) -> Result<T, Failure> + Send,
+    ) -> Result<Reading<T>, Failure> {
+        let mut ask = ask.clone();
+        let mut url = self.url(&ask);
+        let mut started = Instant::now();
+        let (mut received, mut broken) = self.receive(&ask, &url).await;
+        if let Some(moved) = received.as_ref().and_then(|received| slash_only(&ask, &url, received)) {
+            self.remember(&ask, &url, started, received.as_ref(), None, &[]);
+            ask.path = moved.path().to_owned();
+            url = moved;
+            started = Instant::now();
+            (received, broken) = self.receive(&ask, &url).await;
+        }
+        let notes = Notes::default();
+        let result = match (&received, broken) {
+            (_, Some(failure)) => Err(failure),
+            (Some(received), None) => classify::classify(ask.endpoint, ask.wants, received).and_then(|reply| {
+                self.keep_tokens(&reply);
+                read(&reply, &notes)
+            }),
+            (None, None) => Err(no_answer(&ask, FailureKind::ConnectionFailed, "no answer came")),
+        };
+        let result = result.map_err(|failure| self.without_secrets(failure));
+        let unread: Vec<_> = notes.into_unread().into_iter().map(|unread| self.scrub_unread(unread)).collect();
+        let failure = result.as_ref().err();
+        self.remember(&ask, &url, started, received.as_ref(), failure, &unread);
+        if failure.is_some_and(|failure| failure.kind == FailureKind::PleaseWait) {
+            self.asked_to_wait.insert(ask.endpoint);
+        }
+        result.map(|value| Reading { value, unread })
+    }
+
+    /// Sends the request and reads the answer's body, as far as either goes.
+    async fn receive(&mut self, ask: &Ask, url: &Url) -> (Option<Received>, Option<Failure>) {
+        let method = if ask.form.is_some() { Method::POST } else { Method::GET };
+        let mut request = self.web.client.request(method, url.clone()).headers(self.headers(ask));
+        if let Some(form) = &ask.form {
+            request = request.form(form);
+        }
+        let mut response = match request.send().await {
+            Ok(response) => response,
+            Err(error) => return (None, Some(self.transport_failure(ask, None, error))),
+        };
+        let status = response.status().as_u16();
+        self.keep_what_the_site_set(response.headers());
+        let mut received = Received { status, headers: response.headers().clone(), body: Vec::new() };
+        loop {
+            match response.chunk().await {
+                Ok(Some(chunk)) if received.body.len() + chunk.len() > BODY_LIMIT => {
+                    let message = format!("the answer is larger than {} MiB", BODY_LIMIT / 1024 / 1024);
+                    let failure =
+                        Failure { status: Some(status), ..no_answer(ask, FailureKind::UnexpectedShape, &message) };
+                    return (Some(received), Some(failure));
+                }
+                Ok(Some(chunk)) => received.body.extend_from_slice(&chunk),
+                Ok(None) => return (Some(received), None),
+                Err(error) => {
+                    let failure = self.transport_failure(ask, Some(status), error);
+                    return (Some(received), Some(failure));
+                }
+            }
+        }
+    }
+
+    fn url(&self, ask: &Ask) -> Url {
+        let mut url = self.web.base.clone();
+        let base = url.path().trim_end_matches('/').to_owned();
+        url.set_path(&format!("{base}{}", ask.path));
+        if !ask.query.is_empty() {
+            url.query_pairs_mut().extend_pairs(&ask.query);
+        }
+        url
+    }
+
+    fn headers(&self, ask: &Ask) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        let mut put = |name: HeaderName, value: &str, secret: bool| {
+            // A value that no header can hold is left out; the settings were checked when they were read.
+            if let Ok(mut value) = HeaderValue::from_str(value) {
+                value.set_sensitive(secret);
+                headers.insert(name, value);
+            }
+        };
+        let base = self.web.base.as_str().trim_end_matches('/');
+        put(ACCEPT_LANGUAGE, "en-US,en;q=0.9", false);
+        put(REFERER, &format!("{base}{}", ask.referer), false);
+        if let Some(cookie) = self.cookies.header() {
+            put(COOKIE, &cookie, true);
+        }
+        put(X_IG_APP_ID, APP_ID, false);
+        if ask.wants == Wants::Page {
+            put(ACCEPT, "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", false);
+            return headers;
+        }
+        put(ACCEPT, "*/*", false);
+        put(X_ASBD_ID, ASBD_ID, false);
+        put(X_IG_WWW_CLAIM, self.claim.as_deref().unwrap_or("0"), true);
+        put(X_REQUESTED_WITH, "XMLHttpRequest", false);
+        if let Some(token) = self.cookies.get("csrftoken") {
+            put(X_CSRFTOKEN, token, true);
+        }
+        if ask.form.is_some() {
+            put(ORIGIN, &self.web.base.origin().ascii_serialization(), false);
+        }
+        if let Some(name) = ask.friendly_name {
+            put(X_FB_FRIENDLY_NAME, name, false);
+            if let Some(lsd) = self.tokens.as_ref().and_then(|tokens| tokens.lsd.as_deref()) {
+                put(X_FB_LSD, lsd, true);
+            }
+        }
+        headers
+    }
+
+    /// Of all that the site sets, only what its own next request must carry: the csrf token and the claim.
+    fn keep_what_the_site_set(&mut self, headers: &HeaderMap) {
+        for cookie in headers.get_all(SET_COOKIE).iter().filter_map(|cookie| cookie.to_str().ok()) {
+            let pair = cookie.split(';').next().unwrap_or_default();
+            if let Some(("csrftoken", token)) = pair.trim().split_once('=')
+                && !token.is_empty()
+            {
+                self.cookies.set("csrftoken", token);
+            }
+        }
+        if let Some(claim) = headers.get(X_IG_SET_WWW_CLAIM).and_then(|claim| claim.to_str().ok()) {
+            self.claim = Some(claim.to_owned());
+        }
+    }
+
+    fn keep_tokens(&mut self, reply: &Reply) {
+        if let Some(tokens) = page::tokens(&reply.html) {
+            self.tokens = Some(tokens);
+        }
+    }
+
+    fn transport_failure(&self, ask: &Ask, status: Option<u16>, error: reqwest::Error) -> Failure {
+        let limit = self.web.timeout;
+        let (kind, message) = if error.is_timeout() {
+            (FailureKind::TimedOut, format!("no whole answer within {}", in_seconds(limit)))
+        } else if status.is_some() {
+            (FailureKind::TruncatedBody, format!("the answer broke off: {}", causes(error)))
+        } else {
+            (FailureKind::ConnectionFailed, causes(error))
+        };
+        self.without_secrets(Failure { status, ..no_answer(ask, kind, &message) })
+    }
+
+    fn remember(
+        &mut self,
+        ask: &Ask,
+        url: &Url,
+        started: Instant,
+        received: Option<&Received>,
+        failure: Option<&Failure>,
+        unread: &[Unread],
+    ) {
+        let keep = failure.is_some() || !unread.is_empty();
+        let body = received.filter(|received| keep && !received.body.is_empty()).map(|received| {
+            let mut kept = self.scrub_bytes(&received.body[..received.body.len().min(KEPT_LIMIT)]);
+            kept.truncate(KEPT_LIMIT);
+            kept
+        });
+        self.exchanges.push(Exchange {
+            endpoint: ask.endpoint,
+            method: ask.method(),
+            url: url.to_string(),
+            status: received.map(|received| received.status),
+            duration: started.elapsed(),
+            bytes: received.map_or(0, |received| received.body.len() as u64),
+            failure: failure.map(|failure| failure.kind.as_str()),
+            body,
+        });
+    }
+}
+
+fn no_answer(ask: &Ask, kind: FailureKind, message: &str) -> Failure {
+    Failure { kind, endpoint: ask.endpoint, status: None, message: message.to_owned(), retry_after: None }
+}
+
+/// Where the site only wants a slash more or less at the end of a path, on itself.
+fn slash_only(ask: &Ask, url: &Url, received: &Received) -> Option<Url> {
+    if ask.form.is_some() || !matches!(received.status, 301 | 302 | 307 | 308) {
+        return None;
+    }
+    let target = url.join(received.headers.get(LOCATION)?.to_str().ok()?).ok()?;
+    let same_place = target.origin() == url.origin() && target.path() != "/";
+    let same_path = target.path().trim_end_matches('/') == url.path().trim_end_matches('/');
+    let other_text = target.path() != url.path();
+    (same_place && same_path && other_text).then(|| {
+        let mut moved = url.clone();
+        moved.set_path(target.path());
+        moved
+    })
+}
+
+/// A transport error with its causes, without the address, which the exchange tells.
+fn causes(error: reqwest::Error) -> String {
+    let error = error.without_url();
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    shorten(&text, 300)
+}
+
+fn in_seconds(limit: Duration) -> String {
+    format!("{} s", limit.as_secs_f64())
+}

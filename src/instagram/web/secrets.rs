@@ -1,0 +1,70 @@
+//! What a visit knows and must not tell: its cookies and the tokens of the page it was given.
+
+use secrecy::{ExposeSecret, SecretString};
+
+use super::Visit;
+use super::page::Tokens;
+use crate::instagram::{Failure, Unread};
+
+/// What stands in the place of a secret.
+const REMOVED: &str = "[removed]";
+
+/// Shorter values are not looked for: they would be found everywhere.
+const SHORTEST: usize = 6;
+
+/// The cookies that a visit sends. No general store: the session's own, and the csrf token that the site sets.
+#[derive(Clone, Default)]
+pub(super) struct Cookies(Vec<(String, String)>);
+
+impl Cookies {
+    pub(super) fn of(header: Option<&SecretString>) -> Self {
+        let header = header.map(ExposeSecret::expose_secret).unwrap_or_default();
+        let pairs = header.split(';').filter_map(|pair| pair.trim().split_once('='));
+        Self(pairs.map(|(name, value)| (name.trim().to_owned(), value.trim().to_owned())).collect())
+    }
+
+    pub(super) fn get(&self, name: &str) -> Option<&str> {
+        self.0.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+
+    pub(super) fn set(&mut self, name: &str, value: &str) {
+        match self.0.iter_mut().find(|(key, _)| key == name) {
+            Some((_, old)) => value.clone_into(old),
+            None => self.0.push((name.to_owned(), value.to_owned())),
+        }
+    }
+
+    pub(super) fn header(&self) -> Option<String> {
+        let pairs: Vec<String> = self.0.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        (!pairs.is_empty()).then(|| pairs.join("; "))
+    }
+}
+
+impl Visit {
+    fn scrub(&self, text: &str) -> String {
+        let cookies = self.cookies.0.iter().map(|(_, value)| value.as_str());
+        let tokens = self.tokens.iter().flat_map(Tokens::values);
+        let secrets = cookies.chain(tokens).filter(|secret| secret.len() >= SHORTEST);
+        secrets.fold(
+            text.to_owned(),
+            |text, secret| {
+                if text.contains(secret) { text.replace(secret, REMOVED) } else { text }
+            },
+        )
+    }
+
+    pub(super) fn without_secrets(&self, failure: Failure) -> Failure {
+        Failure { message: self.scrub(&failure.message), ..failure }
+    }
+
+    pub(super) fn scrub_unread(&self, unread: Unread) -> Unread {
+        Unread { found: self.scrub(&unread.found), ..unread }
+    }
+
+    /// The same for a body, which stays byte for byte as it came where no secret is in it.
+    pub(super) fn scrub_bytes(&self, body: &[u8]) -> Vec<u8> {
+        let text = String::from_utf8_lossy(body);
+        let scrubbed = self.scrub(&text);
+        if scrubbed == text { body.to_vec() } else { scrubbed.into_bytes() }
+    }
+}
