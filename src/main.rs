@@ -1,3 +1,7 @@
-//! The command line.
+//! The command line: see `cli`.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    ig_tracking::cli::main()
+}

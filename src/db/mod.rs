@@ -5,6 +5,7 @@
 //! not, whoever hangs up. No statement joins a small table with a big one.
 
 pub mod exchanges;
+pub mod health;
 pub mod heartbeat;
 mod ids;
 pub mod journal;

@@ -38,12 +38,7 @@ pub struct NewProfile {
 
 /// Stores an account as read by an event of a run, and its numbers where they changed; ties the run to it. Runs in
 /// the transaction whose first statement was the run's fenced write.
-pub async fn record(
-    db: &mut PgConnection,
-    run_id: RunId,
-    seq: i64,
-    profile: &NewProfile,
-) -> sqlx::Result<i64> {
+pub async fn record(db: &mut PgConnection, run_id: RunId, seq: i64, profile: &NewProfile) -> sqlx::Result<i64> {
     let text = |value: &Option<String>| value.as_deref().map(|text| clean(text).into_owned());
     let profile_id = sqlx::query_scalar!(
         r#"

@@ -16,29 +16,29 @@ const RETRY_AFTER_SECONDS: u16 = 1;
 
 /// An answer that is an error.
 #[derive(Debug)]
-pub struct ApiError {
+pub(super) struct ApiError {
     status: StatusCode,
     message: String,
 }
 
 impl ApiError {
     /// An error of the request: say what is wrong and what to send instead.
-    pub fn new(status: StatusCode, message: impl Into<String>) -> Self {
+    pub(super) fn new(status: StatusCode, message: impl Into<String>) -> Self {
         Self { status, message: message.into() }
     }
 
     /// 400.
-    pub fn bad_request(message: impl Into<String>) -> Self {
+    pub(super) fn bad_request(message: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, message)
     }
 
     /// 404 for a task that is not there.
-    pub fn no_such_task() -> Self {
+    pub(super) fn no_such_task() -> Self {
         Self::new(StatusCode::NOT_FOUND, "Task not found")
     }
 
     /// 500: logged with the cause, told without it.
-    pub fn internal(cause: &dyn std::error::Error) -> Self {
+    pub(super) fn internal(cause: &dyn std::error::Error) -> Self {
         tracing::error!(error = %cause, "a request failed");
         Self::new(
             StatusCode::INTERNAL_SERVER_ERROR,
@@ -47,7 +47,7 @@ impl ApiError {
     }
 
     /// 503: the database is away.
-    pub fn unavailable(cause: &dyn std::error::Error) -> Self {
+    pub(super) fn unavailable(cause: &dyn std::error::Error) -> Self {
         tracing::warn!(error = %cause, "a request met no database");
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "The database is not available; try again in a moment")
     }

@@ -145,7 +145,10 @@ impl Closing<'_> {
             }
             Outcome::AttemptsSpent => {
                 let spent = self.core.policy.max_attempts;
-                self.end_for(Reason::LeaseLost, format!("its worker was lost again and again; {spent} attempts are spent"))
+                self.end_for(
+                    Reason::LeaseLost,
+                    format!("its worker was lost again and again; {spent} attempts are spent"),
+                )
             }
             Outcome::Halted(Halt::Unwritable) => {
                 self.end_for(Reason::InternalError, "a step could not be stored; the service's log says why".to_owned())

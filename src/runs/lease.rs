@@ -35,8 +35,7 @@ pub(super) struct Grip {
 impl Held {
     /// Takes a run in hand; it was claimed by a statement that began at `since`.
     pub(super) fn take(&self, run_id: RunId, lease: Lease, since: Instant, for_time: Duration) -> Arc<Grip> {
-        let grip =
-            Arc::new(Grip { lease, kept_until: Mutex::new(since + for_time), stop: watch::Sender::new(None) });
+        let grip = Arc::new(Grip { lease, kept_until: Mutex::new(since + for_time), stop: watch::Sender::new(None) });
         self.lock().insert(run_id, Arc::clone(&grip));
         grip
     }

@@ -209,8 +209,7 @@ impl RunLedger {
 impl Ledger for RunLedger {
     fn write(&mut self, step: Step) -> impl Future<Output = Result<(), Halt>> + Send {
         let Step { events, exchanges, checkpoint, findings } = step;
-        let draft =
-            Draft { events, exchanges, checkpoint: Some(checkpoint), findings, transition: Transition::Stay };
+        let draft = Draft { events, exchanges, checkpoint: Some(checkpoint), findings, transition: Transition::Stay };
         async move {
             let written = self.commit(draft).await?;
             if written.cancel_requested { Err(Halt::Cancelled) } else { Ok(()) }
@@ -241,7 +240,8 @@ fn passes(error: &sqlx::Error) -> bool {
 
 fn count_exchanges(exchanges: &[Exchange]) {
     for exchange in exchanges {
-        let labels = [("source", "web"), ("endpoint", exchange.endpoint), ("outcome", exchange.failure.unwrap_or("ok"))];
+        let labels =
+            [("source", "web"), ("endpoint", exchange.endpoint), ("outcome", exchange.failure.unwrap_or("ok"))];
         metrics::counter!("igt_upstream_requests_total", &labels).increment(1);
         metrics::histogram!("igt_upstream_request_seconds", "source" => "web", "endpoint" => exchange.endpoint)
             .record(exchange.duration.as_secs_f64());

@@ -33,7 +33,11 @@ pub(super) fn decide(failure: &Failure, attempt: i32, left: Duration, policy: &P
             doubled.min(LONGEST_BACKOFF).mul_f64(chance).max(failure.retry_after.unwrap_or_default())
         }
     };
-    if attempt >= tries || delay >= left { Decision::End(final_reason(failure.kind)) } else { Decision::Wait(delay, reason) }
+    if attempt >= tries || delay >= left {
+        Decision::End(final_reason(failure.kind))
+    } else {
+        Decision::Wait(delay, reason)
+    }
 }
 
 /// The reason of a run that waits because of this failure, or ends by it.

@@ -283,12 +283,14 @@ impl Event {
                     with(totals, json!({"attempt": attempt, "after": after, "stage": stage})),
                 )
             }
-            Self::RunHandedOver { stage } => (
-                format!("Run handed over at stage {stage}: this replica shuts down"),
-                object(json!({"stage": stage})),
-            ),
+            Self::RunHandedOver { stage } => {
+                (format!("Run handed over at stage {stage}: this replica shuts down"), object(json!({"stage": stage})))
+            }
             Self::UpstreamChanged { unread } => (
-                format!("Instagram's answer has changed: {} should be {}, found {}", unread.path, unread.expected, unread.found),
+                format!(
+                    "Instagram's answer has changed: {} should be {}, found {}",
+                    unread.path, unread.expected, unread.found
+                ),
                 object(json!({"path": unread.path, "expected": unread.expected, "found": unread.found})),
             ),
         }

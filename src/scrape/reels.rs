@@ -53,9 +53,7 @@ async fn read_list(
 ) -> Result<(), Interruption> {
     let Some(account) = checkpoint.account.clone() else { return Ok(()) };
     let enough = u32::try_from(checkpoint.reels.len()).unwrap_or(u32::MAX).div_ceil(PAGE_SIZE) + SPARE_PAGES;
-    while !outstanding(checkpoint).is_empty()
-        && !checkpoint.reel_numbers.done
-        && checkpoint.reel_numbers.pages < enough
+    while !outstanding(checkpoint).is_empty() && !checkpoint.reel_numbers.done && checkpoint.reel_numbers.pages < enough
     {
         let page = visit.reels(&account.reference(), checkpoint.reel_numbers.next.as_ref()).await?;
         let wanted = outstanding(checkpoint);
@@ -94,9 +92,8 @@ async fn read_one_by_one(
 
 /// The reels that neither have their numbers yet nor are known to be gone.
 fn outstanding(checkpoint: &Checkpoint) -> Vec<Shortcode> {
-    let settled = |code: &&Shortcode| {
-        checkpoint.reel_numbers.codes.contains(code) || checkpoint.reels_missing.contains(code)
-    };
+    let settled =
+        |code: &&Shortcode| checkpoint.reel_numbers.codes.contains(code) || checkpoint.reels_missing.contains(code);
     checkpoint.reels.iter().filter(|code| !settled(code)).cloned().collect()
 }
 

@@ -18,7 +18,7 @@ use crate::db::tasks::{self, TaskKind};
 ///
 /// Before the first scrape the numbers are null and the lists empty. A reel task has `scraped_reels` beside
 /// `scraped_posts`.
-pub(in super::super) async fn task_details(
+pub(in crate::http) async fn task_details(
     State(app): State<App>,
     KnownTaskId(task_id): KnownTaskId,
 ) -> Result<Response, ApiError> {

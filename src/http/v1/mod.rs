@@ -15,7 +15,7 @@ use crate::db::TaskId;
 use crate::db::runs::RunState;
 
 /// The task id of a path. One that no task can have is a task that is not there.
-struct KnownTaskId(TaskId);
+pub(in crate::http) struct KnownTaskId(TaskId);
 
 impl<S: Send + Sync> FromRequestParts<S> for KnownTaskId {
     type Rejection = ApiError;

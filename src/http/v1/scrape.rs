@@ -17,7 +17,7 @@ use crate::runs::StartOutcome;
 /// `POST force_scrape/<task_id>`: starts a run of a profile task.
 ///
 /// 409 while one is active, 404 for an unknown task, 400 for a reel task.
-pub(in super::super) async fn force_scrape(
+pub(in crate::http) async fn force_scrape(
     State(app): State<App>,
     KnownTaskId(task_id): KnownTaskId,
 ) -> Result<Response, ApiError> {
@@ -25,7 +25,7 @@ pub(in super::super) async fn force_scrape(
 }
 
 /// `POST force_scrape_reel/<task_id>`: starts a run of a reel task; 400 for a profile task.
-pub(in super::super) async fn force_scrape_reel(
+pub(in crate::http) async fn force_scrape_reel(
     State(app): State<App>,
     KnownTaskId(task_id): KnownTaskId,
 ) -> Result<Response, ApiError> {

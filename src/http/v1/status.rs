@@ -20,7 +20,7 @@ const MAX_LOGS: i64 = 100;
 
 /// `GET task_status/<task_id>?logs_count=N`: where the task's latest run stands and its latest N events, oldest
 /// first. An id that never ran or was never heard of is not an error.
-pub(in super::super) async fn task_status(
+pub(in crate::http) async fn task_status(
     State(app): State<App>,
     Path(task_id): Path<String>,
     RawQuery(query): RawQuery,

@@ -20,7 +20,7 @@ use crate::instagram::Username;
 /// `POST create_task` `{"username": …, "task_id"?: …}`: a task for an account and its latest posts.
 ///
 /// The same id with the same target again gives the same answer; with another target, 409.
-pub(in super::super) async fn create_profile_task(
+pub(in crate::http) async fn create_profile_task(
     State(app): State<App>,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, ApiError> {
@@ -28,7 +28,7 @@ pub(in super::super) async fn create_profile_task(
 }
 
 /// `POST create_reel_task`: the same for an account's reels.
-pub(in super::super) async fn create_reel_task(
+pub(in crate::http) async fn create_reel_task(
     State(app): State<App>,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, ApiError> {
@@ -90,7 +90,7 @@ impl NewTask {
 
 /// The page of a list; what is not a whole number counts as left out.
 #[derive(Deserialize)]
-pub(in super::super) struct ListQuery {
+pub(in crate::http) struct ListQuery {
     limit: Option<String>,
     offset: Option<String>,
 }
@@ -99,7 +99,7 @@ pub(in super::super) struct ListQuery {
 const MAX_TASKS: i64 = 1000;
 
 /// `GET tasks?limit=1..1000&offset=0..`: the tasks that live, oldest first, and how many there are in all.
-pub(in super::super) async fn list(
+pub(in crate::http) async fn list(
     State(app): State<App>,
     Query(query): Query<ListQuery>,
 ) -> Result<Response, ApiError> {
@@ -127,7 +127,7 @@ pub(in super::super) async fn list(
 }
 
 /// `DELETE task/<task_id>`: the task takes no more runs, an active one is asked to stop, its history stays.
-pub(in super::super) async fn delete(
+pub(in crate::http) async fn delete(
     State(app): State<App>,
     KnownTaskId(task_id): KnownTaskId,
 ) -> Result<Response, ApiError> {

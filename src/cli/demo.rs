@@ -1,0 +1,128 @@
+//! `demo`: the service and an invented Instagram in one process, with a scrape of each kind to watch.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::Args;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use super::sandbox::WorldSettings;
+use super::serve::first_signal;
+use super::{Failed, tail};
+use crate::config::{DatabaseSettings, ServeSettings};
+use crate::db::runs::{RunState, Trigger};
+use crate::db::tasks::{self, Creation, TaskKind};
+use crate::db::{self, TaskId};
+use crate::postgres::{Database, private};
+use crate::runs::StartOutcome;
+use crate::sandbox;
+use crate::service::Service;
+use crate::telemetry;
+
+/// How the demo behaves.
+#[derive(Args)]
+pub(super) struct DemoSettings {
+    /// End when both scrapes are done, with 0 if both succeeded
+    #[arg(long)]
+    once: bool,
+    /// The invented Instagram.
+    #[command(flatten)]
+    world: WorldSettings,
+    /// The service; the address of the web source is the demo's own.
+    #[command(flatten)]
+    serve: ServeSettings,
+}
+
+/// The two tasks of the demo.
+const TASKS: [(&str, TaskKind, &str); 2] =
+    [("demo-profile", TaskKind::Profile, "aurora.kitchen"), ("demo-reel", TaskKind::Reel, "nordic.trails")];
+
+/// Starts everything, scrapes both tasks before the reader's eyes, and stays up unless told not to.
+pub(super) async fn demo(mut settings: DemoSettings, mut database: DatabaseSettings) -> Result<ExitCode, Failed> {
+    settings.serve.http.check()?;
+    let stop = first_signal()?;
+    let metrics = telemetry::begin_metrics()?;
+
+    let sandbox = TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await?;
+    let sandbox_url = format!("http://{}", sandbox.local_addr()?);
+    let sandbox_stop = CancellationToken::new();
+    let serving =
+        sandbox::serve(sandbox, settings.world.options(), sandbox_stop.clone().cancelled_owned());
+    let sandbox = tokio::spawn(serving);
+    settings.serve.source.web_url.clone_from(&sandbox_url);
+    settings.serve.source.web_cookie = None;
+
+    // Invented rows stay apart from real ones: the demo's private server has a folder of its own.
+    if database.database_url.is_none() {
+        database.data_dir = Some(database.data_dir.unwrap_or_else(private::default_data_dir).join("demo"));
+    }
+    let place = database.data_dir.clone().filter(|_| database.database_url.is_none());
+    let database = Arc::new(Database::connect(&database).await?);
+    let service = Service::start(&settings.serve, database, metrics).await?;
+
+    let all_well = tokio::select! {
+        shown = show(&service) => shown?,
+        () = until_stopped(&sandbox_stop) => false,
+    };
+    if settings.once {
+        service.run_until(std::future::ready(())).await;
+    } else {
+        say_what_next(&service, &sandbox_url, place);
+        service.run_until(stop).await;
+    }
+    sandbox_stop.cancel();
+    sandbox.await??;
+    Ok(if all_well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+async fn until_stopped(stop: &CancellationToken) {
+    stop.cancelled().await;
+}
+
+/// Scrapes both tasks, one after the other; whether both succeeded.
+async fn show(service: &Service) -> Result<bool, Failed> {
+    let mut moved = service.runs().live().moved();
+    let mut all_well = true;
+    for (name, kind, username) in TASKS {
+        let task_id = TaskId::parse(name)?;
+        if tasks::create(service.pool(), &task_id, kind, username).await? == Creation::Taken {
+            return Err(format!("task {name} of this database is not the demo's; give the demo a database of its own").into());
+        }
+        println!("\n$ force_scrape of {name}: the {} of @{username}", kind.as_str());
+        let run_id = match service.runs().start(task_id.clone(), kind, Trigger::Demo).await? {
+            StartOutcome::Started(run_id) => run_id,
+            // A demo that was killed half-way left its run active: this one takes it up.
+            StartOutcome::Busy => {
+                let latest = db::runs::latest(service.pool(), &task_id).await?;
+                latest.ok_or("the demo's earlier run is not there any more")?.run_id
+            }
+            other => return Err(format!("task {name} cannot be scraped: {other:?}").into()),
+        };
+        let ended = tail::follow(service.pool(), &mut moved, run_id).await?;
+        println!("  → {}", ended.state.as_str());
+        all_well &= ended.state == RunState::Succeeded;
+    }
+    Ok(all_well)
+}
+
+fn say_what_next(service: &Service, sandbox_url: &str, data_dir: Option<PathBuf>) {
+    let base = format!("http://{}/codvid-ai/ig-tracking", service.address());
+    println!(
+        "\nThe service is up. Any plain username exists in its invented Instagram ({sandbox_url}). Try:\n\n\
+         \x20 curl {base}/task_status/demo-profile?logs_count=5\n\
+         \x20 curl {base}/task_details/demo-reel\n\
+         \x20 curl -X POST {base}/force_scrape/demo-profile\n\
+         \x20 curl {base}/create_task -d '{{\"username\": \"throttledonce.anna\", \"task_id\": \"anna\"}}'\n\
+         \x20 curl -X POST {base}/force_scrape/anna    # meets a 429, waits as told, goes on\n\
+         \x20 curl http://{}/metrics\n",
+        service.address()
+    );
+    if let Some(dir) = data_dir {
+        println!("Its rows are in a private Postgres under {}; to follow a run:\n", dir.display());
+        println!("  ig-tracking runs tail demo-profile --data-dir {}\n", dir.display());
+    }
+    println!("Ctrl-C stops it.");
+}

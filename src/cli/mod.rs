@@ -1,0 +1,136 @@
+//! The command line: what each command does, in terms of the other rooms.
+
+mod demo;
+mod runs;
+mod sandbox;
+mod serve;
+mod tail;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::config::{DatabaseSettings, LogSettings, ServeSettings};
+use crate::postgres::private;
+use crate::telemetry;
+
+/// What a command ends with when it goes wrong: the words for standard error.
+type Failed = Box<dyn std::error::Error + Send + Sync>;
+
+/// Exit codes beyond 0 (done), 1 (an error, told on standard error) and 2 (the command line cannot be read).
+mod exit {
+    /// There is no such task or run.
+    pub(super) const NOT_FOUND: u8 = 3;
+    /// The run failed.
+    pub(super) const RUN_FAILED: u8 = 4;
+    /// The run obtained a part.
+    pub(super) const RUN_PARTIAL: u8 = 5;
+    /// The run was cancelled.
+    pub(super) const RUN_CANCELLED: u8 = 6;
+}
+
+const AFTER_HELP: &str = "\
+Exit codes: 0 done · 1 an error, told on standard error · 2 the command line or a setting cannot be read · 3 no such \
+task or run · 4 the run failed · 5 it obtained a part · 6 it was cancelled
+
+Every setting has a flag and an environment variable; .env.example lists them all.";
+
+/// Tracks Instagram profiles and reels: a scrape is answered at once, worked in the background, and every step of it
+/// is a row in Postgres.
+#[derive(Parser)]
+#[command(version, after_help = AFTER_HELP, max_term_width = 110)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    #[command(flatten)]
+    database: DatabaseSettings,
+    #[command(flatten)]
+    logs: LogSettings,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the service
+    Serve(Box<ServeSettings>),
+    /// Run the service against an invented Instagram, scrape a profile and a reel task before your eyes, and stay up
+    Demo(Box<demo::DemoSettings>),
+    /// Run the invented Instagram alone
+    #[command(after_long_help = sandbox::fault_help())]
+    Sandbox(sandbox::SandboxSettings),
+    /// Bring the database's schema up to date, and say which version it has
+    Migrate,
+    /// Look at runs
+    #[command(subcommand)]
+    Runs(runs::RunsCommand),
+    /// Ask a service on this machine whether it is ready; for health checks
+    Healthcheck(serve::HealthcheckSettings),
+    /// Stop the private Postgres when its last user has gone
+    #[command(hide = true)]
+    PostgresWatchdog {
+        /// The server's folder
+        #[arg(long)]
+        data_dir: PathBuf,
+    },
+    /// Hold the private Postgres and print a connection string until standard input ends
+    #[command(hide = true)]
+    PostgresHold {
+        /// The server's folder
+        #[arg(long)]
+        data_dir: PathBuf,
+        /// Made if it is not there
+        #[arg(long, default_value = "postgres")]
+        database: String,
+    },
+}
+
+/// Reads the command line and does what it says.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let done = match runtime {
+        Ok(runtime) => {
+            let done = runtime.block_on(run(cli));
+            // A blocking read of standard input must not hold up the end.
+            runtime.shutdown_background();
+            done
+        }
+        Err(error) => Err(error.into()),
+    };
+    done.unwrap_or_else(|error| {
+        eprintln!("ig-tracking: {error}");
+        ExitCode::FAILURE
+    })
+}
+
+async fn run(cli: Cli) -> Result<ExitCode, Failed> {
+    let Cli { command, database, logs } = cli;
+    // Commands for a person speak for themselves; the service speaks in log lines.
+    let quiet = matches!(command, Command::Runs(_) | Command::Healthcheck(_));
+    if !quiet {
+        telemetry::begin_logs(&logs)?;
+    }
+    match command {
+        Command::Serve(settings) => serve::serve(&settings, &database).await,
+        Command::Demo(settings) => demo::demo(*settings, database).await,
+        Command::Sandbox(settings) => sandbox::sandbox(&settings).await,
+        Command::Migrate => runs::migrate(&database).await,
+        Command::Runs(command) => runs::run(command, &database).await,
+        Command::Healthcheck(settings) => serve::healthcheck(&settings).await,
+        Command::PostgresWatchdog { data_dir } => {
+            private::watchdog(&data_dir).await?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::PostgresHold { data_dir, database } => {
+            let server = private::PrivatePostgres::start(private::Options::new(data_dir)?).await?;
+            println!("{}", server.database(&database).await?);
+            tokio::io::copy(&mut tokio::io::stdin(), &mut tokio::io::sink()).await?;
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+/// The whole command line as clap sees it, for tests and for the list of settings.
+pub fn command() -> clap::Command {
+    <Cli as clap::CommandFactory>::command()
+}

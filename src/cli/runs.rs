@@ -1,0 +1,173 @@
+//! `migrate`, `runs show` and the look-ups that commands share.
+
+use std::process::ExitCode;
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use clap::Subcommand;
+use sqlx::PgPool;
+
+use super::{Failed, exit, tail};
+use crate::config::DatabaseSettings;
+use crate::db::journal::Level;
+use crate::db::runs::{Run, RunState};
+use crate::db::status::Event;
+use crate::db::{self, RunId, TaskId};
+use crate::postgres::Database;
+
+/// What can be looked at.
+#[derive(Subcommand)]
+pub(super) enum RunsCommand {
+    /// Follow a task's latest run, live, to its end; the exit code says how it ended
+    Tail {
+        /// The task, or a run of it
+        #[arg(value_name = "TASK|RUN")]
+        of: String,
+    },
+    /// Show a run: where it stands, its whole log, its requests to Instagram
+    Show {
+        /// The run, or a task, whose latest run is meant
+        #[arg(value_name = "RUN|TASK")]
+        of: String,
+        /// Print one JSON object
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// Does what was asked.
+pub(super) async fn run(command: RunsCommand, settings: &DatabaseSettings) -> Result<ExitCode, Failed> {
+    let database = Database::connect(settings).await?;
+    database.migrate().await?;
+    let done = match command {
+        RunsCommand::Tail { of } => tail::tail(&database.pool, &of).await,
+        RunsCommand::Show { of, json } => show(&database.pool, &of, json).await,
+    };
+    database.close().await;
+    done
+}
+
+/// Brings the schema up to date.
+pub(super) async fn migrate(settings: &DatabaseSettings) -> Result<ExitCode, Failed> {
+    let database = Database::connect(settings).await?;
+    database.migrate().await?;
+    let made = db::partitions::ensure(&database.pool).await?;
+    let version = db::migrations::applied(&database.pool).await?.unwrap_or_default();
+    println!("schema {version} is up to date; {made} partitions made");
+    database.close().await;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What a name on the command line leads to.
+pub(super) enum Found {
+    /// This run.
+    Run(Box<Run>),
+    /// A task that never ran.
+    NeverRan(TaskId),
+    /// Nothing.
+    Nothing,
+}
+
+/// Looks a run up by its id, or by its task's.
+pub(super) async fn find(pool: &PgPool, name: &str) -> Result<Found, Failed> {
+    if let Ok(run_id) = name.parse::<RunId>()
+        && let Some(run) = db::runs::find(pool, run_id).await?
+    {
+        return Ok(Found::Run(Box::new(run)));
+    }
+    let Ok(task_id) = TaskId::parse(name) else { return Ok(Found::Nothing) };
+    if let Some(run) = db::runs::latest(pool, &task_id).await? {
+        return Ok(Found::Run(Box::new(run)));
+    }
+    Ok(match db::tasks::find(pool, &task_id).await? {
+        Some(task) => Found::NeverRan(task.task_id),
+        None => Found::Nothing,
+    })
+}
+
+/// The exit code that tells how a run ended; 0 while it is active.
+pub(super) fn exit_code(state: RunState) -> ExitCode {
+    ExitCode::from(match state {
+        RunState::Queued | RunState::Running | RunState::Waiting | RunState::Succeeded => 0,
+        RunState::Failed => exit::RUN_FAILED,
+        RunState::Partial => exit::RUN_PARTIAL,
+        RunState::Cancelled => exit::RUN_CANCELLED,
+    })
+}
+
+/// Says that there is nothing of that name.
+pub(super) fn nothing(name: &str) -> ExitCode {
+    eprintln!("ig-tracking: no task or run {name:?} in this database; is DATABASE_URL (or --data-dir) the service's?");
+    ExitCode::from(exit::NOT_FOUND)
+}
+
+/// How many of a run's requests `show` tells.
+const MAX_EXCHANGES: i64 = 1000;
+
+async fn show(pool: &PgPool, name: &str, json: bool) -> Result<ExitCode, Failed> {
+    let run = match find(pool, name).await? {
+        Found::Run(run) => run,
+        Found::NeverRan(task_id) => {
+            println!("task {task_id} has not run yet");
+            return Ok(ExitCode::SUCCESS);
+        }
+        Found::Nothing => return Ok(nothing(name)),
+    };
+    let events = db::status::events(pool, run.run_id, 0, run.last_seq).await?;
+    let exchanges = db::exchanges::latest(pool, run.run_id, MAX_EXCHANGES).await?;
+    if json {
+        let whole = serde_json::json!({"run": run, "events": events, "exchanges": exchanges});
+        println!("{}", serde_json::to_string_pretty(&whole)?);
+        return Ok(ExitCode::SUCCESS);
+    }
+    print_head(&run);
+    println!("\nevents");
+    for event in &events {
+        println!("  {}", line(event));
+    }
+    println!("\nrequests to Instagram");
+    for exchange in &exchanges {
+        println!(
+            "  {:>4}  {}  {:<18} {:>4} {:>8.0} ms {:>9} B  {}",
+            exchange.seq,
+            clock(exchange.at),
+            exchange.endpoint,
+            exchange.status.map_or_else(|| "–".to_owned(), |status| status.to_string()),
+            exchange.duration_ms,
+            exchange.bytes,
+            exchange.failure.as_deref().unwrap_or("ok"),
+        );
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn print_head(run: &Run) {
+    let reason = run.reason.map_or_else(String::new, |reason| format!(", reason {}", reason.as_str()));
+    let time = |at: DateTime<Utc>| at.to_rfc3339_opts(SecondsFormat::Millis, true);
+    let never = || "–".to_owned();
+    println!("run        {}", run.run_id);
+    println!("task       {} ({} of @{})", run.task_id, run.kind.as_str(), run.username);
+    println!("state      {}{reason}", run.state.as_str());
+    println!("attempt    {}", run.attempt);
+    println!("requested  {} by {}", time(run.requested_at), run.trigger.as_str());
+    println!("started    {}", run.started_at.map_or_else(never, time));
+    println!("updated    {}", time(run.updated_at));
+    println!("finished   {}", run.finished_at.map_or_else(never, time));
+    if let Some(at) = run.claimable_at.filter(|_| run.state == RunState::Waiting) {
+        println!("resumes    {}", time(at));
+    }
+}
+
+/// An event as a line of text.
+pub(super) fn line(event: &Event) -> String {
+    let words = format!("{:>4}  {}  {:<20} {}", event.seq, clock(event.at), event.event_type, event.message);
+    match event.level {
+        Level::Error => console::style(words).red().to_string(),
+        Level::Warning => console::style(words).yellow().to_string(),
+        Level::Debug => console::style(words).dim().to_string(),
+        Level::Info => words,
+    }
+}
+
+fn clock(at: DateTime<Utc>) -> String {
+    at.format("%H:%M:%S%.3f").to_string()
+}

@@ -1,0 +1,258 @@
+//! Every setting: its flag, its environment variable, its default, and what it is for.
+//!
+//! A setting that makes no sense is refused at start, by name. `.env.example` lists them all; a test keeps it so.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use chrono::NaiveDate;
+use clap::{Args, ValueEnum, value_parser};
+use secrecy::SecretString;
+
+use crate::http::V1Dates;
+use crate::instagram::web::WebConfig;
+use crate::runs::Policy;
+
+/// Which database.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Database")]
+pub struct DatabaseSettings {
+    /// Postgres 14 to 18, as postgres://user:password@host/database; without it a private server is started under the
+    /// data directory
+    #[arg(long, env = "DATABASE_URL", value_name = "URL", hide_env_values = true, value_parser = secret, global = true)]
+    pub database_url: Option<SecretString>,
+
+    /// Where the private Postgres keeps its data [default: /var/lib/ig-tracking as root, else
+    /// ~/.local/share/ig-tracking]
+    #[arg(long, env = "IGT_DATA_DIR", value_name = "DIR", global = true)]
+    pub data_dir: Option<PathBuf>,
+
+    /// Connections to the database, at most
+    #[arg(long, env = "IGT_DB_CONNECTIONS", value_name = "N", default_value_t = 16, global = true,
+          value_parser = value_parser!(u32).range(2..=1000))]
+    pub db_connections: u32,
+}
+
+/// How the service is reached.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Interface")]
+pub struct HttpSettings {
+    /// The address to listen on; port 0 takes a free one
+    #[arg(long, env = "IGT_BIND", value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
+    pub bind: SocketAddr,
+
+    /// Let anybody who reaches the address use the service; without it, only a loopback address is listened on
+    #[arg(long, env = "IGT_ALLOW_ANONYMOUS", value_name = "BOOL", default_value_t = false, num_args = 0..=1,
+          default_missing_value = "true", action = clap::ArgAction::Set)]
+    pub allow_anonymous: bool,
+
+    /// Announce in a Deprecation header that version 1 is deprecated from this day on, as YYYY-MM-DD
+    #[arg(long, env = "IGT_V1_DEPRECATION", value_name = "DATE")]
+    pub v1_deprecation: Option<NaiveDate>,
+
+    /// Announce in a Sunset header that version 1 may be gone from this day on, as YYYY-MM-DD
+    #[arg(long, env = "IGT_V1_SUNSET", value_name = "DATE")]
+    pub v1_sunset: Option<NaiveDate>,
+}
+
+/// How runs are worked.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Runs")]
+pub struct RunSettings {
+    /// Hands of this replica: runs worked at the same time; with 0 it only answers
+    #[arg(long, env = "IGT_CONCURRENCY", value_name = "N", default_value_t = 8,
+          value_parser = value_parser!(u16).range(0..=1000))]
+    pub concurrency: u16,
+
+    /// Seconds that a claim on a run holds without a heartbeat: how long a dead replica's runs wait for another
+    #[arg(long, env = "IGT_LEASE_SECONDS", value_name = "S", default_value_t = 30,
+          value_parser = value_parser!(u64).range(1..=3600))]
+    pub lease_seconds: u64,
+
+    /// Seconds that runs in hand may take to finish at shutdown before they are handed over
+    #[arg(long, env = "IGT_GRACE_SECONDS", value_name = "S", default_value_t = 20,
+          value_parser = value_parser!(u64).range(0..=3600))]
+    pub grace_seconds: u64,
+
+    /// Seconds that a run may take, waits included, before it is ended as deadline_exceeded
+    #[arg(long, env = "IGT_RUN_DEADLINE_SECONDS", value_name = "S", default_value_t = 7200,
+          value_parser = value_parser!(u64).range(1..=604_800))]
+    pub run_deadline_seconds: u64,
+
+    /// How often a run may be taken up: its first time, after a wait, after a lost worker
+    #[arg(long, env = "IGT_MAX_ATTEMPTS", value_name = "N", default_value_t = 5,
+          value_parser = value_parser!(u16).range(1..=1000))]
+    pub max_attempts: u16,
+
+    /// Milliseconds of the first back-off after a passing failure; it doubles with each attempt, up to five minutes
+    #[arg(long, env = "IGT_RETRY_BASE_MS", value_name = "MS", default_value_t = 2000,
+          value_parser = value_parser!(u64).range(1..=300_000))]
+    pub retry_base_ms: u64,
+
+    /// Seconds to wait when Instagram throttles without saying for how long
+    #[arg(long, env = "IGT_THROTTLE_SECONDS", value_name = "S", default_value_t = 660,
+          value_parser = value_parser!(u64).range(1..=86_400))]
+    pub throttle_seconds: u64,
+
+    /// Milliseconds after which a free hand looks for a due run when nothing wakes it
+    #[arg(long, env = "IGT_POLL_MS", value_name = "MS", default_value_t = 1000,
+          value_parser = value_parser!(u64).range(10..=60_000))]
+    pub poll_ms: u64,
+
+    /// How many of an account's latest posts a run reads, and task_details shows
+    #[arg(long, env = "IGT_MAX_POSTS", value_name = "N", default_value_t = 60,
+          value_parser = value_parser!(u16).range(1..=1000))]
+    pub max_posts: u16,
+}
+
+/// Where Instagram is.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Instagram")]
+pub struct SourceSettings {
+    /// Base address of the web source
+    #[arg(long, env = "IGT_WEB_URL", value_name = "URL", default_value = "https://www.instagram.com")]
+    pub web_url: String,
+
+    /// The Cookie header of a signed-in browser (sessionid=…; csrftoken=…); without it the web source is asked as a
+    /// guest
+    #[arg(long, env = "IGT_WEB_COOKIE", value_name = "COOKIE", hide_env_values = true, value_parser = secret)]
+    pub web_cookie: Option<SecretString>,
+
+    /// The User-Agent of that browser [default: a current desktop browser's]
+    #[arg(long, env = "IGT_WEB_USER_AGENT", value_name = "TEXT")]
+    pub web_user_agent: Option<String>,
+
+    /// Seconds that one request to Instagram may take
+    #[arg(long, env = "IGT_WEB_TIMEOUT_SECONDS", value_name = "S", default_value_t = 30,
+          value_parser = value_parser!(u64).range(1..=600))]
+    pub web_timeout_seconds: u64,
+
+    /// Base address of the official source (Graph API). No task asks it in this release: every run uses the web source
+    #[arg(long, env = "IGT_GRAPH_URL", value_name = "URL", default_value = "https://graph.facebook.com",
+          value_parser = http_url)]
+    pub graph_url: String,
+}
+
+/// What the process says of itself.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Logs")]
+pub struct LogSettings {
+    /// What to log: a level (error, warn, info, debug, trace) or directives such as info,ig_tracking=debug
+    #[arg(long, env = "IGT_LOG", value_name = "FILTER", default_value = "info", global = true)]
+    pub log: String,
+
+    /// Lines for a person, or a JSON object a line
+    #[arg(long, env = "IGT_LOG_FORMAT", value_name = "FORMAT", default_value = "text", global = true)]
+    pub log_format: LogFormat,
+}
+
+/// The form of log lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For a person.
+    Text,
+    /// For a program.
+    Json,
+}
+
+/// Everything that `serve` needs.
+#[derive(Args, Clone, Debug)]
+pub struct ServeSettings {
+    /// How the service is reached.
+    #[command(flatten)]
+    pub http: HttpSettings,
+    /// How runs are worked.
+    #[command(flatten)]
+    pub runs: RunSettings,
+    /// Where Instagram is.
+    #[command(flatten)]
+    pub source: SourceSettings,
+}
+
+/// A setting that cannot stand beside another.
+#[derive(Debug, thiserror::Error)]
+pub enum SettingsError {
+    /// Open to anybody without being told so.
+    #[error(
+        "IGT_BIND (--bind) is {0}, which others can reach, and no key protects the service; bind to a loopback address \
+         such as 127.0.0.1:8080, or set IGT_ALLOW_ANONYMOUS=true (--allow-anonymous) if something in front of it \
+         decides who may"
+    )]
+    OpenToAnybody(SocketAddr),
+    /// The end before the beginning of the end.
+    #[error("IGT_V1_SUNSET is {sunset}, before IGT_V1_DEPRECATION, {deprecation}; set a later sunset")]
+    SunsetBeforeDeprecation {
+        /// The day of the sunset.
+        sunset: NaiveDate,
+        /// The day of the deprecation.
+        deprecation: NaiveDate,
+    },
+}
+
+impl HttpSettings {
+    /// Refuses what clap cannot see.
+    pub fn check(&self) -> Result<(), SettingsError> {
+        if !self.bind.ip().is_loopback() && !self.allow_anonymous {
+            return Err(SettingsError::OpenToAnybody(self.bind));
+        }
+        match (self.v1_deprecation, self.v1_sunset) {
+            (Some(deprecation), Some(sunset)) if sunset < deprecation => {
+                Err(SettingsError::SunsetBeforeDeprecation { sunset, deprecation })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The announced end of version 1.
+    pub fn v1_dates(&self) -> V1Dates {
+        V1Dates { deprecation: self.v1_deprecation, sunset: self.v1_sunset }
+    }
+}
+
+impl RunSettings {
+    /// The same as durations.
+    pub fn policy(&self) -> Policy {
+        Policy {
+            concurrency: usize::from(self.concurrency),
+            lease: Duration::from_secs(self.lease_seconds),
+            deadline: Duration::from_secs(self.run_deadline_seconds),
+            max_attempts: i32::from(self.max_attempts),
+            retry_base: Duration::from_millis(self.retry_base_ms),
+            throttle_cooldown: Duration::from_secs(self.throttle_seconds),
+            poll: Duration::from_millis(self.poll_ms),
+            max_posts: usize::from(self.max_posts),
+        }
+    }
+
+    /// How long runs in hand may take to finish at shutdown.
+    pub fn grace(&self) -> Duration {
+        Duration::from_secs(self.grace_seconds)
+    }
+}
+
+impl SourceSettings {
+    /// The web source's settings.
+    pub fn web(&self) -> WebConfig {
+        let defaults = WebConfig::default();
+        WebConfig {
+            base_url: self.web_url.clone(),
+            cookie: self.web_cookie.clone(),
+            user_agent: self.web_user_agent.clone().unwrap_or(defaults.user_agent),
+            timeout: Duration::from_secs(self.web_timeout_seconds),
+            ..defaults
+        }
+    }
+}
+
+/// An empty variable is one that is not set.
+fn secret(text: &str) -> Result<SecretString, String> {
+    if text.trim().is_empty() { Err("is empty; leave it unset instead".to_owned()) } else { Ok(text.into()) }
+}
+
+fn http_url(text: &str) -> Result<String, String> {
+    match text.split_once("://") {
+        Some(("http" | "https", rest)) if !rest.is_empty() => Ok(text.to_owned()),
+        _ => Err("is not an address; give one that begins with https:// or http://".to_owned()),
+    }
+}

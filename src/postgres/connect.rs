@@ -1,0 +1,107 @@
+//! To the database: the one that was named, or the private one.
+
+use std::str::FromStr as _;
+use std::time::Duration;
+
+use secrecy::ExposeSecret as _;
+use sqlx::PgPool;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+
+use super::private::{self, PrivatePostgres};
+use crate::config::DatabaseSettings;
+use crate::db;
+
+/// How long a request waits for a connection before it is told that the database is away.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// The database's name on the private server.
+const PRIVATE_DATABASE: &str = "ig_tracking";
+
+/// The oldest Postgres that the schema is for, as `server_version_num` has it.
+const OLDEST_SERVER: i32 = 14_00_00;
+
+/// The database, connected.
+pub struct Database {
+    /// Where statements run.
+    pub pool: PgPool,
+    /// What the heartbeat runs on, so that a busy pool cannot starve it.
+    pub heartbeat_pool: PgPool,
+    /// The private server, in use as long as this lives.
+    private: Option<PrivatePostgres>,
+}
+
+/// Why there is no database.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// The private server.
+    #[error(transparent)]
+    Private(#[from] private::Error),
+    /// The address cannot be read.
+    #[error("DATABASE_URL cannot be read: {0}; give postgres://user:password@host:5432/database")]
+    Address(#[source] sqlx::Error),
+    /// Nobody answers there, or not us.
+    #[error("no connection to the database at {place}: {error}; check that it runs and that DATABASE_URL is right")]
+    Unreachable {
+        /// Host and database, without the password.
+        place: String,
+        /// What happened.
+        error: sqlx::Error,
+    },
+    /// The server is too old.
+    #[error("the database server is Postgres {}; this service needs 14 or newer", found / 10_000)]
+    TooOld {
+        /// Its `server_version_num`.
+        found: i32,
+    },
+    /// The schema could not be brought up to date.
+    #[error("the database could not be migrated: {0}")]
+    Migrate(#[from] sqlx::migrate::MigrateError),
+}
+
+impl Database {
+    /// Connects; where no address is set, joins or starts the private server first.
+    pub async fn connect(settings: &DatabaseSettings) -> Result<Self, ConnectError> {
+        let (url, private) = match &settings.database_url {
+            Some(url) => (url.expose_secret().to_owned(), None),
+            None => {
+                let data_dir = settings.data_dir.clone().unwrap_or_else(private::default_data_dir);
+                tracing::info!(data_dir = %data_dir.display(), "DATABASE_URL is not set: using a private Postgres");
+                let server = PrivatePostgres::start(private::Options::new(data_dir)?).await?;
+                (server.database(PRIVATE_DATABASE).await?, Some(server))
+            }
+        };
+        let options = PgConnectOptions::from_str(&url).map_err(ConnectError::Address)?.application_name("ig-tracking");
+        let place = format!("{}/{}", options.get_host(), options.get_database().unwrap_or_default());
+        let pool = pool_of(settings.db_connections).connect_with(options.clone()).await;
+        let pool = pool.map_err(|error| ConnectError::Unreachable { place, error })?;
+        let heartbeat_pool = pool_of(1).connect_lazy_with(options);
+        let found = db::health::server_version(&pool)
+            .await
+            .map_err(|error| ConnectError::Unreachable { place: "the server".to_owned(), error })?;
+        if found < OLDEST_SERVER {
+            return Err(ConnectError::TooOld { found });
+        }
+        Ok(Self { pool, heartbeat_pool, private })
+    }
+
+    /// Brings the schema up to date.
+    pub async fn migrate(&self) -> Result<(), ConnectError> {
+        Ok(db::migrations::run(&self.pool).await?)
+    }
+
+    /// Where the private server keeps its log, if it is one.
+    pub fn private_server(&self) -> Option<&PrivatePostgres> {
+        self.private.as_ref()
+    }
+
+    /// Gives all connections back; the private server last.
+    pub async fn close(self) {
+        self.heartbeat_pool.close().await;
+        self.pool.close().await;
+        drop(self.private);
+    }
+}
+
+fn pool_of(connections: u32) -> PgPoolOptions {
+    PgPoolOptions::new().max_connections(connections).acquire_timeout(ACQUIRE_TIMEOUT)
+}

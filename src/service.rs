@@ -1,0 +1,171 @@
+//! Puts the service together; the order of start-up and of shutdown.
+//!
+//! Up: database, schema, partitions, source, hints, runs, and the listener last, so that whoever can connect is
+//! served. Down the other way round: no more requests, no more claims, runs in hand finish or are handed over, and the
+//! database is let go of at the very end.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use metrics_exporter_prometheus::PrometheusHandle;
+use sqlx::PgPool;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::{ServeSettings, SettingsError};
+use crate::db;
+use crate::http::{self, App, Shared};
+use crate::instagram::web::{Web, WebConfigError};
+use crate::live::Live;
+use crate::postgres::{ConnectError, Database};
+use crate::runs::Runs;
+use crate::telemetry::TelemetryError;
+
+/// How often missing partitions are looked for; they are made four weeks ahead.
+const PARTITIONS_EVERY: Duration = Duration::from_secs(3600);
+
+/// How often the histograms are drained when nobody asks for them.
+const METRICS_UPKEEP_EVERY: Duration = Duration::from_secs(5);
+
+/// How long requests in flight may take at shutdown.
+const HTTP_DRAIN: Duration = Duration::from_secs(10);
+
+/// Why the service did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum ServiceError {
+    /// A setting.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    /// The web source's settings.
+    #[error(transparent)]
+    Web(#[from] WebConfigError),
+    /// Logs or metrics.
+    #[error(transparent)]
+    Telemetry(#[from] TelemetryError),
+    /// The database.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    /// The first statement on it.
+    #[error("the database refused a statement at start: {0}")]
+    Database(#[from] sqlx::Error),
+    /// The address.
+    #[error("cannot listen on {address}: {error}; stop what listens there, or choose another IGT_BIND (--bind)")]
+    Listen {
+        /// The address asked for.
+        address: SocketAddr,
+        /// What the system said.
+        error: std::io::Error,
+    },
+}
+
+/// The running service.
+pub struct Service {
+    address: SocketAddr,
+    database: Arc<Database>,
+    runs: Runs,
+    grace: Duration,
+    closing: CancellationToken,
+    background: CancellationToken,
+    server: JoinHandle<std::io::Result<()>>,
+}
+
+impl Service {
+    /// Starts everything on a database that is connected.
+    pub async fn start(
+        settings: &ServeSettings,
+        database: Arc<Database>,
+        metrics: PrometheusHandle,
+    ) -> Result<Self, ServiceError> {
+        settings.http.check()?;
+        let web = Web::new(settings.source.web())?;
+        let address = settings.http.bind;
+        let listener =
+            TcpListener::bind(address).await.map_err(|error| ServiceError::Listen { address, error })?;
+        let address = listener.local_addr().map_err(|error| ServiceError::Listen { address, error })?;
+
+        database.migrate().await?;
+        db::partitions::ensure(&database.pool).await?;
+
+        let (closing, background) = (CancellationToken::new(), CancellationToken::new());
+        let pool = database.pool.clone();
+        tokio::spawn(background.clone().run_until_cancelled_owned(keep_partitions(pool.clone())));
+        tokio::spawn(background.clone().run_until_cancelled_owned(keep_metrics(metrics.clone())));
+        let live = Live::start(pool.clone(), background.clone());
+        let policy = settings.runs.policy();
+        let max_posts = policy.max_posts;
+        let runs = Runs::begin(pool.clone(), database.heartbeat_pool.clone(), web, live, policy);
+
+        let app = App::new(Shared {
+            pool,
+            runs: runs.clone(),
+            metrics,
+            closing: closing.clone(),
+            v1_dates: settings.http.v1_dates(),
+            max_posts,
+        });
+        let serve = axum::serve(listener, http::router(app))
+            .with_graceful_shutdown(closing.clone().cancelled_owned());
+        let server = tokio::spawn(serve.into_future());
+        tracing::info!(address = %format_args!("http://{address}"), "listening");
+        Ok(Self { address, database, runs, grace: settings.runs.grace(), closing, background, server })
+    }
+
+    /// The address that it listens on.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Where its rows are.
+    pub fn pool(&self) -> &PgPool {
+        &self.database.pool
+    }
+
+    /// Its runs.
+    pub fn runs(&self) -> &Runs {
+        &self.runs
+    }
+
+    /// Serves until `stop` resolves, then shuts down in order.
+    pub async fn run_until(self, stop: impl Future<Output = ()>) {
+        let Self { runs, grace, closing, background, mut server, database, .. } = self;
+        tokio::select! {
+            () = stop => {}
+            ended = &mut server => tracing::error!(?ended, "the listener ended by itself; shutting down"),
+        }
+        tracing::info!("shutting down");
+        closing.cancel();
+        let drain_http = async {
+            if !server.is_finished() && tokio::time::timeout(HTTP_DRAIN, &mut server).await.is_err() {
+                tracing::warn!("requests in flight did not finish in time; cutting them off");
+                server.abort();
+            }
+        };
+        tokio::join!(drain_http, runs.close(grace));
+        background.cancel();
+        if let Ok(database) = Arc::try_unwrap(database) {
+            database.close().await;
+        }
+        tracing::info!("stopped");
+    }
+}
+
+async fn keep_partitions(pool: PgPool) {
+    loop {
+        tokio::time::sleep(PARTITIONS_EVERY).await;
+        match db::partitions::ensure(&pool).await {
+            Ok(0) => {}
+            Ok(made) => tracing::info!(made, "made partitions ahead"),
+            Err(error) => tracing::warn!(%error, "could not make partitions ahead; trying again in an hour"),
+        }
+    }
+}
+
+async fn keep_metrics(metrics: PrometheusHandle) {
+    loop {
+        tokio::time::sleep(METRICS_UPKEEP_EVERY).await;
+        metrics.run_upkeep();
+    }
+}

@@ -1,0 +1,81 @@
+//! What the process says of itself: log lines on standard error, metrics for Prometheus.
+
+use std::io::IsTerminal as _;
+
+use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::ParseError;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+
+use crate::config::{LogFormat, LogSettings};
+
+/// Upper bounds of the histograms of seconds: from a half millisecond to half a minute, and an hour for runs.
+const SECONDS: [f64; 15] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
+const RUN_SECONDS: [f64; 10] = [1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 600.0, 1800.0, 3600.0];
+const ENTRIES: [f64; 8] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0];
+
+/// Why logs or metrics could not begin.
+#[derive(Debug, thiserror::Error)]
+pub enum TelemetryError {
+    /// The filter cannot be read.
+    #[error("IGT_LOG (--log) is {filter:?}: {error}; give a level such as info, or info,ig_tracking=debug")]
+    Filter {
+        /// As it was given.
+        filter: String,
+        /// What is wrong with it.
+        error: ParseError,
+    },
+    /// The metrics cannot be set up.
+    #[error("metrics cannot be set up: {0}")]
+    Metrics(#[from] BuildError),
+}
+
+/// Begins to log. A process begins once; where something else logs already, that stays.
+pub fn begin_logs(settings: &LogSettings) -> Result<(), TelemetryError> {
+    let filter = EnvFilter::try_new(&settings.log)
+        .map_err(|error| TelemetryError::Filter { filter: settings.log.clone(), error })?;
+    let registry = tracing_subscriber::registry().with(filter);
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let begun = match settings.log_format {
+        LogFormat::Text => registry.with(lines.with_ansi(std::io::stderr().is_terminal())).try_init(),
+        LogFormat::Json => registry.with(lines.json().flatten_event(true)).try_init(),
+    };
+    // Refused only where a subscriber is there already.
+    drop(begun);
+    Ok(())
+}
+
+/// Begins to count, and gives the handle from which `/metrics` prints.
+pub fn begin_metrics() -> Result<PrometheusHandle, TelemetryError> {
+    let recorder = PrometheusBuilder::new()
+        .set_buckets_for_metric(Matcher::Full("igt_run_duration_seconds".to_owned()), &RUN_SECONDS)?
+        .set_buckets_for_metric(Matcher::Full("igt_journal_batch_entries".to_owned()), &ENTRIES)?
+        .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS)?
+        .build_recorder();
+    let handle = recorder.handle();
+    // Refused only where a recorder is there already.
+    drop(metrics::set_global_recorder(recorder));
+    describe();
+    Ok(handle)
+}
+
+fn describe() {
+    use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
+
+    describe_counter!("igt_http_requests_total", "Requests answered, by method, route and status");
+    describe_histogram!("igt_http_request_seconds", Unit::Seconds, "Time to answer, by method and route");
+    describe_gauge!("igt_runs_active", "Active runs of all replicas, by state");
+    describe_gauge!("igt_queue_age_seconds", Unit::Seconds, "How long the longest due run has waited for a hand");
+    describe_counter!("igt_runs_finished_total", "Runs that this replica ended, by state and reason");
+    describe_counter!("igt_runs_taken_up_total", "Runs that this replica took up, by the state it found them in");
+    describe_counter!("igt_run_waits_total", "Back-offs that this replica began, by reason");
+    describe_histogram!("igt_run_duration_seconds", Unit::Seconds, "From the first taking up of a run to its end");
+    describe_histogram!("igt_journal_batch_entries", "Runs written for in one statement of the journal");
+    describe_histogram!("igt_journal_write_seconds", Unit::Seconds, "Time of one statement of the journal");
+    describe_counter!("igt_journal_events_total", "Events written by the journal");
+    describe_counter!("igt_upstream_requests_total", "Requests to Instagram, by source, endpoint and outcome");
+    describe_histogram!("igt_upstream_request_seconds", Unit::Seconds, "Time of a request to Instagram");
+    describe_gauge!("igt_database_up", "1 while the database answers, else 0");
+    describe_gauge!("igt_database_connections", "Connections of this replica, by state");
+}
