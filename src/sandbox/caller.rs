@@ -2,14 +2,22 @@
 
 use axum::http::{HeaderMap, header};
 
+use axum::response::Response;
+
 use crate::instagram::Username;
 
 use super::answers;
 use super::endpoint::Endpoint;
-use axum::response::Response;
 
 /// The value of `X-IG-App-ID` that the web client sends.
 const APP_ID: &str = "936619743392459";
+
+/// The beginnings of session ids that are not simply alive, and what such a session meets.
+pub(super) const SESSIONS: [(&str, &str); 3] = [
+    ("dead-", "403 login_required; the page redirects to /accounts/login/"),
+    ("challenged-", "400 checkpoint_required; the page redirects to /challenge/"),
+    ("throttled-", "429 with Retry-After: 60"),
+];
 
 /// What a request says of its sender.
 #[derive(Clone, Debug, Default)]

@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 use crate::instagram::Username;
 
 use super::answers::json_of;
+use super::caller::SESSIONS;
 use super::desk::Desk;
 use super::endpoint::{self, ALL, Endpoint};
 use super::fault::{self, Rule, names};
@@ -68,7 +69,9 @@ impl From<Full> for Refused {
 
 /// `GET /sandbox/faults`: the table of names.
 pub(super) async fn table() -> Response {
-    json_of(StatusCode::OK, &json!({ "faults": names(), "endpoints": endpoint::names().collect::<Vec<_>>() }))
+    let sessions = SESSIONS.map(|(prefix, about)| json!({ "prefix": prefix, "about": about }));
+    let endpoints: Vec<&str> = endpoint::names().collect();
+    json_of(StatusCode::OK, &json!({ "faults": names(), "endpoints": endpoints, "sessions": sessions }))
 }
 
 /// `GET /sandbox/faults/{username}`

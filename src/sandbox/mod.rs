@@ -4,6 +4,37 @@
 //! Faults come on demand: by name (`fault`) or by a control endpoint (`control`). This room speaks the wire and
 //! shares nothing with the client that reads it but the two spellings of a name, so that each can prove the other wrong.
 //!
+//! # What it forgets
+//!
+//! Nothing that matters: an account's number follows from its name, a post's number leads back to its account, and a
+//! cursor holds the last post's number and the account's name. A sandbox that was restarted, with the same seed, goes
+//! on as if nothing had been. Only where an account is first asked for by its number does the sandbox not know its
+//! name; it then takes the name from the cursor or from the `Referer` (the account's page), and without either it
+//! answers the same posts with `user` null, and without the fault that the name would bring.
+//!
+//! # Sessions
+//!
+//! Any `sessionid` cookie is a live session, except `dead-…` (403 `login_required`), `challenged-…` (400
+//! `checkpoint_required`) and `throttled-…` (429). The timeline and `media/{pk}/info` are for sessions only.
+//!
+//! # Controls
+//!
+//! | request | what it does |
+//! | --- | --- |
+//! | `GET /healthz` | 200 |
+//! | `GET /sandbox/faults` | the fault names, the endpoint names and the special sessions |
+//! | `GET`, `PUT`, `DELETE /sandbox/faults/{username}` | reads, sets or removes an account's faults |
+//! | `GET`, `PUT`, `DELETE /sandbox/gate/{username}` | reads, sets or opens a gate that holds an account's answers |
+//! | `GET /sandbox/requests/{username}` | the requests that named the account, oldest first |
+//!
+//! `PUT` of a fault takes `{"fault", "endpoint"?, "after"?, "times"?, "number"?, "retry_after_seconds"?, "delay_ms"?}`:
+//! it lets `after` matching requests through, meets the next `times` (without it: as many as the name says, mostly
+//! all), and takes the place of one for the same endpoints. `PUT` of a gate takes `{"endpoint"?, "after"?}` or nothing;
+//! it lets go whoever an earlier gate held. What cannot be done is a 400 with `{"error"}` that says what to do.
+//! Up to 1,000 accounts may have controls at a time; the last 1,000 requests of each of 10,000 accounts are kept.
+//!
+//! # The way through the room
+//!
 //! Start at [`serve`]. A request goes through `web` or `graphql`, is written down and held, delayed or refused in
 //! `desk`, and is answered from `world`, `posts` and `growth` in one of two dialects: `legacy` or `xdt`.
 

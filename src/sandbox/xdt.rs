@@ -44,7 +44,7 @@ pub(super) fn media(scene: &Scene, post: &Post, ids: Ids) -> Value {
         "id": format!("{}_{}", post.pk, scene.account.pk),
         "code": post.code,
         "media_type": media_type(post.kind),
-        "product_type": product_type(post.kind),
+        "product_type": product_type(post),
         "caption": caption,
         "caption_is_edited": false,
         "accessibility_caption": null,
@@ -92,7 +92,7 @@ pub(super) fn reel(scene: &Scene, post: &Post) -> Value {
         "id": format!("{}_{}", post.pk, scene.account.pk),
         "code": post.code,
         "media_type": media_type(post.kind),
-        "product_type": product_type(post.kind),
+        "product_type": product_type(post),
         "user": { "pk": scene.account.pk.to_string(), "id": scene.account.pk.to_string() },
         "play_count": numbers.plays,
         "view_count": null,
@@ -114,7 +114,7 @@ pub(super) fn stub(scene: &Scene, post: &Post) -> Value {
         "id": format!("{}_{}", post.pk, scene.account.pk),
         "code": post.code,
         "media_type": media_type(post.kind),
-        "product_type": product_type(post.kind),
+        "product_type": product_type(post),
         "caption": caption,
         "display_uri": picture(post),
         "user": { "pk": scene.account.pk.to_string(), "username": scene.username() },
@@ -202,11 +202,15 @@ fn media_type(kind: Kind) -> u8 {
     }
 }
 
-fn product_type(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Image | Kind::Video => "feed",
-        Kind::Carousel => "carousel_container",
-        Kind::Reel => "clips",
+fn product_type(post: &Post) -> Option<&'static str> {
+    match post.kind {
+        // The wire leaves it out for some pictures, nobody says why.
+        Kind::Image if post.pk % 4 == 0 => None,
+        Kind::Image => Some("feed"),
+        Kind::Video if post.seconds.is_some_and(|seconds| seconds > 60.0) => Some("igtv"),
+        Kind::Video => Some("feed"),
+        Kind::Carousel => Some("carousel_container"),
+        Kind::Reel => Some("clips"),
     }
 }
 
