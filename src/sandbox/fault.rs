@@ -134,7 +134,7 @@ const RETRY_AFTER: &str = "Retry-After in seconds; 0 leaves the header out";
 
 /// The table. `GET /sandbox/faults` and the command's help are printed from it.
 static TABLE: &[FaultName] = &[
-    row("missing", Fault::NotFound, ALL, "no such account: 404 on every endpoint that knows the name"),
+    row("missing", Fault::NotFound, ALL, "no such account: 404 over REST and on the page, null data over GraphQL"),
     row(
         "ghosted",
         Fault::NotFound,
