@@ -1,0 +1,304 @@
+//! The faults: one table that says which name brings which, and what it takes.
+//!
+//! An account called `<name>.<anything>` has the fault of that name; where a fault takes a number, it may stand
+//! between: `slow.20.someone`. The same names serve the control endpoint (`control`).
+
+use serde::Serialize;
+
+use super::endpoint::{ALL, Endpoint, GRAPHQL, JSON, LISTS, POSTS};
+
+/// What goes wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Fault {
+    /// There is no such account.
+    NotFound,
+    /// 200 with `data.user: null`.
+    NullUser,
+    /// 429.
+    Throttled,
+    /// 401 "Please wait a few minutes".
+    PleaseWait,
+    /// The same, for guests only.
+    GuestWall,
+    /// The same, on pages beyond the number.
+    WallAfter,
+    /// 403 `login_required`.
+    LoggedOut,
+    /// 400 `checkpoint_required`.
+    Challenged,
+    /// 400 `feedback_required`.
+    Feedback,
+    /// 400 `geoblock_required`.
+    GeoBlocked,
+    /// 400 `consent_required`.
+    Consent,
+    /// The deterministic 400 of the old profile endpoint.
+    AssetDeleted,
+    /// 500.
+    ServerError,
+    /// 200 with HTML.
+    Html,
+    /// 302 to `/`.
+    SentHome,
+    /// The connection breaks in the middle of the body.
+    Truncated,
+    /// A whole answer whose JSON ends early.
+    Cut,
+    /// 403 with HTML on the endpoints that want tokens.
+    Forbidden,
+    /// 200 with `errors` and null data.
+    StaleDocument,
+    /// Only the last document id of each list is alive.
+    RotatedDocument,
+    /// 200 with `status: "fail"`.
+    StatusFail,
+    /// 200 with data and a `field_exception`.
+    FieldException,
+    /// Right answers, late.
+    Slow,
+    /// Posts for approved followers only.
+    Private,
+    /// `gating` and all counts 0.
+    AgeGated,
+    /// `is_regulated_c18` and all counts 0.
+    Regulated,
+    /// Counts under other names.
+    Renamed,
+    /// Counts are null.
+    NullCounts,
+    /// Counts are not there at all.
+    AbsentCounts,
+    /// All likes hidden.
+    HiddenLikes,
+    /// A kind of post that nobody knows.
+    UnknownKind,
+    /// One post of each page is unreadable.
+    Garbled,
+    /// `user` is null in every post.
+    Ownerless,
+    /// The old profile endpoint has no posts, though there are some.
+    EmptyEdges,
+    /// No posts at all.
+    Empty,
+    /// From the third page on, the cursor of the first comes again.
+    Looping,
+    /// Each page begins with the last posts of the page before.
+    Repeating,
+}
+
+/// A row of the table: a name, and what an account of that name meets.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct FaultName {
+    /// The name: an account called `<name>.<anything>` meets it.
+    pub name: &'static str,
+    /// What it does, in a sentence.
+    pub about: &'static str,
+    /// What the number in `<name>.<number>.<anything>` means, with its unit; `None` where it takes none.
+    pub number: Option<&'static str>,
+    /// The number where none is given.
+    pub default_number: Option<u64>,
+    #[serde(skip)]
+    pub(super) fault: Fault,
+    #[serde(skip)]
+    pub(super) endpoints: &'static [Endpoint],
+    #[serde(skip)]
+    pub(super) times: Times,
+}
+
+/// How often a fault comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Times {
+    /// Always.
+    Always,
+    /// This often, all endpoints counted together.
+    Together(u64),
+    /// As often as the number says, each endpoint counted for itself.
+    NumberForEach,
+}
+
+const fn row(name: &'static str, fault: Fault, endpoints: &'static [Endpoint], about: &'static str) -> FaultName {
+    FaultName { name, about, number: None, default_number: None, fault, endpoints, times: Times::Always }
+}
+
+impl FaultName {
+    const fn number(self, meaning: &'static str, default: u64) -> Self {
+        Self { number: Some(meaning), default_number: Some(default), ..self }
+    }
+
+    const fn times(self, times: Times) -> Self {
+        Self { times, ..self }
+    }
+}
+
+const RETRY_AFTER: &str = "Retry-After in seconds; 0 leaves the header out";
+
+/// The table. `GET /sandbox/faults` and the command's help are printed from it.
+static TABLE: &[FaultName] = &[
+    row("missing", Fault::NotFound, ALL, "no such account: 404 over REST and on the page, null data over GraphQL"),
+    row(
+        "ghosted",
+        Fault::NotFound,
+        &[Endpoint::WebProfileInfo],
+        "404 on web_profile_info only; the page shows the account",
+    ),
+    row("nulluser", Fault::NullUser, ALL, "no such account, told as 200 with data.user null; the page is a 404"),
+    row("private", Fault::Private, ALL, "posts for followers only: counts are told, pages are empty"),
+    row("agegated", Fault::AgeGated, ALL, "shown to adults only: gating is set and all counts are 0"),
+    row("regulated", Fault::Regulated, ALL, "is_regulated_c18 is set and all counts are 0"),
+    row("geoblocked", Fault::GeoBlocked, ALL, "400 geoblock_required"),
+    row("consent", Fault::Consent, ALL, "400 consent_required; the page redirects to /consent/"),
+    row("throttled", Fault::Throttled, ALL, "429 with Retry-After, always").number(RETRY_AFTER, 60),
+    row("throttledonce", Fault::Throttled, ALL, "429 once, then all is well")
+        .number(RETRY_AFTER, 2)
+        .times(Times::Together(1)),
+    row(
+        "pleasewait",
+        Fault::PleaseWait,
+        JSON,
+        "401 \"Please wait a few minutes\" with require_login; the page answers",
+    ),
+    row("loginwall", Fault::PleaseWait, ALL, "401 with require_login; the page redirects to /accounts/login/"),
+    row("guestwall", Fault::GuestWall, ALL, "a login wall for guests; with a session all is well"),
+    row("wallafter", Fault::WallAfter, POSTS, "posts pages beyond the number meet a login wall").number("pages", 2),
+    row("loggedout", Fault::LoggedOut, ALL, "403 login_required; the page redirects to /accounts/login/"),
+    row("challenged", Fault::Challenged, ALL, "400 checkpoint_required; the page redirects to /challenge/"),
+    row("feedback", Fault::Feedback, JSON, "400 feedback_required"),
+    row("forbidden", Fault::Forbidden, GRAPHQL, "403 with HTML on GraphQL, always"),
+    row("forbiddenonce", Fault::Forbidden, GRAPHQL, "403 with HTML on GraphQL once, then all is well")
+        .times(Times::Together(1)),
+    row("staledoc", Fault::StaleDocument, GRAPHQL, "200 with errors and null data for every document id"),
+    row("rotateddoc", Fault::RotatedDocument, GRAPHQL, "only the last document id of each list is alive"),
+    row(
+        "asset",
+        Fault::AssetDeleted,
+        &[Endpoint::WebProfileInfo],
+        "the deterministic 400 \"Asset asset://… deleted\" on web_profile_info",
+    ),
+    row("broken", Fault::ServerError, ALL, "500, always"),
+    row("flaky", Fault::ServerError, ALL, "500 for the first requests of each endpoint, then all is well")
+        .number("requests", 2)
+        .times(Times::NumberForEach),
+    row("html", Fault::Html, ALL, "200 with a login page where an answer was asked"),
+    row("senthome", Fault::SentHome, ALL, "302 to /"),
+    row("truncated", Fault::Truncated, ALL, "the connection breaks in the middle of the body"),
+    row("cut", Fault::Cut, ALL, "a complete answer of 200 whose body ends in the middle"),
+    row("failstatus", Fault::StatusFail, JSON, "200 with status \"fail\" and a message"),
+    row("fieldexception", Fault::FieldException, GRAPHQL, "200 with data and a field_exception beside it"),
+    row("slow", Fault::Slow, ALL, "right answers, late").number("seconds", 5),
+    row("renamed", Fault::Renamed, ALL, "counts stand under other names"),
+    row("nulls", Fault::NullCounts, ALL, "every count is null"),
+    row("norevealed", Fault::AbsentCounts, ALL, "counts are not in the answer at all"),
+    row("hidden", Fault::HiddenLikes, ALL, "every post hides its likes (-1, or a fake 3)"),
+    row("unknownkind", Fault::UnknownKind, ALL, "every third post is of a kind that nobody knows"),
+    row("garbled", Fault::Garbled, LISTS, "the second post of each page is unreadable"),
+    row("ownerless", Fault::Ownerless, ALL, "posts have user null and owner_id instead"),
+    row(
+        "emptyedges",
+        Fault::EmptyEdges,
+        &[Endpoint::WebProfileInfo],
+        "web_profile_info has no edges, but has_next_page is true",
+    ),
+    row("empty", Fault::Empty, ALL, "an account without any post"),
+    row(
+        "looping",
+        Fault::Looping,
+        LISTS,
+        "from the third page on (or at the end), the first page's cursor comes again",
+    ),
+    row("repeating", Fault::Repeating, LISTS, "each page begins with the last posts of the page before")
+        .number("posts", 3),
+];
+
+/// All fault names, in the order of the table.
+pub fn names() -> &'static [FaultName] {
+    TABLE
+}
+
+/// The row of a name.
+pub(super) fn named(name: &str) -> Option<&'static FaultName> {
+    TABLE.iter().find(|row| row.name == name)
+}
+
+/// What goes wrong, where, and how often.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Rule {
+    /// The name it was asked for by.
+    pub(super) name: &'static str,
+    /// What goes wrong.
+    pub(super) fault: Fault,
+    /// Where.
+    pub(super) endpoints: &'static [Endpoint],
+    /// How many matching requests are let through first.
+    pub(super) after: u64,
+    /// How many are met then; `None` for all.
+    pub(super) times: Option<u64>,
+    /// Whether each endpoint is counted for itself.
+    pub(super) each: bool,
+    /// The number that the fault takes; 0 where it takes none.
+    pub(super) number: u64,
+    /// How much longer a faulty answer takes, in milliseconds.
+    pub(super) delay_ms: u64,
+}
+
+impl Rule {
+    /// The rule of a row, with the row's number or another.
+    pub(super) fn new(row: &'static FaultName, number: Option<u64>) -> Self {
+        let number = number.or(row.default_number).unwrap_or(0);
+        Self {
+            name: row.name,
+            fault: row.fault,
+            endpoints: row.endpoints,
+            after: 0,
+            times: match row.times {
+                Times::Always => None,
+                Times::Together(times) => Some(times),
+                Times::NumberForEach => Some(number),
+            },
+            each: row.times == Times::NumberForEach,
+            number,
+            // An hour at most, so that no sum of delays can overflow.
+            delay_ms: if row.fault == Fault::Slow { number.min(3_600) * 1_000 } else { 0 },
+        }
+    }
+
+    /// The rule that an account's own name brings.
+    pub(super) fn of_username(username: &str) -> Option<Self> {
+        let (name, rest) = username.split_once('.')?;
+        let row = named(name)?;
+        let number = rest.split_once('.').and_then(|(number, _)| number.parse().ok());
+        Some(Self::new(row, number.filter(|_| row.number.is_some())))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_brings_its_fault_only_with_the_delimiter() {
+        assert_eq!(Rule::of_username("missing.anything").map(|rule| rule.fault), Some(Fault::NotFound));
+        assert!(Rule::of_username("missing").is_none());
+        assert!(Rule::of_username("missing_anything").is_none());
+        assert!(Rule::of_username("someone.missing").is_none());
+    }
+
+    #[test]
+    fn a_number_may_stand_between() {
+        let number = |name| Rule::of_username(name).map(|rule| rule.number);
+        assert_eq!(number("throttled.nasa"), Some(60));
+        assert_eq!(number("throttled.5.nasa"), Some(5));
+        assert_eq!(number("throttled.5"), Some(60), "a number alone is the rest of the name");
+        assert_eq!(number("missing.5.nasa"), Some(0));
+        assert_eq!(Rule::of_username("flaky.7.x").and_then(|rule| rule.times), Some(7));
+        assert_eq!(Rule::of_username("slow.20.x").map(|rule| rule.delay_ms), Some(20_000));
+    }
+
+    #[test]
+    fn names_are_unique_and_fit_a_username() {
+        for (place, row) in TABLE.iter().enumerate() {
+            assert!(TABLE[..place].iter().all(|other| other.name != row.name), "{}", row.name);
+            assert!(row.name.len() <= 16 && row.name.bytes().all(|byte| byte.is_ascii_lowercase()), "{}", row.name);
+            assert_eq!(row.number.is_some(), row.default_number.is_some(), "{}", row.name);
+        }
+    }
+}
