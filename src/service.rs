@@ -82,8 +82,7 @@ impl Service {
         settings.http.check()?;
         let web = Web::new(settings.source.web())?;
         let address = settings.http.bind;
-        let listener =
-            TcpListener::bind(address).await.map_err(|error| ServiceError::Listen { address, error })?;
+        let listener = TcpListener::bind(address).await.map_err(|error| ServiceError::Listen { address, error })?;
         let address = listener.local_addr().map_err(|error| ServiceError::Listen { address, error })?;
 
         database.migrate().await?;
@@ -106,8 +105,7 @@ impl Service {
             v1_dates: settings.http.v1_dates(),
             max_posts,
         });
-        let serve = axum::serve(listener, http::router(app))
-            .with_graceful_shutdown(closing.clone().cancelled_owned());
+        let serve = axum::serve(listener, http::router(app)).with_graceful_shutdown(closing.clone().cancelled_owned());
         let server = tokio::spawn(serve.into_future());
         tracing::info!(address = %format_args!("http://{address}"), "listening");
         Ok(Self { address, database, runs, grace: settings.runs.grace(), closing, background, server })

@@ -49,8 +49,7 @@ pub(super) async fn demo(mut settings: DemoSettings, mut database: DatabaseSetti
     let sandbox = TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await?;
     let sandbox_url = format!("http://{}", sandbox.local_addr()?);
     let sandbox_stop = CancellationToken::new();
-    let serving =
-        sandbox::serve(sandbox, settings.world.options(), sandbox_stop.clone().cancelled_owned());
+    let serving = sandbox::serve(sandbox, settings.world.options(), sandbox_stop.clone().cancelled_owned());
     let sandbox = tokio::spawn(serving);
     settings.serve.source.web_url.clone_from(&sandbox_url);
     settings.serve.source.web_cookie = None;
@@ -89,7 +88,9 @@ async fn show(service: &Service) -> Result<bool, Failed> {
     for (name, kind, username) in TASKS {
         let task_id = TaskId::parse(name)?;
         if tasks::create(service.pool(), &task_id, kind, username).await? == Creation::Taken {
-            return Err(format!("task {name} of this database is not the demo's; give the demo a database of its own").into());
+            return Err(
+                format!("task {name} of this database is not the demo's; give the demo a database of its own").into()
+            );
         }
         println!("\n$ force_scrape of {name}: the {} of @{username}", kind.as_str());
         let run_id = match service.runs().start(task_id.clone(), kind, Trigger::Demo).await? {

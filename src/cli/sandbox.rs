@@ -37,11 +37,7 @@ pub(super) struct WorldSettings {
 impl WorldSettings {
     /// The same as the sandbox takes it.
     pub(super) fn options(&self) -> sandbox::Options {
-        sandbox::Options {
-            delay: Duration::from_millis(self.delay_ms),
-            seed: self.seed,
-            ..sandbox::Options::default()
-        }
+        sandbox::Options { delay: Duration::from_millis(self.delay_ms), seed: self.seed, ..sandbox::Options::default() }
     }
 }
 

@@ -102,8 +102,12 @@ impl Bar {
         self.0.suspend(|| println!("{}", line(event)));
         let field = |name: &str| event.fields.get(name).and_then(Value::as_u64);
         let progress = match event.event_type.as_str() {
-            "posts_fetched" => field("scraped_posts_count").zip(field("posts_count")).map(|progress| (progress, "posts")),
-            "processing_reels" | "reels_processed" => field("done").zip(field("total")).map(|progress| (progress, "reels")),
+            "posts_fetched" => {
+                field("scraped_posts_count").zip(field("posts_count")).map(|progress| (progress, "posts"))
+            }
+            "processing_reels" | "reels_processed" => {
+                field("done").zip(field("total")).map(|progress| (progress, "reels"))
+            }
             _ => None,
         };
         if let Some(((done, total), what)) = progress {

@@ -164,6 +164,8 @@ pub struct Unread {
     pub expected: &'static str,
     /// What stood there, shortened; never a secret.
     pub found: String,
+    /// Whether something that was asked for is missing because of it. Where another endpoint had it, nothing is.
+    pub is_loss: bool,
 }
 
 /// One request to the upstream and how it ended.

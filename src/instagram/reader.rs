@@ -16,7 +16,7 @@ pub(crate) struct Notes(RefCell<Vec<Unread>>);
 
 impl Notes {
     pub(crate) fn add(&self, path: impl Into<String>, expected: &'static str, found: impl Into<String>) {
-        self.0.borrow_mut().push(Unread { path: path.into(), expected, found: found.into() });
+        self.0.borrow_mut().push(Unread { path: path.into(), expected, found: found.into(), is_loss: true });
     }
 
     pub(crate) fn into_unread(self) -> Vec<Unread> {

@@ -9,27 +9,40 @@ use super::{Core, hand};
 use crate::db::runs;
 
 /// Claims for as long as the replica takes up runs. Polling is the truth; a hint only makes it sooner.
+///
+/// Hands are reserved only while something is due: a run that is started here meanwhile finds them free.
 pub(super) async fn claim_runs(core: Arc<Core>) {
     loop {
-        let Ok(first) = Arc::clone(&core.hands).acquire_owned().await else { return };
-        let mut free = vec![first];
-        while let Ok(hand) = Arc::clone(&core.hands).try_acquire_owned() {
-            free.push(hand);
+        match runs::next_due_in(&core.pool).await {
+            Ok(Some(seconds)) if seconds <= 0.0 => {
+                if let Err(error) = claim_with_free_hands(&core).await {
+                    tracing::warn!(%error, "could not claim due runs; trying again");
+                    rest(&core, core.policy.poll).await;
+                }
+            }
+            Ok(Some(seconds)) => rest(&core, Duration::from_secs_f64(seconds).min(core.policy.poll)).await,
+            Ok(None) => rest(&core, core.policy.poll).await,
+            Err(error) => {
+                tracing::warn!(%error, "could not look for due runs; trying again");
+                rest(&core, core.policy.poll).await;
+            }
         }
-        match claim(&core, &mut free).await {
-            // There may be more than there were hands: look again as soon as one is free.
-            Ok(()) if free.is_empty() => continue,
-            Ok(()) => {}
-            Err(error) => tracing::warn!(%error, "could not look for due runs; trying again"),
-        }
-        drop(free);
-        let wait = until_next_look(&core).await;
-        let _ = tokio::time::timeout(wait, core.live.claimable().notified()).await;
     }
 }
 
-/// Claims at most as many runs as there are free hands and puts them to work.
-async fn claim(core: &Arc<Core>, free: &mut Vec<OwnedSemaphorePermit>) -> sqlx::Result<()> {
+/// Until a hint comes, at most so long.
+async fn rest(core: &Core, longest: Duration) {
+    let _ = tokio::time::timeout(longest, core.live.claimable().notified()).await;
+}
+
+/// Waits for a hand to be free and puts as many runs to work as there are free hands.
+async fn claim_with_free_hands(core: &Arc<Core>) -> sqlx::Result<()> {
+    let mut free: Vec<OwnedSemaphorePermit> = Vec::new();
+    // The semaphore is never closed; the first hand is worth waiting for, the others are taken if they are there.
+    free.extend(Arc::clone(&core.hands).acquire_owned().await);
+    while let Ok(hand) = Arc::clone(&core.hands).try_acquire_owned() {
+        free.push(hand);
+    }
     let before = Instant::now();
     // A claim whose answer is lost leaves runs with no hand; their lease ends and they are claimed again.
     let limit = i64::try_from(free.len()).unwrap_or(i64::MAX);
@@ -40,12 +53,4 @@ async fn claim(core: &Arc<Core>, free: &mut Vec<OwnedSemaphorePermit>) -> sqlx::
         }
     }
     Ok(())
-}
-
-/// Until the next run is due, at most the poll interval.
-async fn until_next_look(core: &Core) -> Duration {
-    match runs::next_due_in(&core.pool).await {
-        Ok(Some(seconds)) => Duration::try_from_secs_f64(seconds.max(0.01)).unwrap_or_default().min(core.policy.poll),
-        Ok(None) | Err(_) => core.policy.poll,
-    }
 }

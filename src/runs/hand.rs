@@ -45,6 +45,7 @@ pub(super) fn put_to_work(core: Arc<Core>, run: Claimed, since: Instant, hand: O
 }
 
 async fn work(core: &Arc<Core>, run: &Arc<Claimed>, grip: &Arc<Grip>) {
+    metrics::counter!("igt_runs_taken_up_total", "from" => run.previous.as_str()).increment(1);
     tracing::info!(username = run.username, attempt = run.attempt, "run taken up");
     let mut ledger = RunLedger::new(Arc::clone(core), Arc::clone(run), Arc::clone(grip));
     let mut visit = core.web.visit();

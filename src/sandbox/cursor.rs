@@ -63,8 +63,19 @@ impl Cursor {
         text
     }
 
-    /// Reads it back; `None` for a text that no cursor of ours has.
+    /// Reads it back, or the id of a post (`<pk>_<owner's pk>`), behind which a timeline goes on as on the real site.
+    /// `None` for any other text.
     pub(super) fn decode(text: &str) -> Option<Self> {
+        Self::opaque(text).or_else(|| Self::behind_post(text))
+    }
+
+    fn behind_post(text: &str) -> Option<Self> {
+        let (pk, owner) = text.split_once('_')?;
+        let (pk, _) = (pk.parse().ok()?, owner.parse::<i64>().ok()?);
+        Some(Self { list: List::Timeline, pinned: false, pk, pages: 1, username: None })
+    }
+
+    fn opaque(text: &str) -> Option<Self> {
         let body = text.strip_prefix("QVF").filter(|body| body.is_ascii())?;
         let (check, hex) = body.split_at_checked(4)?;
         let bytes: Option<Vec<u8>> =
@@ -155,6 +166,14 @@ mod tests {
         let grown = |round: usize| shelf((30..80 + 3 * round as i64).rev());
         let expected: Vec<i64> = [20, 10].into_iter().chain((30..80).rev()).collect();
         assert_eq!(walk(grown, 12), expected);
+    }
+
+    #[test]
+    fn the_id_of_a_post_leads_to_what_follows_it() {
+        let cursor = Cursor::decode("40_7").unwrap();
+        let page = page(&shelf((30..80).rev()), List::Timeline, None, Some(&cursor), 2, 0);
+        assert_eq!(page.items, [(39, false), (38, false)]);
+        assert_eq!(Cursor::decode("40_x"), None);
     }
 
     #[test]

@@ -11,9 +11,12 @@ const MAX_PATHS: usize = 20;
 
 /// The paths that could not be read in this run.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-#[serde(transparent)]
+#[serde(default)]
 pub struct Drift {
-    paths: Vec<String>,
+    /// Every path that was told.
+    told: Vec<String>,
+    /// Those of them that left something missing.
+    missing: Vec<String>,
 }
 
 impl Drift {
@@ -22,8 +25,11 @@ impl Drift {
         let mut events = Vec::new();
         for unread in unread {
             let path = without_indices(&unread.path);
-            if self.paths.len() < MAX_PATHS && !self.paths.contains(&path) {
-                self.paths.push(path);
+            if self.told.len() < MAX_PATHS && !self.told.contains(&path) {
+                if unread.is_loss {
+                    self.missing.push(path.clone());
+                }
+                self.told.push(path);
                 events.push(Event::UpstreamChanged { unread });
             }
         }
@@ -32,9 +38,9 @@ impl Drift {
 
     /// What this leaves missing at the end of a run that read everything else.
     pub fn shortfall(&self) -> Option<Shortfall> {
-        (!self.paths.is_empty()).then(|| Shortfall {
+        (!self.missing.is_empty()).then(|| Shortfall {
             reason: Reason::UpstreamChanged,
-            message: format!("what Instagram sent could not be read at {}", self.paths.join(", ")),
+            message: format!("what Instagram sent could not be read at {}", self.missing.join(", ")),
         })
     }
 }
@@ -65,7 +71,7 @@ mod tests {
     use super::*;
 
     fn unread(path: &str) -> Unread {
-        Unread { path: path.to_owned(), expected: "a whole number", found: "\"many\"".to_owned() }
+        Unread { path: path.to_owned(), expected: "a whole number", found: "\"many\"".to_owned(), is_loss: true }
     }
 
     #[test]
@@ -75,6 +81,13 @@ mod tests {
         assert_eq!(drift.note(vec![unread("items[1].pk"), unread("items[22].pk"), unread("user.pk")]).len(), 2);
         assert_eq!(drift.note(vec![unread("items[5].pk")]).len(), 0);
         assert!(drift.shortfall().unwrap().message.contains("items[].pk, user.pk"));
+    }
+
+    #[test]
+    fn what_another_endpoint_had_is_told_and_leaves_nothing_missing() {
+        let mut drift = Drift::default();
+        assert_eq!(drift.note(vec![Unread { is_loss: false, ..unread("timeline") }]).len(), 1);
+        assert!(drift.shortfall().is_none());
     }
 
     #[test]

@@ -120,7 +120,12 @@ pub(super) fn note_errors(reply: &Reply, notes: &Notes) {
 }
 
 fn stale(id: &str, failure: &Failure) -> Unread {
-    Unread { path: format!("doc_id {id}"), expected: "a document that is still served", found: failure.message.clone() }
+    Unread {
+        path: format!("doc_id {id}"),
+        expected: "a document that is still served",
+        found: failure.message.clone(),
+        is_loss: false,
+    }
 }
 
 fn no_number_left(document: Document) -> Failure {

@@ -151,5 +151,10 @@ fn other_endpoint_may_know(kind: FailureKind) -> bool {
 
 /// The news that another endpoint had to answer: a fallback that nobody notices hides that the first one is gone.
 fn fell_back(failure: &Failure) -> Unread {
-    Unread { path: failure.endpoint.to_owned(), expected: "an answer of this endpoint", found: failure.message.clone() }
+    Unread {
+        path: failure.endpoint.to_owned(),
+        expected: "an answer of this endpoint",
+        found: failure.message.clone(),
+        is_loss: false,
+    }
 }
