@@ -144,9 +144,11 @@ impl fmt::Debug for Visit {
     }
 }
 
-/// Whether the failure is one of the endpoint and not of the account, the session or the hour.
+/// Whether the failure may be one of the endpoint alone, and not of the session or the hour. "Not found" is one
+/// endpoint's word, too.
 fn other_endpoint_may_know(kind: FailureKind) -> bool {
-    matches!(kind, FailureKind::UnexpectedShape | FailureKind::Forbidden | FailureKind::EndpointBroken)
+    use FailureKind::{EndpointBroken, Forbidden, NotFound, UnexpectedShape};
+    matches!(kind, UnexpectedShape | Forbidden | EndpointBroken | NotFound)
 }
 
 /// The news that another endpoint had to answer: a fallback that nobody notices hides that the first one is gone.

@@ -23,6 +23,19 @@ impl Visit {
         account: &AccountRef,
         after: Option<&Cursor>,
     ) -> Result<Page<ReelNumbers>, Failure> {
+        match self.tab_or_clips(account, after).await {
+            Err(failure) if failure.kind == FailureKind::NotFound => {
+                Err(self.gone_or_broken(&account.username, failure).await)
+            }
+            other => other,
+        }
+    }
+
+    async fn tab_or_clips(
+        &mut self,
+        account: &AccountRef,
+        after: Option<&Cursor>,
+    ) -> Result<Page<ReelNumbers>, Failure> {
         let asked = Place::of(after);
         let at = match &asked {
             Place::Clips(at) => return self.clips(account, at.as_deref()).await,
@@ -97,7 +110,7 @@ impl Visit {
 fn read_clips(reply: &Reply, notes: &Notes) -> Result<Found, Failure> {
     let root = Field::root(&reply.json, notes);
     let items = root.at("items").list();
-    let items = items.ok_or_else(|| reply.fail(FailureKind::UnexpectedShape, "the answer has no items"))?;
+    let items = items.ok_or_else(|| reply.lacks("items"))?;
     note_errors(reply, notes);
     let reels = reels_of(items.iter().map(|item| item.at("media")));
     let paging = root.at("paging_info");

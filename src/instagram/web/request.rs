@@ -102,6 +102,12 @@ impl Reply {
         let (endpoint, status) = (self.endpoint, Some(self.status));
         Failure { kind, endpoint, status, message: message.into(), retry_after: None }
     }
+
+    /// The failure of an answer without the part that was asked for.
+    pub(super) fn lacks(&self, part: &str) -> Failure {
+        let said = classify::what_was_said(&self.json);
+        self.fail(FailureKind::UnexpectedShape, format!("the answer has no readable {part}; it says: {said}"))
+    }
 }
 
 impl Visit {
@@ -267,7 +273,7 @@ impl Visit {
     ) {
         let keep = failure.is_some() || !unread.is_empty();
         let body = received.filter(|received| keep && !received.body.is_empty()).map(|received| {
-            let mut kept = self.scrub_bytes(&received.body[..received.body.len().min(KEPT_LIMIT)]);
+            let mut kept = self.scrub_bytes(&received.body);
             kept.truncate(KEPT_LIMIT);
             kept
         });

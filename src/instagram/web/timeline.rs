@@ -27,6 +27,15 @@ impl Visit {
         account: &AccountRef,
         after: Option<&Cursor>,
     ) -> Result<Page<Post>, Failure> {
+        match self.timeline_or_feed(account, after).await {
+            Err(failure) if failure.kind == FailureKind::NotFound => {
+                Err(self.gone_or_broken(&account.username, failure).await)
+            }
+            other => other,
+        }
+    }
+
+    async fn timeline_or_feed(&mut self, account: &AccountRef, after: Option<&Cursor>) -> Result<Page<Post>, Failure> {
         let asked = Place::of(after);
         let at = match &asked {
             Place::Feed(at) => return self.feed(account, at.as_deref()).await,
@@ -98,10 +107,7 @@ impl Visit {
 
     pub(super) async fn find_post(&mut self, code: &Shortcode) -> Result<Reading<Post>, Failure> {
         match self.post_by_code(code).await {
-            Err(failure)
-                if self.has_session()
-                    && (other_endpoint_may_know(failure.kind) || failure.kind == FailureKind::NotFound) =>
-            {
+            Err(failure) if self.has_session() && other_endpoint_may_know(failure.kind) => {
                 let mut reading = self.media_info(code).await?;
                 if failure.kind == FailureKind::UnexpectedShape {
                     self.give_up(Document::Post);
@@ -145,7 +151,7 @@ impl Visit {
         let ask = Ask::get(MEDIA_INFO, path, &post_path(code));
         self.ask(&ask, |reply, notes| {
             let items = Field::root(&reply.json, notes).at("items").list();
-            let items = items.ok_or_else(|| reply.fail(FailureKind::UnexpectedShape, "the answer has no items"))?;
+            let items = items.ok_or_else(|| reply.lacks("items"))?;
             let item = items.first().ok_or_else(|| reply.fail(FailureKind::NotFound, "the answer has no item"))?;
             node::post(item, None).ok_or_else(|| reply.fail(FailureKind::UnexpectedShape, "the item is no post"))
         })
@@ -160,7 +166,7 @@ fn post_path(code: &Shortcode) -> String {
 fn read_feed(reply: &Reply, notes: &Notes, owner: i64) -> Result<(Vec<Post>, Option<String>), Failure> {
     let root = Field::root(&reply.json, notes);
     let items = root.at("items").list();
-    let items = items.ok_or_else(|| reply.fail(FailureKind::UnexpectedShape, "the answer has no items"))?;
+    let items = items.ok_or_else(|| reply.lacks("items"))?;
     if items.is_empty() && root.at("user.is_private").flag() == Some(true) {
         return Err(reply.fail(FailureKind::Private, "the account's posts are for its followers only"));
     }
