@@ -60,7 +60,7 @@ pub enum FailureKind {
     UnexpectedShape,
     /// HTML where JSON was asked: a wall, a throttle or dead cookies.
     HtmlInsteadOfJson,
-    /// 5xx.
+    /// 5xx, or the same said in words.
     ServerError,
     /// The body ended before it was whole.
     TruncatedBody,

@@ -136,6 +136,8 @@ fn by_words(json: &Value, status: u16) -> Option<FailureKind> {
         FailureKind::AgeRestricted
     } else if says(&["user not found", "media not found", "has been deleted"]) {
         FailureKind::NotFound
+    } else if says(&["an error occurred", "problem with your request"]) {
+        FailureKind::ServerError
     } else {
         return None;
     };

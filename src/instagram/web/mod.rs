@@ -104,7 +104,7 @@ impl Visit {
     }
 
     /// A page of the account's posts, pinned ones first, then the latest (the timeline's connection with a session,
-    /// `feed_user` without one or where the connection is out of order).
+    /// `feed` without one or where the connection is out of order).
     pub async fn posts(&mut self, account: &AccountRef, after: Option<&Cursor>) -> Result<Page<Post>, Failure> {
         self.list_posts(account, after).await
     }
@@ -114,7 +114,7 @@ impl Visit {
         self.list_reels(account, after).await
     }
 
-    /// One post (its document, and `media_info` where a session may ask that).
+    /// One post (its document; then `media_info` with a session, or the post's page without one).
     pub async fn post(&mut self, code: &Shortcode) -> Result<Reading<Post>, Failure> {
         self.find_post(code).await
     }

@@ -137,7 +137,8 @@ fn read_page(reply: &Reply, notes: &Notes, username: &Username, onward: Onward) 
             _ if title.starts_with("Restricted") || reply.html.contains("Restricted profile") => {
                 FailureKind::AgeRestricted
             }
-            _ if title.starts_with("Login") => FailureKind::LoginRequired,
+            // The login page, in the place of the profile's.
+            _ if title.starts_with("Login") => FailureKind::HtmlInsteadOfJson,
             _ => FailureKind::NotFound,
         };
         return Err(reply.fail(kind, format!("the page ({title}) shows no user")));
@@ -151,7 +152,9 @@ fn read_page(reply: &Reply, notes: &Notes, username: &Username, onward: Onward) 
     let timeline = found.timeline.as_ref().unwrap_or(&nothing);
     let connection = Field::part(timeline, "polaris_ordered_timeline_connection", notes);
     let first_posts = first_posts(&account, &connection, onward);
-    Ok((account, first_posts))
+    // The page may show posts without their times and numbers. Those are no posts to keep: the lists tell them whole.
+    let whole = |page: &Page<Post>| page.items.iter().all(|post| post.taken_at.is_some());
+    Ok((account, first_posts.filter(whole)))
 }
 
 /// A user of `web_profile_info`; `None` where it has no number.

@@ -96,7 +96,9 @@ impl Visit {
             // A POST needs the csrf cookie, which a guest has only from an answer of this visit.
             Err(failure) if failure.kind == FailureKind::Forbidden && !self.refreshed => {
                 self.refreshed = true;
-                self.load_page((PROFILE_PAGE, &path)).await?;
+                if !self.renew_tokens((PROFILE_PAGE, &path)).await? {
+                    return Err(failure);
+                }
                 self.ask(&ask, read_clips).await?
             }
             other => other?,

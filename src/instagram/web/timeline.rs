@@ -38,18 +38,18 @@ impl Visit {
     async fn timeline_or_feed(&mut self, account: &AccountRef, after: Option<&Cursor>) -> Result<Page<Post>, Failure> {
         let asked = Place::of(after);
         let at = match &asked {
-            Place::Feed(at) => return self.feed(account, at.as_deref()).await,
+            Place::Feed(at) => return self.feed_from(account, at.as_deref()).await,
             Place::Timeline(at) => at.clone(),
             Place::Start | Place::Clips(_) | Place::Reels(_) => None,
         };
         // The feed goes on behind any post; a cursor that is no post's id belongs to the connection alone.
         let feed_can = at.as_deref().is_none_or(is_media_id);
         if !self.has_session() || (self.asked_to_wait.contains(TIMELINE) && feed_can) {
-            return self.feed(account, at.as_deref().filter(|at| is_media_id(at))).await;
+            return self.feed_from(account, at.as_deref().filter(|at| is_media_id(at))).await;
         }
         match self.timeline(account, at.as_deref()).await {
             Err(failure) if feed_can && other_endpoint_may_know(failure.kind) => {
-                let mut page = self.feed(account, at.as_deref()).await?;
+                let mut page = self.feed_from(account, at.as_deref()).await?;
                 page.unread.push(fell_back(&failure));
                 Ok(page)
             }
@@ -91,6 +91,21 @@ impl Visit {
         Ok(Page { items, next, unread })
     }
 
+    /// The feed behind a post; where it takes no post's id as a place, from its beginning, which repeats posts.
+    async fn feed_from(&mut self, account: &AccountRef, max_id: Option<&str>) -> Result<Page<Post>, Failure> {
+        match self.feed(account, max_id).await {
+            Err(failure)
+                if max_id.is_some_and(is_media_id)
+                    && (failure.kind, failure.status) == (FailureKind::UnexpectedShape, Some(400)) =>
+            {
+                let mut page = self.feed(account, None).await?;
+                page.unread.push(fell_back(&failure));
+                Ok(page)
+            }
+            other => other,
+        }
+    }
+
     /// `/api/v1/feed/user/{pk}/`, for guests and sessions.
     async fn feed(&mut self, account: &AccountRef, max_id: Option<&str>) -> Result<Page<Post>, Failure> {
         let path = format!("/api/v1/feed/user/{}/", account.pk);
@@ -114,6 +129,13 @@ impl Visit {
                 }
                 reading.unread.push(fell_back(&failure));
                 Ok(reading)
+            }
+            // No document brought it. A guest's only other word on whether it is gone is the post's own page.
+            Err(failure) if failure.kind == FailureKind::UnexpectedShape => {
+                match self.load_page((POST_PAGE, &post_path(code))).await {
+                    Err(second) if second.kind == FailureKind::NotFound => Err(second),
+                    _ => Err(failure),
+                }
             }
             other => other,
         }

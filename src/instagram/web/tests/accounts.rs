@@ -210,3 +210,25 @@ async fn a_session_goes_on_in_the_timeline_behind_posts_that_came_with_the_accou
     let posts = site.await.guest().account(&mill()).await.unwrap().first_posts.unwrap();
     assert_eq!((posts.items[0].pk, posts.items.len(), posts.next), (7, 1, None));
 }
+
+#[tokio::test]
+async fn posts_that_a_page_shows_without_their_times_are_left_to_the_lists() {
+    let timeline = json!({"edges": [{"node": {"pk": "9"}}], "page_info": {"has_next_page": false}});
+    let mut user = page_user();
+    user["polaris_ordered_timeline_connection"] = timeline;
+    let site = Site::answering(move |seen| match seen.path.as_str() {
+        INFO => json_of(404, &json!({})),
+        _ => profile_page(&user, "1"),
+    });
+    let profile = site.await.guest().account(&mill()).await.unwrap();
+    assert_eq!((profile.first_posts, profile.unread), (None, vec![]));
+}
+
+#[tokio::test]
+async fn a_login_page_in_the_place_of_a_profile_confirms_nothing() {
+    let site = Site::answering(|seen| match seen.path.as_str() {
+        INFO => json_of(404, &json!({})),
+        _ => answer(200, &[], "<html><head><title>Login • Instagram</title></head></html>"),
+    });
+    assert_eq!(site.await.guest().account(&mill()).await.unwrap_err().kind, FailureKind::HtmlInsteadOfJson);
+}

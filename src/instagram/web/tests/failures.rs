@@ -17,7 +17,7 @@ async fn failure_of(answer: impl Fn(&Seen) -> Answer + Clone + Send + Sync + 'st
     let mut visit = site.guest();
     let failure = visit.posts(&account(), None).await.unwrap_err();
     let exchange = visit.take_exchanges().remove(0);
-    assert_eq!((exchange.endpoint, exchange.method), ("feed_user", "GET"));
+    assert_eq!((exchange.endpoint, exchange.method), ("feed", "GET"));
     assert_eq!(exchange.failure, Some(failure.kind.as_str()));
     assert_eq!(exchange.status, failure.status);
     failure
@@ -58,6 +58,7 @@ async fn every_answer_in_words_has_its_name() {
         (200, said("Restricted profile"), AgeRestricted),
         (400, said("geoblock_required"), GeoBlocked),
         (400, said("consent_required"), ConsentRequired),
+        (200, said("Sorry, there was a problem with your request."), ServerError),
         (200, said("something new"), UnexpectedShape),
         (400, said("something new"), UnexpectedShape),
         (200, json!({"errors": {"error": ["odd"]}, "status": "ok", "error_type": "generic"}), UnexpectedShape),

@@ -235,12 +235,35 @@ async fn one_post_is_read_by_its_code_and_a_session_has_a_second_way() {
     })
     .await;
     let mut visit = site.session();
-    assert_eq!(visit.post(&code).await.unwrap().unread[0].path, "post_by_code");
+    assert_eq!(visit.post(&code).await.unwrap().unread[0].path, "post");
     assert_eq!(site.paths().len(), 4);
     // The documents were given up for this visit.
     visit.post(&code).await.unwrap();
     assert_eq!(site.paths().len(), 5);
+    let site = Site::answering(|seen| if seen.method == "GET" { html(404, "") } else { stale() }).await;
+    assert_eq!(site.guest().post(&code).await.unwrap_err().kind, FailureKind::NotFound);
     let gone = json!({"data": {"xdt_api__v1__media__shortcode__web_info": {"items": []}}});
     let site = Site::answering(move |_| json_of(200, &gone)).await;
     assert_eq!(site.guest().post(&code).await.unwrap_err().kind, FailureKind::NotFound);
+}
+
+#[tokio::test]
+async fn a_feed_that_takes_no_post_as_a_place_is_read_from_its_beginning() {
+    let site = Site::answering(|seen| match seen.query.as_str() {
+        "count=12" => json_of(200, &json!({"items": [node(9)], "more_available": false})),
+        _ => json_of(400, &json!({"message": "Invalid cursor", "status": "fail"})),
+    })
+    .await;
+    let mut visit = site.guest();
+    let page = visit.posts(&account(), Some(&Cursor("feed:9_77".to_owned()))).await.unwrap();
+    assert_eq!((page.items.len(), page.unread[0].path.as_str()), (1, "feed"));
+    assert!(visit.posts(&account(), Some(&Cursor("feed:opaque".to_owned()))).await.is_err());
+}
+
+#[tokio::test]
+async fn refused_tokens_and_no_page_to_renew_them_from_say_nothing_of_the_post() {
+    let site = Site::answering(|seen| html(if seen.method == "GET" { 404 } else { 403 }, "")).await;
+    let code = Shortcode::parse("CPv3UqsBFvg").unwrap();
+    assert_eq!(site.guest().post(&code).await.unwrap_err().kind, FailureKind::Forbidden);
+    assert_eq!(site.guest().reels(&account(), None).await.unwrap_err().kind, FailureKind::Forbidden);
 }
