@@ -44,7 +44,10 @@ impl Visit {
                     }
                     return Ok(reading);
                 }
-                Err(failure) if failure.kind == FailureKind::UnexpectedShape => failed.push((id, failure)),
+                // A number that was rotated is answered without data, or refused as stale tokens are.
+                Err(failure) if matches!(failure.kind, FailureKind::UnexpectedShape | FailureKind::Forbidden) => {
+                    failed.push((id, failure));
+                }
                 Err(failure) => return Err(failure),
             }
         }

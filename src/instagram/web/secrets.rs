@@ -3,7 +3,7 @@
 use secrecy::{ExposeSecret, SecretString};
 
 use super::Visit;
-use super::page::Tokens;
+use super::page::{self, Tokens};
 use crate::instagram::reader::{clean, shorten};
 use crate::instagram::{Failure, Unread};
 
@@ -73,7 +73,9 @@ impl Visit {
     /// The same for a body, which stays byte for byte as it came where no secret is in it.
     pub(super) fn scrub_bytes(&self, body: &[u8]) -> Vec<u8> {
         let text = String::from_utf8_lossy(body);
-        let scrubbed = self.scrub(&text);
+        // The body may be the page that brings tokens which the visit does not know yet.
+        let own = page::tokens(&text).unwrap_or_default();
+        let scrubbed = own.values().fold(self.scrub(&text), |text, secret| text.replace(secret, REMOVED));
         if scrubbed == text { body.to_vec() } else { scrubbed.into_bytes() }
     }
 }

@@ -7,20 +7,29 @@ use futures_util::stream;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::super::{Web, WebConfig};
+use super::super::{Visit, Web, WebConfig};
 use super::site::*;
 use crate::instagram::FailureKind::{self, *};
 
 /// Asks the feed of a guest once, and returns how it failed.
 async fn failure_of(answer: impl Fn(&Seen) -> Answer + Clone + Send + Sync + 'static) -> crate::instagram::Failure {
     let site = Site::answering(answer).await;
-    let mut visit = site.guest();
+    failure_within(site.guest()).await
+}
+
+async fn failure_within(mut visit: Visit) -> crate::instagram::Failure {
     let failure = visit.posts(&account(), None).await.unwrap_err();
     let exchange = visit.take_exchanges().remove(0);
     assert_eq!((exchange.endpoint, exchange.method), ("feed", "GET"));
     assert_eq!(exchange.failure, Some(failure.kind.as_str()));
     assert_eq!(exchange.status, failure.status);
     failure
+}
+
+/// The same, for answers that never end.
+async fn hurried(answer: impl Fn(&Seen) -> Answer + Clone + Send + Sync + 'static) -> crate::instagram::Failure {
+    let site = Site::answering(answer).await;
+    failure_within(site.hurried_guest()).await
 }
 
 fn said(message: &str) -> Value {
@@ -129,10 +138,13 @@ async fn a_wait_is_read_in_seconds_and_as_a_date() {
 
 #[tokio::test]
 async fn an_answer_that_never_comes_to_its_end_is_timed_out() {
-    let failure = failure_of(|_| Answer::Never).await;
+    // A refusal is a refusal, though its body never ends.
+    let endless = || Body::from_stream(stream::pending::<Result<Bytes, std::io::Error>>());
+    let failure = hurried(move |_| answer(429, &[("retry-after", "7")], endless())).await;
+    assert_eq!((failure.kind, failure.retry_after), (Throttled, Some(Duration::from_secs(7))));
+    let failure = hurried(|_| Answer::Never).await;
     assert_eq!((failure.kind, failure.status), (TimedOut, None));
-    let failure =
-        failure_of(|_| answer(200, &[], Body::from_stream(stream::pending::<Result<Bytes, std::io::Error>>()))).await;
+    let failure = hurried(move |_| answer(200, &[], endless())).await;
     assert_eq!((failure.kind, failure.status), (TimedOut, Some(200)));
 }
 
@@ -183,6 +195,15 @@ async fn no_secret_is_told_whatever_the_answer_says() {
     let kept = exchanges[1].body.as_ref().unwrap();
     assert_eq!(kept.len(), 256 * 1024);
     let told = format!("{failure:?} {exchanges:?} {visit:?} {}", String::from_utf8_lossy(kept));
+    let site = Site::answering(|_| {
+        let page = r#"["LSD",[],{"token":"hidden-token"}] ["DTSGInitialData",[],{"token":"very-secret-dtsg"}]"#;
+        html(404, page)
+    })
+    .await;
+    let mut visit = site.session();
+    assert!(visit.account(&mill()).await.is_err());
+    let pages: Vec<u8> = visit.take_exchanges().into_iter().filter_map(|exchange| exchange.body).flatten().collect();
+    let told = told + &String::from_utf8_lossy(&pages);
     for secret in ["very-secret", "hidden-token"] {
         assert!(!told.contains(secret), "{secret} is told");
     }

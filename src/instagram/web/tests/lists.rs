@@ -94,18 +94,29 @@ async fn a_session_reads_the_timeline_with_tokens_read_once() {
 
 #[tokio::test]
 async fn a_stale_document_gives_way_to_the_next_and_is_told_once() {
-    let site = Site::answering(|seen| match seen.field("doc_id").as_deref() {
-        None => page(),
-        Some("29104886249145907") => stale(),
-        Some(_) => json_of(200, &timeline(&[4], Some("x"))),
-    })
-    .await;
-    let mut visit = site.session();
-    let first = visit.posts(&account(), None).await.unwrap();
-    assert_eq!(first.unread[0].path, "doc_id 29104886249145907");
-    assert!(visit.posts(&account(), first.next.as_ref()).await.unwrap().unread.is_empty());
-    let failures: Vec<_> = visit.take_exchanges().iter().map(|exchange| exchange.failure).collect();
-    assert_eq!(failures, [None, Some("unexpected_shape"), None, None]);
+    let none = None;
+    let shape = Some("unexpected_shape");
+    let forbidden = Some("forbidden");
+    type Refusal = fn() -> Answer;
+    let cases: [(Refusal, &[Option<&str>]); 2] = [
+        (stale, &[none, shape, none, none]),
+        // Refused: the tokens are read again before the number is blamed.
+        (|| html(403, ""), &[none, forbidden, none, forbidden, none, none]),
+    ];
+    for (refusal, expected) in cases {
+        let site = Site::answering(move |seen| match seen.field("doc_id").as_deref() {
+            None => page(),
+            Some("29104886249145907") => refusal(),
+            Some(_) => json_of(200, &timeline(&[4], Some("x"))),
+        })
+        .await;
+        let mut visit = site.session();
+        let first = visit.posts(&account(), None).await.unwrap();
+        assert_eq!(first.unread[0].path, "doc_id 29104886249145907");
+        assert!(visit.posts(&account(), first.next.as_ref()).await.unwrap().unread.is_empty());
+        let failures: Vec<_> = visit.take_exchanges().iter().map(|exchange| exchange.failure).collect();
+        assert_eq!(failures, expected);
+    }
 }
 
 #[tokio::test]
@@ -121,11 +132,11 @@ async fn refused_tokens_are_refreshed_once_and_then_the_feed_serves() {
     assert_eq!((posts.items.len(), posts.next), (1, None));
     assert_eq!(posts.unread[0].path, "timeline");
     let feed = "/api/v1/feed/user/77/";
-    assert_eq!(site.paths(), ["/mill/", "/graphql/query", "/mill/", "/graphql/query", feed]);
-    assert_eq!(site.seen()[4].query, "count=12&max_id=6_77");
+    assert_eq!(site.paths(), ["/mill/", "/graphql/query", "/mill/", "/graphql/query", "/graphql/query", feed]);
+    assert_eq!(site.seen()[5].query, "count=12&max_id=6_77");
     // A cursor of the connection alone cannot go on elsewhere, and nothing is refreshed twice.
     let failure = visit.posts(&account(), Some(&Cursor("timeline:QVFE".to_owned()))).await.unwrap_err();
-    assert_eq!((failure.kind, site.paths().len()), (FailureKind::Forbidden, 6));
+    assert_eq!((failure.kind, site.paths().len()), (FailureKind::Forbidden, 8));
 }
 
 #[tokio::test]

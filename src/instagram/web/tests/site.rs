@@ -14,6 +14,9 @@ use crate::instagram::{AccountRef, Username};
 
 pub(super) const COOKIE: &str = "sessionid=very-secret-session; csrftoken=very-secret-csrf; mid=very-secret-mid";
 
+/// Longer than any answer takes on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(30);
+
 /// The account of most tests.
 pub(super) const OWNER: i64 = 77;
 
@@ -78,20 +81,21 @@ impl Site {
     }
 
     pub(super) fn guest(&self) -> Visit {
-        self.visit(None)
+        self.visit(None, PATIENCE)
+    }
+
+    /// A guest who waits for a second and no longer.
+    pub(super) fn hurried_guest(&self) -> Visit {
+        self.visit(None, Duration::from_secs(1))
     }
 
     pub(super) fn session(&self) -> Visit {
-        self.visit(Some(COOKIE))
+        self.visit(Some(COOKIE), PATIENCE)
     }
 
-    fn visit(&self, cookie: Option<&str>) -> Visit {
-        let config = WebConfig {
-            base_url: self.url.clone(),
-            cookie: cookie.map(Into::into),
-            timeout: Duration::from_millis(400),
-            ..WebConfig::default()
-        };
+    fn visit(&self, cookie: Option<&str>, timeout: Duration) -> Visit {
+        let config =
+            WebConfig { base_url: self.url.clone(), cookie: cookie.map(Into::into), timeout, ..WebConfig::default() };
         Web::new(config).unwrap().visit()
     }
 
