@@ -42,9 +42,9 @@ pub enum FailureKind {
     LoginRequired,
     /// Instagram asks a person to prove something (challenge, checkpoint, feedback).
     ChallengeRequired,
-    /// The request's tokens are stale, or the document id was rotated.
+    /// The request's tokens are stale, the document id was rotated, or the user agent is not the cookie's.
     Forbidden,
-    /// Two endpoints agree that there is no such account.
+    /// Two endpoints agree that there is no such account; or there is no such post.
     NotFound,
     /// The account's posts are for its followers only.
     Private,
@@ -54,13 +54,13 @@ pub enum FailureKind {
     GeoBlocked,
     /// Instagram asks the session's person for consent.
     ConsentRequired,
-    /// The endpoint cannot serve this account, whoever asks (a deterministic 400).
+    /// The endpoint cannot serve this account, whoever asks: a deterministic 400, or a 404 for an account that is there.
     EndpointBroken,
     /// The answer is not of the shape that this version reads.
     UnexpectedShape,
     /// HTML where JSON was asked: a wall, a throttle or dead cookies.
     HtmlInsteadOfJson,
-    /// 5xx.
+    /// 5xx, or the same said in words.
     ServerError,
     /// The body ended before it was whole.
     TruncatedBody,

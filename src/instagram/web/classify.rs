@@ -10,11 +10,11 @@ use serde_json::Value;
 
 use super::page;
 use super::request::{Received, Reply, Wants};
-use crate::instagram::reader::{clean, parse, shorten};
+use crate::instagram::reader::parse;
 use crate::instagram::{Failure, FailureKind};
 
-/// How much of what an answer said a failure keeps, in characters.
-const MESSAGE_LIMIT: usize = 300;
+/// The longest wait that is believed, in seconds.
+const LONGEST_WAIT: u64 = 7 * 24 * 60 * 60;
 
 /// Reads an answer that came in whole.
 pub(super) fn classify(endpoint: &'static str, wants: Wants, received: &Received) -> Result<Reply, Failure> {
@@ -24,7 +24,7 @@ pub(super) fn classify(endpoint: &'static str, wants: Wants, received: &Received
         kind,
         endpoint,
         status: Some(status),
-        message: shorten(&clean(message.trim()), MESSAGE_LIMIT),
+        message,
         retry_after: retry_after(&received.headers),
     };
     if (300..400).contains(&status) {
@@ -34,6 +34,7 @@ pub(super) fn classify(endpoint: &'static str, wants: Wants, received: &Received
     let json = json_of(&text, wants);
     let said = match &json {
         Some(Ok(json)) => what_was_said(json),
+        Some(Err(_)) if !text.trim().is_empty() => text.chars().take(1000).collect(),
         _ => page::title(&text).unwrap_or_else(|| format!("{} bytes without a message", received.body.len())),
     };
     if status == 429 {
@@ -51,7 +52,13 @@ pub(super) fn classify(endpoint: &'static str, wants: Wants, received: &Received
         (404, _) => Err(fail(FailureKind::NotFound, said)),
         (401, _) => Err(fail(FailureKind::PleaseWait, said)),
         (403, _) => Err(fail(FailureKind::Forbidden, said)),
-        (200..300, _) if wants == Wants::Page => {
+        (200..300, Some(_)) if wants == Wants::Page => {
+            Err(fail(FailureKind::UnexpectedShape, format!("no HTML in the place of a page: {said}")))
+        }
+        (200..300, None) if wants == Wants::Page && page::is_cut(&text) => {
+            Err(fail(FailureKind::TruncatedBody, "the page ends early".to_owned()))
+        }
+        (200..300, None) if wants == Wants::Page => {
             Ok(Reply { endpoint, status, json: Value::Null, html: text.into_owned() })
         }
         (200..300, Some(Ok(json))) if json["status"] == "fail" => Err(fail(FailureKind::UnexpectedShape, said)),
@@ -73,7 +80,7 @@ fn json_of(text: &str, wants: Wants) -> Option<Result<Value, serde_json::Error>>
     let text = text.trim_start_matches('\u{feff}').trim_start();
     // A guard that some endpoints put before their JSON, so that no other site can run it.
     let text = text.strip_prefix("for (;;);").unwrap_or(text);
-    let html = text.starts_with('<') || (wants == Wants::Page && !text.starts_with('{'));
+    let html = text.starts_with('<') || (wants == Wants::Page && text.is_empty());
     (!html).then(|| parse(text))
 }
 
@@ -129,6 +136,8 @@ fn by_words(json: &Value, status: u16) -> Option<FailureKind> {
         FailureKind::AgeRestricted
     } else if says(&["user not found", "media not found", "has been deleted"]) {
         FailureKind::NotFound
+    } else if says(&["an error occurred", "problem with your request"]) {
+        FailureKind::ServerError
     } else {
         return None;
     };
@@ -167,13 +176,14 @@ fn collect_texts<'a>(value: Option<&'a Value>, words: &mut Vec<&'a str>) {
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
     let wait = text(RETRY_AFTER)?;
-    if let Ok(seconds) = wait.parse() {
-        return Some(Duration::from_secs(seconds));
+    if let Ok(seconds) = wait.parse::<u64>() {
+        return Some(Duration::from_secs(seconds.min(LONGEST_WAIT)));
     }
     let until = DateTime::parse_from_rfc2822(wait).ok()?;
     let now = DateTime::parse_from_rfc2822(text(DATE)?).ok()?;
     // A date in the past asks for no wait.
-    Some((until - now).to_std().unwrap_or_default())
+    let wait = (until - now).to_std().unwrap_or_default();
+    Some(wait.min(Duration::from_secs(LONGEST_WAIT)))
 }
 
 fn content_type(headers: &HeaderMap) -> &str {

@@ -7,10 +7,10 @@ pub(super) const PROFILE_INFO: &str = "web_profile_info";
 pub(super) const PROFILE_PAGE: &str = "profile_page";
 pub(super) const PROFILE_BY_ID: &str = "profile_by_id";
 pub(super) const TIMELINE: &str = "timeline";
-pub(super) const FEED: &str = "feed_user";
+pub(super) const FEED: &str = "feed";
 pub(super) const REELS_TAB: &str = "reels_tab";
 pub(super) const CLIPS: &str = "clips_user";
-pub(super) const POST: &str = "post_by_code";
+pub(super) const POST: &str = "post";
 pub(super) const POST_PAGE: &str = "post_page";
 pub(super) const MEDIA_INFO: &str = "media_info";
 

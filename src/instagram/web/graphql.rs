@@ -27,7 +27,7 @@ impl Visit {
         read: impl Fn(&Field<'_>) -> Option<T> + Send + Sync,
     ) -> Result<Reading<T>, Failure> {
         if self.has_session() && self.tokens.is_none() {
-            self.load_page(question.page).await?;
+            self.renew_tokens(question.page).await?;
         }
         let web = self.web.clone();
         let mut failed: Vec<(&String, Failure)> = Vec::new();
@@ -44,7 +44,10 @@ impl Visit {
                     }
                     return Ok(reading);
                 }
-                Err(failure) if failure.kind == FailureKind::UnexpectedShape => failed.push((id, failure)),
+                // A number that was rotated is answered without data, or refused as stale tokens are.
+                Err(failure) if matches!(failure.kind, FailureKind::UnexpectedShape | FailureKind::Forbidden) => {
+                    failed.push((id, failure));
+                }
                 Err(failure) => return Err(failure),
             }
         }
@@ -61,14 +64,25 @@ impl Visit {
         match first {
             Err(failure) if failure.kind == FailureKind::Forbidden && !self.refreshed => {
                 self.refreshed = true;
-                self.load_page(question.page).await?;
+                if !self.renew_tokens(question.page).await? {
+                    return Err(failure);
+                }
                 self.ask(&self.form(question, id), |reply, notes| data_of(reply, notes, id, read)).await
             }
             other => other,
         }
     }
 
-    /// Loads a page for what every page brings: the tokens and the csrf cookie.
+    /// Loads a page for its tokens and its csrf cookie; false where there is no such page, which is not for the one
+    /// who needs tokens to judge.
+    pub(super) async fn renew_tokens(&mut self, page: (&'static str, &str)) -> Result<bool, Failure> {
+        match self.load_page(page).await {
+            Ok(()) => Ok(true),
+            Err(failure) if failure.kind == FailureKind::NotFound => Ok(false),
+            Err(failure) => Err(failure),
+        }
+    }
+
     pub(super) async fn load_page(&mut self, (endpoint, path): (&'static str, &str)) -> Result<(), Failure> {
         self.ask(&Ask::page(endpoint, path), |_, _| Ok(())).await.map(|_| ())
     }

@@ -104,7 +104,7 @@ impl Visit {
     }
 
     /// A page of the account's posts, pinned ones first, then the latest (the timeline's connection with a session,
-    /// `feed_user` without one or where the connection is out of order).
+    /// `feed` without one or where the connection is out of order).
     pub async fn posts(&mut self, account: &AccountRef, after: Option<&Cursor>) -> Result<Page<Post>, Failure> {
         self.list_posts(account, after).await
     }
@@ -114,7 +114,7 @@ impl Visit {
         self.list_reels(account, after).await
     }
 
-    /// One post (its document, and `media_info` where a session may ask that).
+    /// One post (its document; then `media_info` with a session, or the post's page without one).
     pub async fn post(&mut self, code: &Shortcode) -> Result<Reading<Post>, Failure> {
         self.find_post(code).await
     }
@@ -144,9 +144,11 @@ impl fmt::Debug for Visit {
     }
 }
 
-/// Whether the failure is one of the endpoint and not of the account, the session or the hour.
+/// Whether the failure may be one of the endpoint alone, and not of the session or the hour. "Not found" is one
+/// endpoint's word, too.
 fn other_endpoint_may_know(kind: FailureKind) -> bool {
-    matches!(kind, FailureKind::UnexpectedShape | FailureKind::Forbidden | FailureKind::EndpointBroken)
+    use FailureKind::{EndpointBroken, Forbidden, NotFound, UnexpectedShape};
+    matches!(kind, UnexpectedShape | Forbidden | EndpointBroken | NotFound)
 }
 
 /// The news that another endpoint had to answer: a fallback that nobody notices hides that the first one is gone.

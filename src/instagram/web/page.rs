@@ -27,6 +27,8 @@ pub(super) struct UserOnPage {
     pub(super) user: Option<Value>,
     /// `polaris_ordered_timeline_connection`.
     pub(super) timeline: Option<Value>,
+    /// Why a script that speaks of the user could not be read.
+    pub(super) unreadable: Option<String>,
 }
 
 /// A pattern of this file, which a test compiles.
@@ -47,6 +49,15 @@ static FB_DTSG: LazyLock<Regex> = LazyLock::new(|| {
 static SCRIPT: LazyLock<Regex> = LazyLock::new(|| regex(r"(?is)<script\b([^>]*)>(.*?)</script\s*>"));
 
 static TITLE: LazyLock<Regex> = LazyLock::new(|| regex(r"(?is)<title\b[^>]*>(.*?)</title>"));
+
+/// The key under which a page has its user.
+const USER: &str = "xig_user_by_username";
+
+/// Whether a page ends before it is whole: nothing came, or a script has no end.
+pub(super) fn is_cut(html: &str) -> bool {
+    let lower = html.to_ascii_lowercase();
+    lower.trim().is_empty() || lower.rfind("<script").is_some_and(|open| !lower[open..].contains("</script"))
+}
 
 /// The tokens of a page; `None` where it has none of them.
 pub(super) fn tokens(html: &str) -> Option<Tokens> {
@@ -69,21 +80,29 @@ pub(super) fn title(html: &str) -> Option<String> {
 pub(super) fn user(html: &str, username: &str) -> UserOnPage {
     let mut users = Vec::new();
     let mut timeline = None;
+    let mut unreadable = None;
     for script in SCRIPT.captures_iter(html) {
         if !script[1].to_ascii_lowercase().contains("application/json") {
             continue;
         }
-        // A script that is no JSON is not for us; where the user was in it, the page has no user.
-        let Ok(block) = parse(&script[2]) else { continue };
+        let block = match parse(&script[2]) {
+            Ok(block) => block,
+            Err(error) => {
+                if script[2].contains(USER) {
+                    unreadable = Some(error.to_string());
+                }
+                continue;
+            }
+        };
         each_result(&block, &mut |data| {
-            find(data, "xig_user_by_username", &mut |user| users.push(user.clone()));
+            find(data, USER, &mut |user| users.push(user.clone()));
             find(data, "polaris_ordered_timeline_connection", &mut |connection| match &mut timeline {
                 Some(whole) => merge(whole, connection),
                 None => timeline = Some(connection.clone()),
             });
         });
     }
-    UserOnPage { user: one_user(users, username), timeline }
+    UserOnPage { user: one_user(users, username), timeline, unreadable }
 }
 
 /// Calls `visit` with every `__bbox.result.data`, at any depth.

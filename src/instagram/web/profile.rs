@@ -80,6 +80,18 @@ impl Visit {
         Ok(profile)
     }
 
+    /// A list that says 404 is one word for the account being gone; its page has the other.
+    pub(super) async fn gone_or_broken(&mut self, username: &Username, first: Failure) -> Failure {
+        match self.account_by_page(username).await {
+            Ok(_) => {
+                let message = format!("{}; but the account's page is there", first.message);
+                Failure { kind: FailureKind::EndpointBroken, message, ..first }
+            }
+            Err(second) if second.kind == FailureKind::NotFound => first,
+            Err(second) => second,
+        }
+    }
+
     /// Fills from the document what the page left open. A failure costs nothing that is known: its exchange tells.
     async fn complete(&mut self, profile: &mut Profile) {
         let account = profile.account.clone();
@@ -100,7 +112,7 @@ impl Visit {
 fn read_info(reply: &Reply, notes: &Notes, username: &Username, onward: Onward) -> Result<Found, Failure> {
     let user = Field::root(&reply.json, notes).at("data.user");
     if !user.is_there() {
-        return Err(reply.fail(FailureKind::UnexpectedShape, "the answer has no data.user"));
+        return Err(reply.lacks("data.user"));
     }
     if !user.is_some() {
         return Err(reply.fail(FailureKind::NotFound, "data.user is null"));
@@ -117,12 +129,16 @@ fn read_info(reply: &Reply, notes: &Notes, username: &Username, onward: Onward) 
 fn read_page(reply: &Reply, notes: &Notes, username: &Username, onward: Onward) -> Result<Found, Failure> {
     let found = page::user(&reply.html, username.as_str());
     let Some(user) = &found.user else {
+        if let Some(reason) = found.unreadable {
+            return Err(reply.fail(FailureKind::UnexpectedShape, format!("the user's script cannot be read: {reason}")));
+        }
         let title = page::title(&reply.html).unwrap_or_else(|| "without a title".to_owned());
         let kind = match title.as_str() {
             _ if title.starts_with("Restricted") || reply.html.contains("Restricted profile") => {
                 FailureKind::AgeRestricted
             }
-            _ if title.starts_with("Login") => FailureKind::LoginRequired,
+            // The login page, in the place of the profile's.
+            _ if title.starts_with("Login") => FailureKind::HtmlInsteadOfJson,
             _ => FailureKind::NotFound,
         };
         return Err(reply.fail(kind, format!("the page ({title}) shows no user")));
@@ -136,7 +152,9 @@ fn read_page(reply: &Reply, notes: &Notes, username: &Username, onward: Onward) 
     let timeline = found.timeline.as_ref().unwrap_or(&nothing);
     let connection = Field::part(timeline, "polaris_ordered_timeline_connection", notes);
     let first_posts = first_posts(&account, &connection, onward);
-    Ok((account, first_posts))
+    // The page may show posts without their times and numbers. Those are no posts to keep: the lists tell them whole.
+    let whole = |page: &Page<Post>| page.items.iter().all(|post| post.taken_at.is_some());
+    Ok((account, first_posts.filter(whole)))
 }
 
 /// A user of `web_profile_info`; `None` where it has no number.

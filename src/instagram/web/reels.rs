@@ -23,6 +23,19 @@ impl Visit {
         account: &AccountRef,
         after: Option<&Cursor>,
     ) -> Result<Page<ReelNumbers>, Failure> {
+        match self.tab_or_clips(account, after).await {
+            Err(failure) if failure.kind == FailureKind::NotFound => {
+                Err(self.gone_or_broken(&account.username, failure).await)
+            }
+            other => other,
+        }
+    }
+
+    async fn tab_or_clips(
+        &mut self,
+        account: &AccountRef,
+        after: Option<&Cursor>,
+    ) -> Result<Page<ReelNumbers>, Failure> {
         let asked = Place::of(after);
         let at = match &asked {
             Place::Clips(at) => return self.clips(account, at.as_deref()).await,
@@ -83,7 +96,9 @@ impl Visit {
             // A POST needs the csrf cookie, which a guest has only from an answer of this visit.
             Err(failure) if failure.kind == FailureKind::Forbidden && !self.refreshed => {
                 self.refreshed = true;
-                self.load_page((PROFILE_PAGE, &path)).await?;
+                if !self.renew_tokens((PROFILE_PAGE, &path)).await? {
+                    return Err(failure);
+                }
                 self.ask(&ask, read_clips).await?
             }
             other => other?,
@@ -97,7 +112,7 @@ impl Visit {
 fn read_clips(reply: &Reply, notes: &Notes) -> Result<Found, Failure> {
     let root = Field::root(&reply.json, notes);
     let items = root.at("items").list();
-    let items = items.ok_or_else(|| reply.fail(FailureKind::UnexpectedShape, "the answer has no items"))?;
+    let items = items.ok_or_else(|| reply.lacks("items"))?;
     note_errors(reply, notes);
     let reels = reels_of(items.iter().map(|item| item.at("media")));
     let paging = root.at("paging_info");

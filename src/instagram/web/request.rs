@@ -102,6 +102,12 @@ impl Reply {
         let (endpoint, status) = (self.endpoint, Some(self.status));
         Failure { kind, endpoint, status, message: message.into(), retry_after: None }
     }
+
+    /// The failure of an answer without the part that was asked for.
+    pub(super) fn lacks(&self, part: &str) -> Failure {
+        let said = classify::what_was_said(&self.json);
+        self.fail(FailureKind::UnexpectedShape, format!("the answer has no readable {part}; it says: {said}"))
+    }
 }
 
 impl Visit {
@@ -116,17 +122,22 @@ impl Visit {
         let mut url = self.url(&ask);
         let mut started = Instant::now();
         let (mut received, mut broken) = self.receive(&ask, &url).await;
+        let mut duration = started.elapsed();
         if let Some(moved) = received.as_ref().and_then(|received| slash_only(&ask, &url, received)) {
-            self.remember(&ask, &url, started, received.as_ref(), None, &[]);
+            self.remember(&ask, &url, duration, received.as_ref(), None, &[]);
             ask.path = moved.path().to_owned();
             url = moved;
             started = Instant::now();
             (received, broken) = self.receive(&ask, &url).await;
+            duration = started.elapsed();
         }
         let notes = Notes::default();
+        let classify = |received| classify::classify(ask.endpoint, ask.wants, received);
         let result = match (&received, broken) {
+            // A status that is no success says more than that the rest of the answer is missing.
+            (Some(received), Some(broken)) if received.status >= 300 => Err(classify(received).err().unwrap_or(broken)),
             (_, Some(failure)) => Err(failure),
-            (Some(received), None) => classify::classify(ask.endpoint, ask.wants, received).and_then(|reply| {
+            (Some(received), None) => classify(received).and_then(|reply| {
                 self.keep_tokens(&reply);
                 read(&reply, &notes)
             }),
@@ -135,7 +146,7 @@ impl Visit {
         let result = result.map_err(|failure| self.without_secrets(failure));
         let unread: Vec<_> = notes.into_unread().into_iter().map(|unread| self.scrub_unread(unread)).collect();
         let failure = result.as_ref().err();
-        self.remember(&ask, &url, started, received.as_ref(), failure, &unread);
+        self.remember(&ask, &url, duration, received.as_ref(), failure, &unread);
         if failure.is_some_and(|failure| failure.kind == FailureKind::PleaseWait) {
             self.asked_to_wait.insert(ask.endpoint);
         }
@@ -260,14 +271,14 @@ impl Visit {
         &mut self,
         ask: &Ask,
         url: &Url,
-        started: Instant,
+        duration: Duration,
         received: Option<&Received>,
         failure: Option<&Failure>,
         unread: &[Unread],
     ) {
         let keep = failure.is_some() || !unread.is_empty();
         let body = received.filter(|received| keep && !received.body.is_empty()).map(|received| {
-            let mut kept = self.scrub_bytes(&received.body[..received.body.len().min(KEPT_LIMIT)]);
+            let mut kept = self.scrub_bytes(&received.body);
             kept.truncate(KEPT_LIMIT);
             kept
         });
@@ -276,7 +287,7 @@ impl Visit {
             method: ask.method(),
             url: url.to_string(),
             status: received.map(|received| received.status),
-            duration: started.elapsed(),
+            duration,
             bytes: received.map_or(0, |received| received.body.len() as u64),
             failure: failure.map(|failure| failure.kind.as_str()),
             body,

@@ -3,7 +3,8 @@
 use secrecy::{ExposeSecret, SecretString};
 
 use super::Visit;
-use super::page::Tokens;
+use super::page::{self, Tokens};
+use crate::instagram::reader::{clean, shorten};
 use crate::instagram::{Failure, Unread};
 
 /// What stands in the place of a secret.
@@ -11,6 +12,9 @@ const REMOVED: &str = "[removed]";
 
 /// Shorter values are not looked for: they would be found everywhere.
 const SHORTEST: usize = 6;
+
+/// How much is kept of what an answer said, in characters.
+const SAID_LIMIT: usize = 300;
 
 /// The cookies that a visit sends. No general store: the session's own, and the csrf token that the site sets.
 #[derive(Clone, Default)]
@@ -44,7 +48,7 @@ impl Visit {
     fn scrub(&self, text: &str) -> String {
         let cookies = self.cookies.0.iter().map(|(_, value)| value.as_str());
         let tokens = self.tokens.iter().flat_map(Tokens::values);
-        let secrets = cookies.chain(tokens).filter(|secret| secret.len() >= SHORTEST);
+        let secrets = cookies.chain(tokens).chain(self.claim.as_deref()).filter(|secret| secret.len() >= SHORTEST);
         secrets.fold(
             text.to_owned(),
             |text, secret| {
@@ -53,18 +57,25 @@ impl Visit {
         )
     }
 
+    /// What an answer said, fit to be kept: no secret, no NUL, not too long.
+    fn in_short(&self, said: &str) -> String {
+        shorten(&clean(self.scrub(said).trim()), SAID_LIMIT)
+    }
+
     pub(super) fn without_secrets(&self, failure: Failure) -> Failure {
-        Failure { message: self.scrub(&failure.message), ..failure }
+        Failure { message: self.in_short(&failure.message), ..failure }
     }
 
     pub(super) fn scrub_unread(&self, unread: Unread) -> Unread {
-        Unread { found: self.scrub(&unread.found), ..unread }
+        Unread { found: self.in_short(&unread.found), ..unread }
     }
 
     /// The same for a body, which stays byte for byte as it came where no secret is in it.
     pub(super) fn scrub_bytes(&self, body: &[u8]) -> Vec<u8> {
         let text = String::from_utf8_lossy(body);
-        let scrubbed = self.scrub(&text);
+        // The body may be the page that brings tokens which the visit does not know yet.
+        let own = page::tokens(&text).unwrap_or_default();
+        let scrubbed = own.values().fold(self.scrub(&text), |text, secret| text.replace(secret, REMOVED));
         if scrubbed == text { body.to_vec() } else { scrubbed.into_bytes() }
     }
 }

@@ -27,20 +27,29 @@ impl Visit {
         account: &AccountRef,
         after: Option<&Cursor>,
     ) -> Result<Page<Post>, Failure> {
+        match self.timeline_or_feed(account, after).await {
+            Err(failure) if failure.kind == FailureKind::NotFound => {
+                Err(self.gone_or_broken(&account.username, failure).await)
+            }
+            other => other,
+        }
+    }
+
+    async fn timeline_or_feed(&mut self, account: &AccountRef, after: Option<&Cursor>) -> Result<Page<Post>, Failure> {
         let asked = Place::of(after);
         let at = match &asked {
-            Place::Feed(at) => return self.feed(account, at.as_deref()).await,
+            Place::Feed(at) => return self.feed_from(account, at.as_deref()).await,
             Place::Timeline(at) => at.clone(),
             Place::Start | Place::Clips(_) | Place::Reels(_) => None,
         };
         // The feed goes on behind any post; a cursor that is no post's id belongs to the connection alone.
         let feed_can = at.as_deref().is_none_or(is_media_id);
         if !self.has_session() || (self.asked_to_wait.contains(TIMELINE) && feed_can) {
-            return self.feed(account, at.as_deref().filter(|at| is_media_id(at))).await;
+            return self.feed_from(account, at.as_deref().filter(|at| is_media_id(at))).await;
         }
         match self.timeline(account, at.as_deref()).await {
             Err(failure) if feed_can && other_endpoint_may_know(failure.kind) => {
-                let mut page = self.feed(account, at.as_deref()).await?;
+                let mut page = self.feed_from(account, at.as_deref()).await?;
                 page.unread.push(fell_back(&failure));
                 Ok(page)
             }
@@ -82,6 +91,21 @@ impl Visit {
         Ok(Page { items, next, unread })
     }
 
+    /// The feed behind a post; where it takes no post's id as a place, from its beginning, which repeats posts.
+    async fn feed_from(&mut self, account: &AccountRef, max_id: Option<&str>) -> Result<Page<Post>, Failure> {
+        match self.feed(account, max_id).await {
+            Err(failure)
+                if max_id.is_some_and(is_media_id)
+                    && (failure.kind, failure.status) == (FailureKind::UnexpectedShape, Some(400)) =>
+            {
+                let mut page = self.feed(account, None).await?;
+                page.unread.push(fell_back(&failure));
+                Ok(page)
+            }
+            other => other,
+        }
+    }
+
     /// `/api/v1/feed/user/{pk}/`, for guests and sessions.
     async fn feed(&mut self, account: &AccountRef, max_id: Option<&str>) -> Result<Page<Post>, Failure> {
         let path = format!("/api/v1/feed/user/{}/", account.pk);
@@ -98,16 +122,20 @@ impl Visit {
 
     pub(super) async fn find_post(&mut self, code: &Shortcode) -> Result<Reading<Post>, Failure> {
         match self.post_by_code(code).await {
-            Err(failure)
-                if self.has_session()
-                    && (other_endpoint_may_know(failure.kind) || failure.kind == FailureKind::NotFound) =>
-            {
+            Err(failure) if self.has_session() && other_endpoint_may_know(failure.kind) => {
                 let mut reading = self.media_info(code).await?;
                 if failure.kind == FailureKind::UnexpectedShape {
                     self.give_up(Document::Post);
                 }
                 reading.unread.push(fell_back(&failure));
                 Ok(reading)
+            }
+            // No document brought it. A guest's only other word on whether it is gone is the post's own page.
+            Err(failure) if failure.kind == FailureKind::UnexpectedShape => {
+                match self.load_page((POST_PAGE, &post_path(code))).await {
+                    Err(second) if second.kind == FailureKind::NotFound => Err(second),
+                    _ => Err(failure),
+                }
             }
             other => other,
         }
@@ -145,7 +173,7 @@ impl Visit {
         let ask = Ask::get(MEDIA_INFO, path, &post_path(code));
         self.ask(&ask, |reply, notes| {
             let items = Field::root(&reply.json, notes).at("items").list();
-            let items = items.ok_or_else(|| reply.fail(FailureKind::UnexpectedShape, "the answer has no items"))?;
+            let items = items.ok_or_else(|| reply.lacks("items"))?;
             let item = items.first().ok_or_else(|| reply.fail(FailureKind::NotFound, "the answer has no item"))?;
             node::post(item, None).ok_or_else(|| reply.fail(FailureKind::UnexpectedShape, "the item is no post"))
         })
@@ -160,7 +188,7 @@ fn post_path(code: &Shortcode) -> String {
 fn read_feed(reply: &Reply, notes: &Notes, owner: i64) -> Result<(Vec<Post>, Option<String>), Failure> {
     let root = Field::root(&reply.json, notes);
     let items = root.at("items").list();
-    let items = items.ok_or_else(|| reply.fail(FailureKind::UnexpectedShape, "the answer has no items"))?;
+    let items = items.ok_or_else(|| reply.lacks("items"))?;
     if items.is_empty() && root.at("user.is_private").flag() == Some(true) {
         return Err(reply.fail(FailureKind::Private, "the account's posts are for its followers only"));
     }

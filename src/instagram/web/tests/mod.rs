@@ -1,4 +1,9 @@
-//! The client over real HTTP, against a server that plays Instagram's answers.
+//! The client over real HTTP, against a small server that plays Instagram's answers.
+
+mod accounts;
+mod failures;
+mod lists;
+mod site;
 
 use super::*;
 
