@@ -117,7 +117,11 @@ impl Live {
 
     async fn listen(self, pool: PgPool) {
         loop {
-            if let Err(error) = self.listen_once(&pool).await {
+            let ended = self.listen_once(&pool).await;
+            if pool.is_closed() {
+                return;
+            }
+            if let Err(error) = ended {
                 tracing::warn!(%error, "LISTEN was lost or refused; waiters poll until it is back");
             }
             tokio::time::sleep(RECONNECT_AFTER).await;

@@ -1,0 +1,115 @@
+//! One real Postgres for all tests, a database for each: copied from a migrated template, swept away by a later run.
+
+use std::path::{Path, PathBuf};
+use std::str::FromStr as _;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use ig_tracking::db;
+use ig_tracking::postgres::private::{Durability, Options, PrivatePostgres, default_data_dir};
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, PgConnection, PgPool};
+use tokio::sync::OnceCell;
+
+use super::PROGRAM;
+
+/// The server: the one of DATABASE_URL, or a private one that is fast and need not outlive a power cut.
+struct Server {
+    url: String,
+    template: String,
+    _private: Option<PrivatePostgres>,
+}
+
+static SERVER: OnceCell<Server> = OnceCell::const_new();
+
+/// Names databases of this process apart.
+static NEXT: AtomicU32 = AtomicU32::new(0);
+
+/// A database of one test's own, with the schema in it.
+pub(crate) struct Database {
+    pub(crate) url: String,
+    pub(crate) pool: PgPool,
+}
+
+impl Database {
+    pub(crate) async fn fresh() -> Self {
+        let server = server().await;
+        let name = format!("igt_test_{}_{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        execute(&server.url, &format!("create database {name} template {}", server.template)).await;
+        Self::of(&with_database(&server.url, &name)).await
+    }
+
+    /// A database without the schema.
+    pub(crate) async fn empty() -> Self {
+        let server = server().await;
+        let name = format!("igt_test_{}_{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        execute(&server.url, &format!("create database {name}")).await;
+        Self::of(&with_database(&server.url, &name)).await
+    }
+
+    async fn of(url: &str) -> Self {
+        let pool = PgPoolOptions::new().max_connections(4).connect(url).await.unwrap();
+        Self { url: url.to_owned(), pool }
+    }
+}
+
+async fn server() -> &'static Server {
+    SERVER.get_or_init(begin).await
+}
+
+async fn begin() -> Server {
+    let (url, private) = match std::env::var("DATABASE_URL") {
+        Ok(url) if !url.is_empty() => (url, None),
+        _ => {
+            let server = private_server(&default_data_dir().join("test")).await;
+            (server.url("postgres"), Some(server))
+        }
+    };
+    sweep(&url).await;
+    // The template belongs to this process: another's may have other migrations.
+    let template = format!("igt_test_{}_template", std::process::id());
+    execute(&url, &format!("create database {template}")).await;
+    let pool = PgPool::connect(&with_database(&url, &template)).await.unwrap();
+    db::migrations::run(&pool).await.unwrap();
+    db::partitions::ensure(&pool).await.unwrap();
+    pool.close().await;
+    Server { url, template, _private: private }
+}
+
+/// A private server of the tests' own.
+pub(crate) async fn private_server(data_dir: &Path) -> PrivatePostgres {
+    let options = Options::new(data_dir).unwrap();
+    let options = Options {
+        watchdog: PathBuf::from(PROGRAM),
+        durability: Durability::TestsOnly,
+        max_connections: 500,
+        ..options
+    };
+    PrivatePostgres::start(options).await.unwrap()
+}
+
+/// Drops the databases of test processes that have gone.
+async fn sweep(url: &str) {
+    let mut connection = PgConnection::connect(url).await.unwrap();
+    let databases: Vec<String> =
+        sqlx::query_scalar("select datname from pg_database where datname like 'igt\\_test\\_%'")
+            .fetch_all(&mut connection)
+            .await
+            .unwrap();
+    for name in databases {
+        let owner = name.split('_').nth(2).unwrap_or_default();
+        if !Path::new(&format!("/proc/{owner}")).exists() {
+            execute(url, &format!("drop database if exists {name} with (force)")).await;
+        }
+    }
+}
+
+async fn execute(url: &str, statement: &str) {
+    let mut connection = PgConnection::connect(url).await.unwrap();
+    // Names that this file made itself.
+    sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut connection).await.unwrap();
+    connection.close().await.unwrap();
+}
+
+fn with_database(url: &str, database: &str) -> String {
+    PgConnectOptions::from_str(url).unwrap().database(database).to_url_lossy().to_string()
+}

@@ -1,0 +1,89 @@
+//! Instagram itself: one sandbox for all tests, on a thread of its own. Tests keep apart by the names they ask for.
+
+use std::time::Duration;
+
+use ig_tracking::sandbox;
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio::sync::OnceCell;
+
+static SANDBOX: OnceCell<String> = OnceCell::const_new();
+
+/// The sandbox's address and its controls.
+pub(crate) struct Instagram {
+    pub(crate) url: String,
+    http: reqwest::Client,
+}
+
+impl Instagram {
+    pub(crate) async fn get() -> Self {
+        let url = SANDBOX.get_or_init(begin).await.clone();
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        Self { url, http: reqwest::Client::builder().no_proxy().build().unwrap() }
+    }
+
+    /// Sets a fault on an account.
+    pub(crate) async fn fault(&self, username: &str, fault: Value) {
+        self.put(&format!("faults/{username}"), &fault).await;
+    }
+
+    /// Removes the faults that were set on an account.
+    pub(crate) async fn mend(&self, username: &str) {
+        self.delete(&format!("faults/{username}")).await;
+    }
+
+    /// Holds the answers to an account's requests after the first so many of them, until the gate is opened.
+    pub(crate) async fn hold(&self, username: &str, after: u64) {
+        self.put(&format!("gate/{username}"), &json!({ "after": after })).await;
+    }
+
+    /// Waits until a request is held at the gate.
+    pub(crate) async fn holds_one(&self, username: &str) {
+        super::eventually(&format!("a request for {username} is held"), async || {
+            (self.json(&format!("gate/{username}")).await["held"].as_u64()? > 0).then_some(())
+        })
+        .await;
+    }
+
+    /// Lets go of all that is held.
+    pub(crate) async fn let_go(&self, username: &str) {
+        self.delete(&format!("gate/{username}")).await;
+    }
+
+    /// The requests seen for an account, oldest first.
+    pub(crate) async fn requests(&self, username: &str) -> Vec<Value> {
+        self.json(&format!("requests/{username}")).await["requests"].as_array().unwrap().clone()
+    }
+
+    async fn json(&self, path: &str) -> Value {
+        self.http.get(self.at(path)).send().await.unwrap().json().await.unwrap()
+    }
+
+    async fn put(&self, path: &str, body: &Value) {
+        let answer = self.http.put(self.at(path)).json(body).send().await.unwrap();
+        assert!(answer.status().is_success(), "{}", answer.text().await.unwrap());
+    }
+
+    async fn delete(&self, path: &str) {
+        assert!(self.http.delete(self.at(path)).send().await.unwrap().status().is_success());
+    }
+
+    fn at(&self, path: &str) -> String {
+        format!("{}/sandbox/{path}", self.url)
+    }
+}
+
+/// Each test has a runtime that ends with it; the sandbox must outlive them all.
+async fn begin() -> String {
+    let (address, listening) = tokio::sync::oneshot::channel();
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            address.send(listener.local_addr().unwrap()).unwrap();
+            let options = sandbox::Options { delay: Duration::ZERO, ..sandbox::Options::default() };
+            sandbox::serve(listener, options, std::future::pending()).await.unwrap();
+        });
+    });
+    format!("http://{}", listening.await.unwrap())
+}

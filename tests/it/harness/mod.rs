@@ -1,0 +1,91 @@
+//! What the tests stand on: a database, an Instagram, replicas of the service, and patience.
+
+mod database;
+mod instagram;
+mod replica;
+
+use std::time::{Duration, Instant};
+
+pub(crate) use database::{Database, private_server};
+pub(crate) use instagram::Instagram;
+pub(crate) use replica::{Replica, Started};
+use serde_json::Value;
+
+/// The program under test.
+pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_ig-tracking");
+
+/// How long a condition may take to come true before the test gives up: long enough for the slowest machine.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A database and an Instagram, and as many replicas of the service on them as a test starts.
+pub(crate) struct World {
+    pub(crate) database: Database,
+    pub(crate) instagram: Instagram,
+}
+
+impl World {
+    pub(crate) async fn new() -> Self {
+        Self { database: Database::fresh().await, instagram: Instagram::get().await }
+    }
+
+    /// A world with one replica of default settings.
+    pub(crate) async fn with_replica() -> (Self, Replica) {
+        let world = Self::new().await;
+        let replica = world.replica(&[]).await;
+        (world, replica)
+    }
+
+    /// Starts a replica with settings beyond the defaults, as environment variables.
+    pub(crate) async fn replica(&self, settings: &[(&str, &str)]) -> Replica {
+        Started::new(&self.database.url, &self.instagram.url, settings).listening().await
+    }
+
+    /// Waits until the task's latest run has ended, and gives its status as version 1 tells it.
+    pub(crate) async fn ended(&self, replica: &Replica, task: &str) -> Value {
+        let path = format!("/task_status/{task}?logs_count=100");
+        let ended = async || {
+            let status = replica.get(&path).await.ok();
+            (status["response"]["is_processing"] == false && status["response"]["logs_count"] != 0).then_some(status)
+        };
+        eventually(&format!("task {task} ends"), ended).await["response"].clone()
+    }
+
+    /// Creates a profile task and scrapes it to its end.
+    pub(crate) async fn scrape(&self, replica: &Replica, task: &str, username: &str) -> Value {
+        replica.create("create_task", task, username).await;
+        replica.post(&format!("/force_scrape/{task}")).await.ok();
+        self.ended(replica, task).await
+    }
+
+    /// Creates a reel task and scrapes it to its end.
+    pub(crate) async fn scrape_reels(&self, replica: &Replica, task: &str, username: &str) -> Value {
+        replica.create("create_reel_task", task, username).await;
+        replica.post(&format!("/force_scrape_reel/{task}")).await.ok();
+        self.ended(replica, task).await
+    }
+}
+
+/// Looks again and again until there is something to see.
+pub(crate) async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(seen) = look().await {
+            return seen;
+        }
+        assert!(Instant::now() < deadline, "waited {PATIENCE:?} in vain until {what}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// The types of a status's events, oldest first.
+pub(crate) fn event_types(status: &Value) -> Vec<&str> {
+    status["logs"].as_array().unwrap().iter().map(|event| event["event_type"].as_str().unwrap()).collect()
+}
+
+/// The first event of a type.
+pub(crate) fn event<'a>(status: &'a Value, event_type: &str) -> &'a Value {
+    let logs = status["logs"].as_array().unwrap();
+    logs.iter()
+        .find(|event| event["event_type"] == event_type)
+        .unwrap_or_else(|| panic!("no {event_type} in {logs:#?}"))
+}

@@ -1,0 +1,163 @@
+//! A replica of the service: the real program as a process of its own, asked over real HTTP.
+
+use std::process::Stdio;
+use std::sync::{Arc, Mutex};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::process::{Child, Command};
+
+use super::{PROGRAM, eventually};
+
+/// Where version 1 lives.
+const V1: &str = "/codvid-ai/ig-tracking";
+
+/// A replica that was started and need not be listening yet.
+pub(crate) struct Started {
+    child: Child,
+    lines: Arc<Mutex<Vec<String>>>,
+}
+
+impl Started {
+    pub(crate) fn new(database_url: &str, instagram_url: &str, settings: &[(&str, &str)]) -> Self {
+        let mut command = Command::new(PROGRAM);
+        command
+            .arg("serve")
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .env("DATABASE_URL", database_url)
+            .env("IGT_BIND", "127.0.0.1:0")
+            .env("IGT_WEB_URL", instagram_url)
+            .env("IGT_DB_CONNECTIONS", "8")
+            .env("IGT_LOG_FORMAT", "json")
+            .envs(settings.iter().copied())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true);
+        let mut child = command.spawn().unwrap();
+        let lines = Arc::new(Mutex::new(Vec::new()));
+        let (kept, stderr) = (Arc::clone(&lines), child.stderr.take().unwrap());
+        tokio::spawn(async move {
+            let mut reader = BufReader::new(stderr).lines();
+            while let Ok(Some(line)) = reader.next_line().await {
+                kept.lock().unwrap().push(line);
+            }
+        });
+        Self { child, lines }
+    }
+
+    /// Waits until it listens.
+    pub(crate) async fn listening(self) -> Replica {
+        let address = eventually("the replica listens", async || {
+            let lines = self.lines.lock().unwrap();
+            lines.iter().find_map(|line| {
+                let line: Value = serde_json::from_str(line).ok()?;
+                (line["message"] == "listening").then(|| line["address"].as_str().unwrap().to_owned())
+            })
+        });
+        let address = address.await;
+        let http = reqwest::Client::builder().no_proxy().build().unwrap();
+        Replica { child: self.child, lines: self.lines, address, http }
+    }
+}
+
+/// A replica that listens. Dropping it is `kill -9`.
+pub(crate) struct Replica {
+    child: Child,
+    lines: Arc<Mutex<Vec<String>>>,
+    pub(crate) address: String,
+    pub(crate) http: reqwest::Client,
+}
+
+/// An answer, read whole.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: reqwest::header::HeaderMap,
+    pub(crate) text: String,
+}
+
+impl Answer {
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or_else(|error| panic!("{error}: {}", self.text))
+    }
+
+    /// The body of a 200.
+    pub(crate) fn ok(&self) -> Value {
+        assert_eq!(self.status, StatusCode::OK, "{}", self.text);
+        self.json()
+    }
+
+    /// The message of an error with this status.
+    pub(crate) fn error(&self, status: u16) -> String {
+        assert_eq!(self.status.as_u16(), status, "{}", self.text);
+        let body = self.json();
+        assert_eq!(body["result"], false, "{body}");
+        assert_eq!(body.as_object().unwrap().len(), 2, "{body}");
+        body["message"].as_str().unwrap().to_owned()
+    }
+}
+
+impl Replica {
+    /// `GET` below version 1.
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        self.ask(Method::GET, &format!("{V1}{path}"), None).await
+    }
+
+    /// `POST` below version 1 without a body.
+    pub(crate) async fn post(&self, path: &str) -> Answer {
+        self.ask(Method::POST, &format!("{V1}{path}"), None).await
+    }
+
+    /// `POST` below version 1 with a JSON body.
+    pub(crate) async fn post_json(&self, path: &str, body: &Value) -> Answer {
+        self.ask(Method::POST, &format!("{V1}{path}"), Some(body.to_string())).await
+    }
+
+    /// `DELETE` below version 1.
+    pub(crate) async fn delete(&self, path: &str) -> Answer {
+        self.ask(Method::DELETE, &format!("{V1}{path}"), None).await
+    }
+
+    /// Creates a task under a name of the test's own.
+    pub(crate) async fn create(&self, route: &str, task: &str, username: &str) {
+        let body = json!({"task_id": task, "username": username});
+        let answer = self.post_json(&format!("/{route}"), &body).await.ok();
+        assert_eq!(answer["task_id"], task);
+    }
+
+    /// Any request to any path.
+    pub(crate) async fn ask(&self, method: Method, path: &str, body: Option<String>) -> Answer {
+        let mut request = self.http.request(method, format!("{}{path}", self.address));
+        if let Some(body) = body {
+            request = request.header("content-type", "application/json").body(body);
+        }
+        let response = request.send().await.unwrap();
+        let (status, headers) = (response.status(), response.headers().clone());
+        Answer { status, headers, text: response.text().await.unwrap() }
+    }
+
+    /// The log so far, a JSON object a line.
+    pub(crate) fn log(&self) -> Vec<Value> {
+        self.lines.lock().unwrap().iter().filter_map(|line| serde_json::from_str(line).ok()).collect()
+    }
+
+    /// Sends a signal.
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(self.child.id().unwrap().try_into().unwrap()), signal).unwrap();
+    }
+
+    /// `kill -9`, and waits until it is gone.
+    pub(crate) async fn kill(mut self) {
+        self.child.kill().await.unwrap();
+    }
+
+    /// Waits for it to end by itself and gives its exit code.
+    pub(crate) async fn ended(mut self) -> Option<i32> {
+        self.child.wait().await.unwrap().code()
+    }
+}

@@ -1,0 +1,10 @@
+//! The one test binary: a harness, then a file a subject.
+//!
+//! Every test has a database of its own on one real Postgres, talks to real processes of the service over HTTP, and
+//! meets Instagram as the sandbox. Tests wait on conditions, never on time.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on says where")]
+
+mod harness;
+
+mod lives;
