@@ -4,3 +4,4 @@
 //! a request's socket to its rows and back is told in `docs/ARCHITECTURE.md`.
 
 pub mod instagram;
+pub mod postgres;
