@@ -8,3 +8,4 @@
 mod harness;
 
 mod lives;
+mod private_postgres;
