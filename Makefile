@@ -12,9 +12,9 @@ help: ## list the targets
 setup: ## check this machine, and install what is missing (says what, and where)
 	@scripts/setup
 
-demo: setup ## try it: a service, a database and an invented Instagram, all on this machine
+demo: setup ## try it: a service, a database and an invented Instagram, all on this machine (DEMO=--once ends it)
 	@test -x target/debug/ig-tracking || echo 'The first build takes a few minutes; after that the demo starts at once.'
-	@cargo run --locked --quiet -- demo
+	@cargo run --locked --quiet -- demo $(DEMO)
 
 run: setup ## the service itself (settings: --help, or README.md)
 	cargo run --locked --release --quiet -- serve
