@@ -7,5 +7,6 @@
 
 mod harness;
 
+mod documents;
 mod lives;
 mod private_postgres;

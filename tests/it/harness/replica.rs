@@ -32,8 +32,14 @@ impl Started {
             .env("IGT_BIND", "127.0.0.1:0")
             .env("IGT_WEB_URL", instagram_url)
             .env("IGT_DB_CONNECTIONS", "8")
+            .envs(settings.iter().copied());
+        Self::of(command)
+    }
+
+    /// A command of the program that logs JSON on standard error.
+    pub(super) fn of(mut command: Command) -> Self {
+        command
             .env("IGT_LOG_FORMAT", "json")
-            .envs(settings.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
@@ -52,16 +58,27 @@ impl Started {
 
     /// Waits until it listens.
     pub(crate) async fn listening(self) -> Replica {
-        let address = eventually("the replica listens", async || {
+        let address = self.address().await;
+        let http = reqwest::Client::builder().no_proxy().build().unwrap();
+        Replica { child: self.child, lines: self.lines, address, http }
+    }
+
+    /// Waits until it says where it listens.
+    async fn address(&self) -> String {
+        eventually("the program listens", async || {
             let lines = self.lines.lock().unwrap();
             lines.iter().find_map(|line| {
                 let line: Value = serde_json::from_str(line).ok()?;
-                (line["message"] == "listening").then(|| line["address"].as_str().unwrap().to_owned())
+                line["message"].as_str().filter(|message| message.contains("listening"))?;
+                Some(line["address"].as_str()?.to_owned())
             })
-        });
-        let address = address.await;
-        let http = reqwest::Client::builder().no_proxy().build().unwrap();
-        Replica { child: self.child, lines: self.lines, address, http }
+        })
+        .await
+    }
+
+    /// The same for a program that is spoken to by others: its process, to be kept, and where it listens.
+    pub(super) async fn address_and_process(self) -> (String, Child) {
+        (self.address().await, self.child)
     }
 }
 
