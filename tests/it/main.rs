@@ -7,4 +7,7 @@
 
 mod harness;
 
+mod failures;
 mod lives;
+mod pipelines;
+mod schema;
