@@ -486,18 +486,30 @@ async fn assert_requests_and_events(pool: &PgPool, task: &str, status: &Value, e
     }
 }
 
+/// A request as its row tells it.
+#[derive(sqlx::FromRow)]
+struct Asked {
+    task_id: String,
+    endpoint: String,
+    bytes: i64,
+    failure: Option<String>,
+    body: Option<Vec<u8>>,
+    /// Whether its run met something that could not be read.
+    has_drift: bool,
+}
+
 /// A body is kept where its request failed, or where something in it could not be read, and nowhere else.
 async fn assert_bodies(pool: &PgPool) {
-    let rows: Vec<(String, String, i64, Option<String>, Option<Vec<u8>>, bool)> = sqlx::query_as(
+    let rows: Vec<Asked> = sqlx::query_as(
         "select r.task_id, x.endpoint, x.bytes, x.failure, x.body,
-                exists (select from events e where e.run_id = r.run_id and e.event_type = 'upstream_changed')
+                exists (select from events e where e.run_id = r.run_id and e.event_type = 'upstream_changed') as has_drift
          from run_exchanges x join runs r using (run_id)",
     )
     .fetch_all(pool)
     .await
     .unwrap();
-    for (task, endpoint, bytes, failure, body, has_drift) in rows {
-        let what = format!("{task}: {endpoint} {failure:?}, {bytes} bytes");
+    for Asked { task_id, endpoint, bytes, failure, body, has_drift } in rows {
+        let what = format!("{task_id}: {endpoint} {failure:?}, {bytes} bytes");
         match body {
             Some(body) => {
                 assert!(failure.is_some() || has_drift, "kept without a reason: {what}");
