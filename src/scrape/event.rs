@@ -289,8 +289,11 @@ impl Event {
             }
             Self::UpstreamChanged { unread } => (
                 format!(
-                    "Instagram's answer has changed: {} should be {}, found {}",
-                    unread.path, unread.expected, unread.found
+                    "Instagram's answer has changed{}: {} should be {}, found {}",
+                    if unread.is_loss { "" } else { ", and another one served" },
+                    unread.path,
+                    unread.expected,
+                    unread.found
                 ),
                 object(json!({"path": unread.path, "expected": unread.expected, "found": unread.found})),
             ),

@@ -40,6 +40,22 @@ pub(super) async fn fetch(
     }))
 }
 
+/// What is missing where the list of posts led round in a circle before its end.
+pub(super) fn cut_short(checkpoint: &Checkpoint) -> Option<Shortfall> {
+    let told = checkpoint.account.as_ref().and_then(|account| account.posts_count);
+    let obtained = i64::try_from(checkpoint.posts.codes.len()).unwrap_or(i64::MAX);
+    let is_short = checkpoint.posts.circled && told.is_none_or(|told| obtained < told);
+    is_short.then(|| {
+        let told = told.map_or_else(|| "an unknown number".to_owned(), |told| told.to_string());
+        Shortfall {
+            reason: Reason::UpstreamUnavailable,
+            message: format!(
+                "Instagram's list of posts led round in a circle after {obtained} of {told}; scrape again later"
+            ),
+        }
+    })
+}
+
 async fn store(
     job: &Job,
     visit: &mut Visit,
@@ -51,9 +67,13 @@ async fn store(
     let known = &checkpoint.posts.codes;
     let posts: Vec<&Post> = page.items.iter().filter(|post| !known.contains(&post.code)).take(room).collect();
     let fresh = checkpoint.posts.advance(posts.iter().map(|post| post.code.clone()), page.next);
-    // A page without a single new post leads nowhere, whatever cursor it gives.
-    if fresh.is_empty() || checkpoint.posts.codes.len() >= job.max_posts {
+    if checkpoint.posts.codes.len() >= job.max_posts {
         checkpoint.posts.done = true;
+        checkpoint.posts.circled = false;
+    } else if fresh.is_empty() && !checkpoint.posts.done {
+        // A page without a single new post leads nowhere, whatever cursor it gives.
+        checkpoint.posts.done = true;
+        checkpoint.posts.circled = true;
     }
     checkpoint.reels.extend(posts.iter().filter(|post| post.is_reel).map(|post| post.code.clone()));
 
