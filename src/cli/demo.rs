@@ -109,6 +109,11 @@ async fn show(service: &Service) -> Result<bool, Failed> {
     Ok(all_well)
 }
 
+/// The program, as it was called.
+fn program() -> String {
+    std::env::args().next().unwrap_or_else(|| env!("CARGO_PKG_NAME").to_owned())
+}
+
 fn say_what_next(service: &Service, sandbox_url: &str, data_dir: Option<PathBuf>) {
     let base = format!("http://{}/codvid-ai/ig-tracking", service.address());
     println!(
@@ -123,7 +128,7 @@ fn say_what_next(service: &Service, sandbox_url: &str, data_dir: Option<PathBuf>
     );
     if let Some(dir) = data_dir {
         println!("Its rows are in a private Postgres under {}; to follow a run:\n", dir.display());
-        println!("  ig-tracking runs tail demo-profile --data-dir {}\n", dir.display());
+        println!("  {} runs tail demo-profile --data-dir {}\n", program(), dir.display());
     }
     println!("Ctrl-C stops it.");
 }

@@ -16,6 +16,7 @@ pub mod partitions;
 pub mod profiles;
 pub mod runs;
 pub mod start;
+pub mod states;
 pub mod status;
 pub mod tasks;
 mod text;

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use sqlx::PgExecutor;
 
-use super::runs::RunState;
+use super::states::RunState;
 use super::{RunId, TaskId};
 
 /// What a task brings up to date.

@@ -257,7 +257,8 @@ impl Event {
             }
             Self::BackingOff { failure, reason, delay, resume_at, attempt, max_attempts } => (
                 format!(
-                    "{failure}; attempt {attempt} of {max_attempts}, trying again in {} at {}",
+                    "{}; attempt {attempt} of {max_attempts}, trying again in {} at {}",
+                    failure.to_string().trim_end_matches('.'),
                     seconds(delay),
                     resume_at.format("%H:%M:%S UTC")
                 ),

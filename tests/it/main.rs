@@ -10,4 +10,5 @@ mod harness;
 mod failures;
 mod lives;
 mod pipelines;
+mod private_postgres;
 mod schema;

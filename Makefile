@@ -1,0 +1,37 @@
+# What a person types. Every target is also what CI runs.
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo run test lint prepare bench
+
+# Where scripts/setup may have found cargo, and where it puts cargo's own tools.
+export PATH := $(PATH):$(or $(CARGO_HOME),$(HOME)/.cargo)/bin
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## check this machine, and install what is missing (says what, and where)
+	@scripts/setup
+
+demo: setup ## try it: a service, a database and an invented Instagram, all on this machine (DEMO=--once ends it)
+	@test -x target/debug/ig-tracking || echo 'The first build takes a few minutes; after that the demo starts at once.'
+	@cargo run --locked --quiet -- demo $(DEMO)
+
+run: setup ## the service itself (settings: --help, or README.md)
+	cargo run --locked --release --quiet -- serve
+
+test: setup ## all tests
+	cargo test --locked
+
+lint: ## everything CI checks beside the tests
+	cargo fmt --check
+	cargo clippy --locked --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps
+	@scripts/cargo-tool cargo-machete
+	cargo machete
+	scripts/queries --check
+
+prepare: setup ## renew the prepared queries (sqlx-data/) after a change to a query or a migration
+	scripts/queries
+
+bench: setup ## measure the figures of docs/SCALE.md again
+	bench/run
