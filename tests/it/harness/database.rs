@@ -76,7 +76,7 @@ async fn begin() -> Server {
 }
 
 /// A private server of the tests' own.
-pub(crate) async fn private_server(data_dir: &Path) -> PrivatePostgres {
+async fn private_server(data_dir: &Path) -> PrivatePostgres {
     let options = Options::new(data_dir).unwrap();
     let options = Options {
         watchdog: PathBuf::from(PROGRAM),

@@ -6,7 +6,7 @@ mod replica;
 
 use std::time::{Duration, Instant};
 
-pub(crate) use database::{Database, private_server};
+pub(crate) use database::Database;
 pub(crate) use instagram::Instagram;
 pub(crate) use replica::{Replica, Started};
 use serde_json::Value;
