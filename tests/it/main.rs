@@ -7,5 +7,6 @@
 
 mod harness;
 
+mod docs;
 mod lives;
 mod private_postgres;
