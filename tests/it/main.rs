@@ -7,6 +7,7 @@
 
 mod harness;
 
+mod docs;
 mod failures;
 mod lives;
 mod pipelines;
