@@ -7,4 +7,9 @@
 
 mod harness;
 
+mod commands;
+mod errors;
+mod golden;
 mod lives;
+mod operations;
+mod settings;
