@@ -91,6 +91,8 @@ fn advice(kind: FailureKind, has_session: bool) -> Option<&'static str> {
         } else {
             "scrape again later, or set IGT_WEB_COOKIE to the cookie of a signed-in browser"
         }),
+        FailureKind::GeoBlocked => Some("Instagram does not show it in the country that this service asks from"),
+        FailureKind::NotFound => Some("it may have been renamed or deleted"),
         FailureKind::AgeRestricted if !has_session => Some("an adult's session may see it: set IGT_WEB_COOKIE"),
         FailureKind::Forbidden | FailureKind::UnexpectedShape => {
             Some("Instagram has changed: the kept answer shows how, and a newer version of this program may read it")
@@ -231,7 +233,7 @@ mod tests {
             word(FailureKind::ServerError, Why::AttemptsSpent, true),
             "web_profile_info answered 429: no; attempt 2 was the last"
         );
-        assert_eq!(word(FailureKind::NotFound, Why::NoUse, true), "web_profile_info answered 429: no");
+        assert_eq!(word(FailureKind::EndpointBroken, Why::NoUse, true), "web_profile_info answered 429: no");
         assert!(word(FailureKind::LoginRequired, Why::NoUse, true).contains("sign in again"));
         assert!(word(FailureKind::Throttled, Why::TooLate(HOUR), true).contains("in 3600 s"));
     }

@@ -4,7 +4,7 @@ use super::account::exchanges_took;
 use super::{Checkpoint, Event, Findings, Halt, Interruption, Job, Ledger, Shortfall, Step};
 use crate::db::runs::Reason;
 use crate::instagram::web::Visit;
-use crate::instagram::{Page, Post};
+use crate::instagram::{Page, Post, Username};
 
 /// Reads pages of posts from where the checkpoint says, until enough are read or none are left. A shortfall is
 /// returned where the account says that it has posts and shows none.
@@ -16,11 +16,9 @@ pub(super) async fn fetch(
     mut first_posts: Option<Page<Post>>,
 ) -> Result<Option<Shortfall>, Interruption> {
     let Some(account) = checkpoint.account.clone() else { return Ok(None) };
-    if account.is_private {
-        return Ok(Some(Shortfall {
-            reason: Reason::Private,
-            message: format!("@{} is private: its posts are for approved followers only", account.username),
-        }));
+    // A session may be one of its followers, which only its posts tell.
+    if account.is_private && !visit.has_session() {
+        return Ok(Some(private(&account.username)));
     }
     while !checkpoint.posts.done {
         let page = match first_posts.take() {
@@ -29,15 +27,23 @@ pub(super) async fn fetch(
         };
         store(job, visit, ledger, checkpoint, page).await?;
     }
-    let claims_posts = account.posts_count.is_some_and(|count| count > 0);
-    Ok((claims_posts && checkpoint.posts.codes.is_empty()).then(|| Shortfall {
+    if !checkpoint.posts.codes.is_empty() {
+        return Ok(None);
+    }
+    if account.is_private {
+        return Ok(Some(private(&account.username)));
+    }
+    let claimed = account.posts_count.filter(|count| *count > 0);
+    let to_whom = if visit.has_session() { "to this session" } else { "without a signed-in session" };
+    Ok(claimed.map(|count| Shortfall {
         reason: Reason::LoginRequired,
-        message: format!(
-            "@{} has {} posts and Instagram shows none of them without a signed-in session",
-            account.username,
-            account.posts_count.unwrap_or_default()
-        ),
+        message: format!("@{} has {count} posts and Instagram shows none of them {to_whom}", account.username),
     }))
+}
+
+fn private(username: &Username) -> Shortfall {
+    let message = format!("@{username} is private: its posts are for approved followers only");
+    Shortfall { reason: Reason::Private, message }
 }
 
 /// What is missing where the list of posts led round in a circle before its end.

@@ -358,32 +358,15 @@ async fn a_nul_is_stored_as_a_mark_and_a_long_message_whole() {
     let mut transaction = pool.begin().await.unwrap();
     let text = || Some("one\0two".to_owned());
     let profile = profiles::NewProfile {
-        instagram_pk: 7,
-        fbid: None,
-        username: "anna".to_owned(),
         full_name: text(),
         biography: text(),
         category: text(),
         external_url: text(),
         profile_pic_url: text(),
-        is_private: None,
-        is_verified: None,
-        followers_count: Some(1),
-        following_count: None,
-        posts_count: None,
+        ..profile()
     };
     let profile_id = profiles::record(&mut transaction, run.run_id, 2, &profile).await.unwrap();
-    let post = media::NewMedia {
-        shortcode: "B".to_owned(),
-        instagram_pk: 1,
-        kind: None,
-        is_reel: false,
-        is_pinned: false,
-        taken_at: None,
-        caption: text(),
-        duration_seconds: None,
-        display_url: text(),
-    };
+    let post = media::NewMedia { caption: text(), display_url: text(), ..post() };
     media::record(&mut transaction, run.run_id, 2, profile_id, &[post]).await.unwrap();
     transaction.commit().await.unwrap();
     let stored: Vec<Option<String>> = sqlx::query_scalar(
@@ -394,6 +377,116 @@ async fn a_nul_is_stored_as_a_mark_and_a_long_message_whole() {
     .await
     .unwrap();
     assert_eq!(stored, vec![Some("one\u{FFFD}two".to_owned()); 7]);
+}
+
+#[tokio::test]
+async fn what_an_answer_does_not_tell_of_an_account_contradicts_nothing() {
+    let pool = Database::fresh().await.pool;
+    let run = claimed(&pool, "t").await;
+    let see = async |followers_count, following_count, posts_count| -> i64 {
+        let profile = profiles::NewProfile { followers_count, following_count, posts_count, ..profile() };
+        let mut transaction = pool.begin().await.unwrap();
+        profiles::record(&mut transaction, run.run_id, 1, &profile).await.unwrap();
+        transaction.commit().await.unwrap();
+        count(&pool, "select count(*) from profile_snapshots").await
+    };
+    assert_eq!(see(None, None, None).await, 0, "nothing was told");
+    assert_eq!(see(Some(10), Some(5), None).await, 1);
+    assert_eq!(see(Some(10), Some(5), Some(0)).await, 2, "a count of zero is a count");
+    let until = "select max(observed_until) from profile_snapshots";
+    let moved = async || -> chrono::DateTime<chrono::Utc> { sqlx::query_scalar(until).fetch_one(&pool).await.unwrap() };
+    let before = moved().await;
+    assert_eq!(see(Some(10), Some(5), None).await, 2, "the same, from an endpoint that tells less");
+    let seen = moved().await;
+    assert!(seen > before);
+    assert_eq!(see(None, None, None).await, 2);
+    assert_eq!(moved().await, seen, "nothing was told, so nothing was seen");
+    assert_eq!(see(Some(11), None, None).await, 3);
+    assert_eq!(see(Some(11), Some(5), Some(0)).await, 4);
+    let rows: Vec<(Option<i64>, Option<i64>, Option<i64>)> = sqlx::query_as(
+        "select followers_count, following_count, posts_count from profile_snapshots order by observed_from",
+    )
+    .fetch_all(&pool)
+    .await
+    .unwrap();
+    assert_eq!(
+        rows,
+        [(Some(10), Some(5), None), (Some(10), Some(5), Some(0)), (Some(11), None, None), (Some(11), Some(5), Some(0)),]
+    );
+}
+
+#[tokio::test]
+async fn numbers_of_a_post_are_one_row_while_they_agree_and_are_filled_only_by_the_run_that_began_it() {
+    let pool = Database::fresh().await.pool;
+    let (one, two) = (claimed(&pool, "one").await, claimed(&pool, "two").await);
+    let mut transaction = pool.begin().await.unwrap();
+    let profile_id = profiles::record(&mut transaction, one.run_id, 1, &profile()).await.unwrap();
+    media::record(&mut transaction, one.run_id, 1, profile_id, &[post()]).await.unwrap();
+    transaction.commit().await.unwrap();
+    let see = async |run: &Claimed, likes_count, likes_hidden, plays_count, views_count| {
+        let shortcode = "B".to_owned();
+        let comments_count = Some(0);
+        let numbers =
+            media::NewNumbers { shortcode, likes_count, likes_hidden, comments_count, plays_count, views_count };
+        let mut transaction = pool.begin().await.unwrap();
+        media::snapshot(&mut transaction, run.run_id, 1, profile_id, &[numbers]).await.unwrap();
+        transaction.commit().await.unwrap();
+    };
+    type Row = (Option<i64>, bool, Option<i64>, Option<i64>);
+    let rows = async || -> Vec<Row> {
+        let rows =
+            "select likes_count, likes_hidden, plays_count, views_count from media_snapshots order by observed_from";
+        sqlx::query_as(rows).fetch_all(&pool).await.unwrap()
+    };
+    // Two answers of one run, each with a part.
+    see(&one, Some(3), false, None, Some(40)).await;
+    see(&one, Some(3), false, Some(90), None).await;
+    let whole = (Some(3), false, Some(90), Some(40));
+    assert_eq!(rows().await, [whole]);
+    // Another run tells the same in parts: no row; then a change; then that the owner hides the likes.
+    see(&two, Some(3), false, None, None).await;
+    see(&two, None, false, Some(90), Some(40)).await;
+    assert_eq!(rows().await, [whole]);
+    see(&two, Some(4), false, Some(90), Some(40)).await;
+    see(&two, None, true, Some(90), Some(40)).await;
+    see(&two, None, true, Some(90), Some(40)).await;
+    assert_eq!(rows().await, [whole, (Some(4), false, Some(90), Some(40)), (None, true, Some(90), Some(40))]);
+    // Back to what it was is a change, too; and a number that another run did not tell is none of its row's.
+    see(&one, Some(3), false, None, None).await;
+    see(&two, Some(3), false, Some(90), Some(40)).await;
+    assert_eq!(rows().await[3..], [(Some(3), false, None, None), whole]);
+}
+
+fn profile() -> profiles::NewProfile {
+    profiles::NewProfile {
+        instagram_pk: 7,
+        fbid: None,
+        username: "anna".to_owned(),
+        full_name: None,
+        biography: None,
+        category: None,
+        external_url: None,
+        profile_pic_url: None,
+        is_private: None,
+        is_verified: None,
+        followers_count: Some(1),
+        following_count: None,
+        posts_count: None,
+    }
+}
+
+fn post() -> media::NewMedia {
+    media::NewMedia {
+        shortcode: "B".to_owned(),
+        instagram_pk: 1,
+        kind: None,
+        is_reel: false,
+        is_pinned: false,
+        taken_at: None,
+        caption: None,
+        duration_seconds: None,
+        display_url: None,
+    }
 }
 
 async fn task(pool: &PgPool, name: &str) -> TaskId {

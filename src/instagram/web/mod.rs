@@ -138,7 +138,8 @@ impl Visit {
         std::mem::take(&mut self.exchanges)
     }
 
-    fn has_session(&self) -> bool {
+    /// Whether it asks with a session and not as a guest.
+    pub fn has_session(&self) -> bool {
         self.cookies.has_session()
     }
 
