@@ -19,7 +19,7 @@ create function uuid_v7_floor(at timestamptz) returns uuid
     language sql immutable parallel safe
 as $$
     select encode(
-        substring(int8send((extract(epoch from at) * 1000)::bigint) from 3) || '\x00000000000000000000'::bytea,
+        substring(int8send(floor(extract(epoch from at) * 1000)::bigint) from 3) || '\x00000000000000000000'::bytea,
         'hex')::uuid
 $$;
 comment on function uuid_v7_floor(timestamptz) is 'The lowest version 7 UUID of the given time, for bounds and searches.';

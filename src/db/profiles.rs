@@ -81,8 +81,9 @@ pub async fn record(db: &mut PgConnection, run_id: RunId, seq: i64, profile: &Ne
     Ok(profile_id)
 }
 
-/// Moves the latest snapshot on where it says the same, else begins a new one. The account's row is locked by then,
-/// so two runs that read the same account take turns; `statement_timestamp()` is later than either's predecessor.
+/// Moves the latest snapshot on where all that is told agrees with it, else begins a new one: what an endpoint does
+/// not tell contradicts nothing. The account's row is locked by then, so two runs that read the same account take
+/// turns; `statement_timestamp()` is later than either's predecessor.
 async fn snapshot(
     db: &mut PgConnection,
     run_id: RunId,
@@ -99,7 +100,10 @@ async fn snapshot(
             set observed_until = statement_timestamp()
             from latest
             where s.profile_id = $1 and s.observed_from = latest.observed_from
-                and (s.followers_count, s.following_count, s.posts_count) is not distinct from ($2, $3, $4)
+                and ($2::bigint is null or s.followers_count is not distinct from $2)
+                and ($3::bigint is null or s.following_count is not distinct from $3)
+                and ($4::bigint is null or s.posts_count is not distinct from $4)
+                and num_nonnulls($2::bigint, $3::bigint, $4::bigint) > 0
             returning true
         )
         insert into profile_snapshots (profile_id, observed_from, observed_until, followers_count, following_count,

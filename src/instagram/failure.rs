@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 /// A request that brought no answer that can be used.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{endpoint} {}: {message}", status.map_or_else(|| "gave no answer".to_owned(), |status| format!("answered {status}")))]
@@ -32,7 +34,8 @@ pub enum Class {
 }
 
 /// The names of all failures.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum FailureKind {
     /// 429, or the same said in words.
     Throttled,
@@ -92,6 +95,11 @@ impl FailureKind {
             Self::TimedOut => "timed_out",
             Self::ConnectionFailed => "connection_failed",
         }
+    }
+
+    /// Whether it may pass or may be a wall, and the wire does not say which: worth one more try and not two.
+    pub fn may_be_a_wall(self) -> bool {
+        matches!(self, Self::PleaseWait | Self::HtmlInsteadOfJson)
     }
 
     /// What it means for the run that met it.

@@ -168,6 +168,11 @@ pub struct Unread {
     pub is_loss: bool,
 }
 
+impl Unread {
+    /// The path of the errors that an answer tells of beside its data.
+    pub const ERRORS: &str = "errors";
+}
+
 /// One request to the upstream and how it ended.
 #[derive(Clone, Debug)]
 pub struct Exchange {

@@ -4,8 +4,8 @@ use std::str::FromStr as _;
 use std::time::Duration;
 
 use secrecy::ExposeSecret as _;
-use sqlx::PgPool;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{Connection as _, PgPool};
 
 use super::private::{self, PrivatePostgres};
 use crate::config::DatabaseSettings;
@@ -13,6 +13,9 @@ use crate::db;
 
 /// How long a request waits for a connection before it is told that the database is away.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How long a connection may rest before it is asked whether it still lives.
+const TRUSTED_FOR: Duration = Duration::from_secs(1);
 
 /// The database's name on the private server.
 const PRIVATE_DATABASE: &str = "ig_tracking";
@@ -102,6 +105,19 @@ impl Database {
     }
 }
 
+/// A connection that was just in use is not asked whether it lives, which would cost every statement a second trip;
+/// one that has rested is, so that a server that was restarted meanwhile is nobody's error.
 fn pool_of(connections: u32) -> PgPoolOptions {
-    PgPoolOptions::new().max_connections(connections).acquire_timeout(ACQUIRE_TIMEOUT)
+    PgPoolOptions::new()
+        .max_connections(connections)
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+        .test_before_acquire(false)
+        .before_acquire(|connection, meta| {
+            Box::pin(async move {
+                if meta.idle_for > TRUSTED_FOR {
+                    connection.ping().await?;
+                }
+                Ok(true)
+            })
+        })
 }

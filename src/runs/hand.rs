@@ -11,7 +11,7 @@ use tracing::Instrument as _;
 use super::Core;
 use super::lease::{Grip, Stop};
 use super::ledger::RunLedger;
-use super::retry::{Decision, decide};
+use super::retry::{Decision, Standing, decide, last_word};
 use crate::db::journal::Transition;
 use crate::db::runs::{Claimed, Reason, RunState};
 use crate::instagram::web::Visit;
@@ -48,7 +48,7 @@ async fn work(core: &Arc<Core>, run: &Arc<Claimed>, grip: &Arc<Grip>) {
     metrics::counter!("igt_runs_taken_up_total", "from" => run.previous.as_str()).increment(1);
     tracing::info!(username = run.username, attempt = run.attempt, "run taken up");
     let mut ledger = RunLedger::new(Arc::clone(core), Arc::clone(run), Arc::clone(grip));
-    let mut visit = core.web.visit();
+    let mut visit = core.web.visit_avoiding(ledger.checkpoint().await.asked_to_wait());
     let outcome = match Username::parse(&run.username) {
         Ok(username) => {
             let job = Job { kind: run.kind, username, max_posts: core.policy.max_posts };
@@ -76,7 +76,7 @@ async fn pursue(
         return Outcome::Stopped(Stop::Cancelled);
     }
     if let Some(event) = resumption(run, &ledger.checkpoint().await)
-        && let Err(halt) = ledger.conclude(event, Vec::new(), Transition::Stay).await
+        && let Err(halt) = ledger.conclude(event, Vec::new(), None, Transition::Stay).await
     {
         return Outcome::Halted(halt);
     }
@@ -130,7 +130,7 @@ struct Closing<'a> {
 
 impl Closing<'_> {
     /// Writes the last word: the event and the state that it leaves the run in, in one statement.
-    async fn settle(self, outcome: Outcome, visit: &mut Visit) -> Result<(), Halt> {
+    async fn settle(mut self, outcome: Outcome, visit: &mut Visit) -> Result<(), Halt> {
         let (event, transition) = match outcome {
             Outcome::Concluded(Conclusion { shortfall: None }) => self.complete(),
             Outcome::Concluded(Conclusion { shortfall: Some(shortfall) }) => self.end(shortfall, None),
@@ -159,7 +159,9 @@ impl Closing<'_> {
                 self.end_for(Reason::InternalError, format!("a fault of this program: {words}"))
             }
         };
-        self.ledger.conclude(event, visit.take_exchanges(), transition).await?;
+        // A run that waits takes with it what it waits for.
+        let checkpoint = matches!(transition, Transition::Wait(..)).then(|| self.checkpoint.clone());
+        self.ledger.conclude(event, visit.take_exchanges(), checkpoint, transition).await?;
         self.count(transition);
         if let Transition::HandOver = transition {
             self.core.live.announce_claimable();
@@ -176,11 +178,17 @@ impl Closing<'_> {
         (event, Transition::Finish(RunState::Succeeded, None))
     }
 
-    fn fail(&self, failure: Failure) -> (Event, Transition) {
+    fn fail(&mut self, failure: Failure) -> (Event, Transition) {
         let policy = &self.core.policy;
         let spent = (self.ledger.database_time() - self.run.claimed_at).to_std().unwrap_or_default();
-        match decide(&failure, self.run.attempt, time_left(self.run, spent), policy, rand::random()) {
+        let standing = Standing {
+            attempt: self.run.attempt,
+            has_waited: self.checkpoint.has_waited_for(failure.kind),
+            left: time_left(self.run, spent),
+        };
+        match decide(&failure, standing, policy, rand::random()) {
             Decision::Wait(delay, reason) => {
+                self.checkpoint.waits_for(&failure);
                 let event = Event::BackingOff {
                     failure,
                     reason,
@@ -191,8 +199,8 @@ impl Closing<'_> {
                 };
                 (event, Transition::Wait(delay.as_secs_f64(), reason))
             }
-            Decision::End(reason) => {
-                let message = failure.to_string();
+            Decision::End(reason, why) => {
+                let message = last_word(&failure, self.run.attempt, why, self.core.web.has_session());
                 self.end(Shortfall { reason, message }, Some(failure))
             }
         }

@@ -76,10 +76,10 @@ impl RunLedger {
         &self,
         event: Event,
         exchanges: Vec<Exchange>,
+        checkpoint: Option<Checkpoint>,
         transition: Transition,
     ) -> Result<(), Halt> {
-        let draft =
-            Draft { events: vec![event], exchanges, checkpoint: None, findings: Findings::default(), transition };
+        let draft = Draft { events: vec![event], exchanges, checkpoint, findings: Findings::default(), transition };
         self.commit(draft).await.map(drop)
     }
 

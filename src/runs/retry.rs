@@ -15,16 +15,39 @@ pub(super) enum Decision {
     /// It waits so long and is taken up again.
     Wait(Duration, Reason),
     /// It ends.
-    End(Reason),
+    End(Reason, Why),
 }
 
-/// Decides, for a failure met in attempt number `attempt` with so much time left to the run's deadline. `chance` is
-/// a number from 0 to 1 that spreads the retries of many runs.
-pub(super) fn decide(failure: &Failure, attempt: i32, left: Duration, policy: &Policy, chance: f64) -> Decision {
+/// Why a run does not wait and try again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Why {
+    /// Waiting would change nothing.
+    NoUse,
+    /// It has waited for the same, in vain.
+    WaitedInVain,
+    /// Its attempts are spent.
+    AttemptsSpent,
+    /// The wait would last beyond its deadline.
+    TooLate(Duration),
+}
+
+/// Where a run stands when it meets a failure.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Standing {
+    /// Which attempt it is.
+    pub(super) attempt: i32,
+    /// Whether the run has waited for a failure of this kind before.
+    pub(super) has_waited: bool,
+    /// What is left of the run's time.
+    pub(super) left: Duration,
+}
+
+/// Decides. `chance` is a number from 0 to 1 that spreads the retries of many runs.
+pub(super) fn decide(failure: &Failure, run: Standing, policy: &Policy, chance: f64) -> Decision {
+    let Standing { attempt, has_waited, left } = run;
     let reason = reason_of(failure.kind);
-    let tries = policy.max_attempts.min(tries_of(failure.kind));
     let delay = match failure.kind.class() {
-        Class::Terminal | Class::Operator => return Decision::End(reason),
+        Class::Terminal | Class::Operator => return Decision::End(reason, Why::NoUse),
         // What the upstream asks for, and a little more so that not all come back in the same second.
         Class::Throttled => failure.retry_after.unwrap_or(policy.throttle_cooldown).mul_f64(1.0 + 0.1 * chance),
         // Exponential with full jitter, never sooner than the upstream asks for.
@@ -33,10 +56,48 @@ pub(super) fn decide(failure: &Failure, attempt: i32, left: Duration, policy: &P
             doubled.min(LONGEST_BACKOFF).mul_f64(chance).max(failure.retry_after.unwrap_or_default())
         }
     };
-    if attempt >= tries || delay >= left {
-        Decision::End(final_reason(failure.kind))
-    } else {
-        Decision::Wait(delay, reason)
+    let end = |why| Decision::End(final_reason(failure.kind), why);
+    match () {
+        () if failure.kind.may_be_a_wall() && has_waited => end(Why::WaitedInVain),
+        () if attempt >= policy.max_attempts => end(Why::AttemptsSpent),
+        () if delay >= left => end(Why::TooLate(delay)),
+        () => Decision::Wait(delay, reason),
+    }
+}
+
+/// The end of a run by a failure, in a sentence for the person who has to mend it: what happened, why the run does not
+/// go on, and what to do.
+pub(super) fn last_word(failure: &Failure, attempt: i32, why: Why, has_session: bool) -> String {
+    let why = match why {
+        Why::NoUse => String::new(),
+        Why::WaitedInVain => "; waiting has not helped".to_owned(),
+        Why::AttemptsSpent => format!("; attempt {attempt} was the last"),
+        Why::TooLate(delay) => format!("; the next try, in {} s, would come after the run's deadline", delay.as_secs()),
+    };
+    let advice = advice(failure.kind, has_session).map(|advice| format!("; {advice}")).unwrap_or_default();
+    format!("{failure}{why}{advice}")
+}
+
+/// What a person can do about a failure; `None` where nothing but to try again.
+fn advice(kind: FailureKind, has_session: bool) -> Option<&'static str> {
+    let for_guests = "set IGT_WEB_COOKIE to the cookie of a signed-in browser";
+    let for_sessions = "sign in again and set IGT_WEB_COOKIE to the fresh cookie";
+    match kind {
+        FailureKind::LoginRequired | FailureKind::PleaseWait | FailureKind::HtmlInsteadOfJson => {
+            Some(if has_session { for_sessions } else { for_guests })
+        }
+        FailureKind::ChallengeRequired | FailureKind::ConsentRequired => Some(if has_session {
+            "open Instagram in the browser of this session, do what it asks, and let the session rest until then"
+        } else {
+            "scrape again later, or set IGT_WEB_COOKIE to the cookie of a signed-in browser"
+        }),
+        FailureKind::GeoBlocked => Some("Instagram does not show it in the country that this service asks from"),
+        FailureKind::NotFound => Some("it may have been renamed or deleted"),
+        FailureKind::AgeRestricted if !has_session => Some("an adult's session may see it: set IGT_WEB_COOKIE"),
+        FailureKind::Forbidden | FailureKind::UnexpectedShape => {
+            Some("Instagram has changed: the kept answer shows how, and a newer version of this program may read it")
+        }
+        _ => None,
     }
 }
 
@@ -65,14 +126,6 @@ fn final_reason(kind: FailureKind) -> Reason {
     match kind {
         FailureKind::PleaseWait | FailureKind::HtmlInsteadOfJson => Reason::LoginRequired,
         kind => reason_of(kind),
-    }
-}
-
-/// How many attempts a failure is worth: the two that may be a wall are tried once more and not again.
-fn tries_of(kind: FailureKind) -> i32 {
-    match kind {
-        FailureKind::PleaseWait | FailureKind::HtmlInsteadOfJson => 2,
-        _ => i32::MAX,
     }
 }
 
@@ -105,13 +158,17 @@ mod tests {
         }
     }
 
+    fn at(attempt: i32) -> Standing {
+        Standing { attempt, has_waited: false, left: HOUR }
+    }
+
     fn wait(seconds: f64, reason: Reason) -> Decision {
         Decision::Wait(Duration::from_secs_f64(seconds), reason)
     }
 
     #[test]
     fn a_throttle_waits_as_long_as_instagram_says_or_eleven_minutes() {
-        let decide = |retry_after| decide(&failure(FailureKind::Throttled, retry_after), 1, HOUR, &policy(), 0.0);
+        let decide = |retry_after| decide(&failure(FailureKind::Throttled, retry_after), at(1), &policy(), 0.0);
         assert_eq!(decide(Some(7)), wait(7.0, Reason::RateLimited));
         assert_eq!(decide(None), wait(660.0, Reason::RateLimited));
     }
@@ -120,7 +177,7 @@ mod tests {
     fn a_passing_failure_backs_off_twice_as_long_each_time_up_to_five_minutes_and_never_too_soon() {
         let policy = Policy { max_attempts: 100, ..policy() };
         let failure_of = |retry_after| failure(FailureKind::ServerError, retry_after);
-        let decide = |attempt, retry_after| decide(&failure_of(retry_after), attempt, HOUR, &policy, 1.0);
+        let decide = |attempt, retry_after| decide(&failure_of(retry_after), at(attempt), &policy, 1.0);
         assert_eq!(decide(1, None), wait(2.0, Reason::UpstreamUnavailable));
         assert_eq!(decide(3, None), wait(8.0, Reason::UpstreamUnavailable));
         assert_eq!(decide(60, None), wait(300.0, Reason::UpstreamUnavailable));
@@ -130,16 +187,24 @@ mod tests {
     #[test]
     fn attempts_are_bounded_and_a_wait_beyond_the_deadline_is_not_begun() {
         let failure = failure(FailureKind::ServerError, None);
-        let over = Decision::End(Reason::UpstreamUnavailable);
-        assert_eq!(decide(&failure, 4, HOUR, &policy(), 1.0), over);
-        assert_eq!(decide(&failure, 1, Duration::from_secs(1), &policy(), 1.0), over);
+        let over = |why| Decision::End(Reason::UpstreamUnavailable, why);
+        assert_eq!(decide(&failure, at(4), &policy(), 1.0), over(Why::AttemptsSpent));
+        let late = Standing { left: Duration::from_secs(1), ..at(1) };
+        assert_eq!(decide(&failure, late, &policy(), 1.0), over(Why::TooLate(Duration::from_secs(2))));
     }
 
     #[test]
     fn what_may_be_a_wall_is_tried_once_more_and_not_again() {
         for kind in [FailureKind::PleaseWait, FailureKind::HtmlInsteadOfJson] {
-            assert!(matches!(decide(&failure(kind, None), 1, HOUR, &policy(), 0.5), Decision::Wait(..)));
-            assert_eq!(decide(&failure(kind, None), 2, HOUR, &policy(), 0.5), Decision::End(Reason::LoginRequired));
+            // Whatever the run has waited for before, this is the first time that it meets this.
+            assert!(matches!(decide(&failure(kind, None), at(3), &policy(), 0.5), Decision::Wait(..)));
+            let again = Standing { has_waited: true, ..at(2) };
+            let over = Decision::End(Reason::LoginRequired, Why::WaitedInVain);
+            assert_eq!(decide(&failure(kind, None), again, &policy(), 0.5), over);
+        }
+        for kind in [FailureKind::Throttled, FailureKind::ServerError] {
+            let again = Standing { has_waited: true, ..at(2) };
+            assert!(matches!(decide(&failure(kind, None), again, &policy(), 0.5), Decision::Wait(..)));
         }
     }
 
@@ -152,7 +217,24 @@ mod tests {
             (FailureKind::AgeRestricted, Reason::AgeRestricted),
             (FailureKind::UnexpectedShape, Reason::UpstreamChanged),
         ] {
-            assert_eq!(decide(&failure(kind, Some(1)), 1, HOUR, &policy(), 0.5), Decision::End(reason));
+            assert_eq!(decide(&failure(kind, Some(1)), at(1), &policy(), 0.5), Decision::End(reason, Why::NoUse));
         }
+    }
+
+    #[test]
+    fn the_last_word_says_what_happened_why_it_is_the_last_and_what_to_do() {
+        let word = |kind, why, has_session| last_word(&failure(kind, None), 2, why, has_session);
+        assert_eq!(
+            word(FailureKind::PleaseWait, Why::WaitedInVain, false),
+            "web_profile_info answered 429: no; waiting has not helped; set IGT_WEB_COOKIE to the cookie of a \
+             signed-in browser"
+        );
+        assert_eq!(
+            word(FailureKind::ServerError, Why::AttemptsSpent, true),
+            "web_profile_info answered 429: no; attempt 2 was the last"
+        );
+        assert_eq!(word(FailureKind::EndpointBroken, Why::NoUse, true), "web_profile_info answered 429: no");
+        assert!(word(FailureKind::LoginRequired, Why::NoUse, true).contains("sign in again"));
+        assert!(word(FailureKind::Throttled, Why::TooLate(HOUR), true).contains("in 3600 s"));
     }
 }

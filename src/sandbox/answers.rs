@@ -18,7 +18,7 @@ pub(super) fn refusal(scene: &Scene, endpoint: Endpoint) -> Option<Response> {
 }
 
 fn refuse(scene: &Scene, rule: &Rule, endpoint: Endpoint) -> Option<Response> {
-    let on_page = endpoint == Endpoint::ProfilePage;
+    let on_page = endpoint.is_page();
     let response = match rule.fault {
         Fault::NotFound => not_found(endpoint),
         Fault::NullUser if endpoint == Endpoint::WebProfileInfo => json_of(StatusCode::OK, &legacy::nobody()),
@@ -80,7 +80,7 @@ pub(super) fn fail(status: StatusCode, mut body: Value) -> Response {
 /// There is no such thing, as each endpoint says it.
 pub(super) fn not_found(endpoint: Endpoint) -> Response {
     match endpoint {
-        Endpoint::ProfilePage => html_of(StatusCode::NOT_FOUND, page::missing()),
+        Endpoint::ProfilePage | Endpoint::PostPage => html_of(StatusCode::NOT_FOUND, page::missing()),
         Endpoint::ProfileById => json_of(StatusCode::OK, &legacy::nobody()),
         Endpoint::Timeline | Endpoint::ReelsTab => stale_document(),
         Endpoint::Post => json_of(

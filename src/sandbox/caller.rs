@@ -80,7 +80,7 @@ impl Caller {
 
     /// The answer for a request that the site would not even look at.
     pub(super) fn turned_away(&self, endpoint: Endpoint) -> Option<Response> {
-        let on_page = endpoint == Endpoint::ProfilePage;
+        let on_page = endpoint.is_page();
         if !on_page && self.app_id.as_deref() != Some(APP_ID) {
             return Some(answers::user_agent_mismatch());
         }

@@ -52,7 +52,7 @@ pub(super) struct Ask {
 pub(super) enum Answer {
     /// JSON.
     Json(Value),
-    /// The script blocks of a profile's page.
+    /// The script blocks of a page.
     Page(Vec<Value>),
     /// Something else altogether.
     Other(Response),
@@ -150,7 +150,7 @@ impl Desk {
             }
             Answer::Page(mut blocks) => {
                 blocks.iter_mut().for_each(|block| distort(scene, block));
-                answers::html_of(StatusCode::OK, page::profile(scene, &blocks))
+                answers::html_of(StatusCode::OK, page::render(scene, &blocks))
             }
             Answer::Other(response) => response,
         };
@@ -173,7 +173,7 @@ impl Desk {
         {
             headers.append(header::SET_COOKIE, cookie);
         }
-        if endpoint != Endpoint::ProfilePage {
+        if !endpoint.is_page() {
             let claim = if caller.is_guest() { "0" } else { "hmac.sandbox-claim" };
             headers.insert("x-ig-set-www-claim", HeaderValue::from_static(claim));
         }

@@ -19,15 +19,19 @@ pub(super) enum Endpoint {
     ClipsUser,
     /// `POST /graphql/query`, `PolarisPostRootQuery`
     Post,
+    /// `GET /p/{code}/` and `GET /reel/{code}/`
+    PostPage,
     /// `GET /api/v1/media/{pk}/info/`
     MediaInfo,
 }
 
-use Endpoint::{ClipsUser, Feed, MediaInfo, Post, ProfileById, ProfilePage, ReelsTab, Timeline, WebProfileInfo};
+use Endpoint::{
+    ClipsUser, Feed, MediaInfo, Post, PostPage, ProfileById, ProfilePage, ReelsTab, Timeline, WebProfileInfo,
+};
 
 /// All endpoints.
 pub(super) const ALL: &[Endpoint] =
-    &[WebProfileInfo, ProfilePage, ProfileById, Timeline, Feed, ReelsTab, ClipsUser, Post, MediaInfo];
+    &[WebProfileInfo, ProfilePage, ProfileById, Timeline, Feed, ReelsTab, ClipsUser, Post, PostPage, MediaInfo];
 /// Those that answer with JSON.
 pub(super) const JSON: &[Endpoint] =
     &[WebProfileInfo, ProfileById, Timeline, Feed, ReelsTab, ClipsUser, Post, MediaInfo];
@@ -45,7 +49,7 @@ const GROUPS: [(&str, &[Endpoint]); 6] = [
     ("profile", &[WebProfileInfo, ProfilePage, ProfileById]),
     ("posts", POSTS),
     ("reels", &[ReelsTab, ClipsUser]),
-    ("media", &[Post, MediaInfo]),
+    ("media", &[Post, PostPage, MediaInfo]),
 ];
 
 impl Endpoint {
@@ -60,8 +64,14 @@ impl Endpoint {
             ReelsTab => "reels_tab",
             ClipsUser => "clips_user",
             Post => "post",
+            PostPage => "post_page",
             MediaInfo => "media_info",
         }
+    }
+
+    /// Whether it is a page for people, HTML and not JSON.
+    pub(super) fn is_page(self) -> bool {
+        matches!(self, ProfilePage | PostPage)
     }
 
     /// Whether it lies behind `/graphql/query`.

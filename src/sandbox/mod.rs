@@ -137,6 +137,8 @@ fn router(options: &Options, closing: CancellationToken) -> Router {
         .route("/api/v1/media/{pk}/info/", get(web::media_info))
         .route("/graphql/query", post(graphql::query))
         .route("/{username}/", get(web::profile_page))
+        .route("/p/{code}/", get(web::post_page))
+        .route("/reel/{code}/", get(web::post_page))
         // Where redirects lead.
         .route("/", get(web::login_page))
         .route("/accounts/login/", get(web::login_page))

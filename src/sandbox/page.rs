@@ -13,17 +13,12 @@ use super::xdt;
 const FIRST_POSTS: usize = 12;
 
 /// The script blocks of a profile's page, in their order: tokens first, then parts of the account to be merged.
-pub(super) fn blocks(scene: &Scene) -> Vec<Value> {
+pub(super) fn profile_blocks(scene: &Scene) -> Vec<Value> {
     let account = &scene.account;
     let counts = scene.counts();
     let mut dice = Dice::new(scene.world.seed, "page", account.key);
     // On the page `id` is an id of the graph, not the account's number.
     let id = format!("178{:014}", dice.below(100_000_000_000_000));
-    let tokens = json!({ "require": [["ScheduledServerJS", "handle", null, [{ "__bbox": { "define": [
-        ["LSD", [], { "token": token(scene, "lsd", 11) }, 323],
-        ["DTSGInitialData", [], { "token": format!("{}:0:0", token(scene, "dtsg", 40)) }, 258],
-        ["SiteData", [], { "server_revision": 1_012_345_678, "hsi": "7400000000000000000" }, 317],
-    ] } }]]] });
     let names = json!({
         "id": id,
         "pk": account.pk.to_string(),
@@ -51,15 +46,20 @@ pub(super) fn blocks(scene: &Scene) -> Vec<Value> {
         "polaris_ordered_timeline_connection": xdt::connection(scene, &page, |post| xdt::stub(scene, post)),
     });
     vec![
-        tokens,
+        tokens(scene),
         preloaded("PolarisProfilePageContentDirectQuery", names),
         preloaded("PolarisProfileHeaderQuery", numbers),
         preloaded("PolarisProfilePostsDirectQuery", timeline),
     ]
 }
 
-/// The profile's page from its blocks.
-pub(super) fn profile(scene: &Scene, blocks: &[Value]) -> String {
+/// The script blocks of a post's page: the tokens. What it shows of the post is asked for by GraphQL.
+pub(super) fn post_blocks(scene: &Scene) -> Vec<Value> {
+    vec![tokens(scene)]
+}
+
+/// A page of the account, or of one of its posts, from its blocks.
+pub(super) fn render(scene: &Scene, blocks: &[Value]) -> String {
     let title = if scene.is_restricted() {
         "Restricted profile".to_owned()
     } else {
@@ -92,6 +92,15 @@ pub(super) fn shell(title: &str, body: &str) -> String {
         "<!DOCTYPE html>\n<html lang=\"en\" id=\"facebook\"><head><meta charset=\"utf-8\"><title>{title} • Instagram</title>\
          </head>\n<body>\n{body}\n</body></html>\n"
     )
+}
+
+/// The script block that defines the tokens which GraphQL wants to see again.
+fn tokens(scene: &Scene) -> Value {
+    json!({ "require": [["ScheduledServerJS", "handle", null, [{ "__bbox": { "define": [
+        ["LSD", [], { "token": token(scene, "lsd", 11) }, 323],
+        ["DTSGInitialData", [], { "token": format!("{}:0:0", token(scene, "dtsg", 40)) }, 258],
+        ["SiteData", [], { "server_revision": 1_012_345_678, "hsi": "7400000000000000000" }, 317],
+    ] } }]]] })
 }
 
 /// A token of the page, the same for as long as the seed is.

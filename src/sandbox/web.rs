@@ -1,4 +1,4 @@
-//! The endpoints that are addresses: the profile in two forms, the feed, the reels, one post. See `graphql` for the rest.
+//! The endpoints that are addresses: the profile in two forms, the feed, the reels, one post in two forms. See `graphql` for the rest.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use serde_json::{Value, json};
 
-use crate::instagram::Username;
+use crate::instagram::{Shortcode, Username};
 
 use super::answers;
 use super::caller::Caller;
@@ -50,7 +50,7 @@ pub(super) async fn profile_page(
     let caller = Caller::read(&headers, None);
     let account = Username::parse(&username).ok().map(|name| desk.by_name(&name));
     let ask = Ask { endpoint: Endpoint::ProfilePage, account, cursor: None };
-    desk.answer(ask, &caller, |scene| Answer::Page(page::blocks(scene))).await
+    desk.answer(ask, &caller, |scene| Answer::Page(page::profile_blocks(scene))).await
 }
 
 /// `GET /api/v1/feed/user/{pk}/?count=&max_id=`
@@ -115,6 +115,19 @@ pub(super) async fn clips_user(
     .await
 }
 
+/// `GET /p/{code}/` and `GET /reel/{code}/`
+pub(super) async fn post_page(State(desk): State<Arc<Desk>>, headers: HeaderMap, Path(code): Path<String>) -> Response {
+    let caller = Caller::read(&headers, None);
+    let found = Shortcode::parse(&code).ok().and_then(|code| desk.world.post_by_pk(code.pk(), desk.now()));
+    let account = found.and_then(|(account, _)| desk.by_pk(account.pk, None, &caller));
+    let ask = Ask { endpoint: Endpoint::PostPage, account, cursor: None };
+    desk.answer(ask, &caller, |scene| match scene.shelf().len() {
+        0 => Answer::Other(answers::not_found(Endpoint::PostPage)),
+        _ => Answer::Page(page::post_blocks(scene)),
+    })
+    .await
+}
+
 /// `GET /api/v1/media/{pk}/info/`
 pub(super) async fn media_info(State(desk): State<Arc<Desk>>, headers: HeaderMap, Path(pk): Path<String>) -> Response {
     let caller = Caller::read(&headers, None);
@@ -161,6 +174,7 @@ mod tests {
     use axum::http::Request;
 
     use super::super::testing::{self, NOW, sandbox};
+    use super::super::world::World;
     use super::*;
 
     #[tokio::test]
@@ -279,6 +293,55 @@ mod tests {
         assert_eq!(testing::get(&router, &path, None).await.status, StatusCode::UNAUTHORIZED);
         let wrong = testing::get(&router, "/api/v1/media/12345/info/", Some("live")).await;
         assert_eq!(wrong.status, StatusCode::NOT_FOUND);
+    }
+
+    #[tokio::test]
+    async fn the_page_of_a_post_brings_the_tokens_that_a_guest_needs_to_read_it() {
+        let router = sandbox(NOW);
+        let pk = testing::pk(&router, "someone").await;
+        let feed = testing::get(&router, &format!("/api/v1/feed/user/{pk}/"), None).await.json();
+        let code = feed["items"][3]["code"].as_str().unwrap();
+        let tokens = |text: &str| -> Vec<String> {
+            let quoted = text.split("{\"token\":\"").skip(1);
+            quoted.map(|rest| rest.split('"').next().unwrap().to_owned()).collect()
+        };
+        let profile = testing::get(&router, "/someone/", None).await;
+        for path in [format!("/p/{code}/"), format!("/reel/{code}/")] {
+            let page = testing::get(&router, &path, None).await;
+            assert!(page.status == StatusCode::OK && page.is_html(), "{path}");
+            assert_eq!(tokens(&page.text), tokens(&profile.text), "{path}");
+            assert_eq!(tokens(&page.text).len(), 2, "{path}");
+        }
+        for path in ["/p/CPv3UqsBFvg/", "/reel/B/", "/p/no%20code/"] {
+            let page = testing::get(&router, path, None).await;
+            assert!(page.status == StatusCode::NOT_FOUND && page.is_html(), "{path}");
+        }
+        let log = testing::control(&router, "GET", "/sandbox/requests/someone", Value::Null).await.json();
+        let pages = log["requests"].as_array().unwrap().iter().filter(|seen| seen["endpoint"] == "post_page").count();
+        assert_eq!(pages, 2);
+    }
+
+    #[tokio::test]
+    async fn the_page_of_a_post_meets_the_faults_of_its_account() {
+        let router = sandbox(NOW);
+        for (name, status, location) in [
+            ("missing.x", 404, ""),
+            ("private.x", 404, ""),
+            ("throttled.x", 429, ""),
+            ("loginwall.x", 302, "/accounts/login/?next=%2Floginwall.x%2F"),
+            ("pleasewait.x", 200, ""),
+            ("broken.x", 500, ""),
+        ] {
+            // The world itself is asked for a post: the account may not show any.
+            let account = World { seed: 11 }.account(&Username::parse(name).unwrap());
+            let pk = World { seed: 11 }.shelf(&account, NOW.parse().unwrap()).rest[0];
+            // A control makes the name known, which the post's number alone does not tell.
+            testing::control(&router, "GET", &format!("/sandbox/gate/{name}"), Value::Null).await;
+            let page = testing::get(&router, &format!("/p/{}/", Shortcode::from_pk(pk).unwrap()), None).await;
+            let to = page.headers.get("location").map_or("", |value| value.to_str().unwrap());
+            assert_eq!((page.status.as_u16(), to), (status, location), "{name}");
+            assert!(status == 302 || page.is_html(), "{name}");
+        }
     }
 
     #[tokio::test]

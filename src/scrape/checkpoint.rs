@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::drift::Drift;
-use crate::instagram::{Account, AccountRef, Cursor, Shortcode, Username};
+use crate::instagram::{Account, AccountRef, Cursor, Failure, FailureKind, Shortcode, Username};
 
 /// A run's progress, written with every step.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -26,6 +26,17 @@ pub struct Checkpoint {
     pub reels_processed: bool,
     /// What could not be read.
     pub drift: Drift,
+    /// What the run has waited for, in the hope that it passes, and that may be a wall.
+    pub walls: Vec<Wall>,
+}
+
+/// An endpoint that turned the run away without saying whether for a while or for good.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Wall {
+    /// The endpoint.
+    pub endpoint: String,
+    /// How it turned the run away.
+    pub failure: FailureKind,
 }
 
 /// What the rest of the run needs of the account.
@@ -76,6 +87,8 @@ pub struct Progress {
     pub followed: Vec<Cursor>,
     /// Whether there is nothing more to read.
     pub done: bool,
+    /// Whether the list led round in a circle before its end.
+    pub circled: bool,
 }
 
 impl Progress {
@@ -90,7 +103,9 @@ impl Progress {
         self.pages += 1;
         self.codes.extend(fresh.iter().cloned());
         self.followed.extend(self.next.take());
+        let more = next.is_some();
         self.next = next.filter(|next| !self.followed.contains(next));
+        self.circled = more && self.next.is_none();
         self.done = self.next.is_none();
         fresh
     }
@@ -105,6 +120,24 @@ impl Checkpoint {
     /// Whether anything of what was asked for was obtained.
     pub fn obtained_something(&self) -> bool {
         self.account.is_some()
+    }
+
+    /// Remembers a failure that the run waits for, where it may be a wall.
+    pub fn waits_for(&mut self, failure: &Failure) {
+        if failure.kind.may_be_a_wall() {
+            self.walls.push(Wall { endpoint: failure.endpoint.to_owned(), failure: failure.kind });
+        }
+    }
+
+    /// Whether the run has waited for such a failure before.
+    pub fn has_waited_for(&self, failure: FailureKind) -> bool {
+        self.walls.iter().any(|wall| wall.failure == failure)
+    }
+
+    /// The endpoints that asked the run to wait.
+    pub fn asked_to_wait(&self) -> impl Iterator<Item = &str> {
+        let asked = self.walls.iter().filter(|wall| wall.failure == FailureKind::PleaseWait);
+        asked.map(|wall| wall.endpoint.as_str())
     }
 
     /// What was obtained so far, as fields of an event.
@@ -154,8 +187,15 @@ mod tests {
         assert_eq!(progress.advance([code("Cb"), code("Cc")], cursor("2")), [code("Cc")]);
         assert!(!progress.done);
         assert_eq!(progress.advance([code("Ca")], cursor("1")), []);
-        assert!(progress.done, "cursor 1 was followed before");
+        assert!(progress.done && progress.circled, "cursor 1 was followed before");
         assert_eq!((progress.pages, progress.codes.len()), (3, 3));
+    }
+
+    #[test]
+    fn a_list_that_says_where_it_ends_is_no_circle() {
+        let mut progress = Progress::default();
+        progress.advance([code("Ca")], None);
+        assert!(progress.done && !progress.circled);
     }
 
     #[test]

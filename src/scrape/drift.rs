@@ -38,10 +38,17 @@ impl Drift {
 
     /// What this leaves missing at the end of a run that read everything else.
     pub fn shortfall(&self) -> Option<Shortfall> {
-        (!self.missing.is_empty()).then(|| Shortfall {
-            reason: Reason::UpstreamChanged,
-            message: format!("what Instagram sent could not be read at {}", self.missing.join(", ")),
-        })
+        let (errors, paths): (Vec<&str>, Vec<&str>) =
+            self.missing.iter().map(String::as_str).partition(|path| *path == Unread::ERRORS);
+        let mut parts = Vec::new();
+        if !paths.is_empty() {
+            parts.push(format!("what Instagram sent could not be read at {}", paths.join(", ")));
+        }
+        if !errors.is_empty() {
+            parts.push("Instagram sent errors beside its data, so something may be missing".to_owned());
+        }
+        let message = format!("{}; the events upstream_changed tell more", parts.join("; "));
+        (!parts.is_empty()).then_some(Shortfall { reason: Reason::UpstreamChanged, message })
     }
 }
 
@@ -81,6 +88,14 @@ mod tests {
         assert_eq!(drift.note(vec![unread("items[1].pk"), unread("items[22].pk"), unread("user.pk")]).len(), 2);
         assert_eq!(drift.note(vec![unread("items[5].pk")]).len(), 0);
         assert!(drift.shortfall().unwrap().message.contains("items[].pk, user.pk"));
+    }
+
+    #[test]
+    fn errors_beside_data_are_no_field_that_could_not_be_read() {
+        let mut drift = Drift::default();
+        drift.note(vec![unread(Unread::ERRORS)]);
+        let message = drift.shortfall().unwrap().message;
+        assert!(message.contains("errors beside its data") && !message.contains("could not be read"), "{message}");
     }
 
     #[test]

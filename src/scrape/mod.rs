@@ -140,5 +140,6 @@ pub async fn run(
         TaskKind::Reel => reels::process(visit, ledger, checkpoint).await?,
     };
     account::updated(job, visit, ledger, checkpoint).await?;
-    Ok(Conclusion { shortfall: missing.or_else(|| checkpoint.drift.shortfall()) })
+    let shortfall = missing.or_else(|| posts::cut_short(checkpoint)).or_else(|| checkpoint.drift.shortfall());
+    Ok(Conclusion { shortfall })
 }

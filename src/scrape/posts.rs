@@ -4,7 +4,7 @@ use super::account::exchanges_took;
 use super::{Checkpoint, Event, Findings, Halt, Interruption, Job, Ledger, Shortfall, Step};
 use crate::db::runs::Reason;
 use crate::instagram::web::Visit;
-use crate::instagram::{Page, Post};
+use crate::instagram::{Page, Post, Username};
 
 /// Reads pages of posts from where the checkpoint says, until enough are read or none are left. A shortfall is
 /// returned where the account says that it has posts and shows none.
@@ -16,11 +16,9 @@ pub(super) async fn fetch(
     mut first_posts: Option<Page<Post>>,
 ) -> Result<Option<Shortfall>, Interruption> {
     let Some(account) = checkpoint.account.clone() else { return Ok(None) };
-    if account.is_private {
-        return Ok(Some(Shortfall {
-            reason: Reason::Private,
-            message: format!("@{} is private: its posts are for approved followers only", account.username),
-        }));
+    // A session may be one of its followers, which only its posts tell.
+    if account.is_private && !visit.has_session() {
+        return Ok(Some(private(&account.username)));
     }
     while !checkpoint.posts.done {
         let page = match first_posts.take() {
@@ -29,15 +27,39 @@ pub(super) async fn fetch(
         };
         store(job, visit, ledger, checkpoint, page).await?;
     }
-    let claims_posts = account.posts_count.is_some_and(|count| count > 0);
-    Ok((claims_posts && checkpoint.posts.codes.is_empty()).then(|| Shortfall {
+    if !checkpoint.posts.codes.is_empty() {
+        return Ok(None);
+    }
+    if account.is_private {
+        return Ok(Some(private(&account.username)));
+    }
+    let claimed = account.posts_count.filter(|count| *count > 0);
+    let to_whom = if visit.has_session() { "to this session" } else { "without a signed-in session" };
+    Ok(claimed.map(|count| Shortfall {
         reason: Reason::LoginRequired,
-        message: format!(
-            "@{} has {} posts and Instagram shows none of them without a signed-in session",
-            account.username,
-            account.posts_count.unwrap_or_default()
-        ),
+        message: format!("@{} has {count} posts and Instagram shows none of them {to_whom}", account.username),
     }))
+}
+
+fn private(username: &Username) -> Shortfall {
+    let message = format!("@{username} is private: its posts are for approved followers only");
+    Shortfall { reason: Reason::Private, message }
+}
+
+/// What is missing where the list of posts led round in a circle before its end.
+pub(super) fn cut_short(checkpoint: &Checkpoint) -> Option<Shortfall> {
+    let told = checkpoint.account.as_ref().and_then(|account| account.posts_count);
+    let obtained = i64::try_from(checkpoint.posts.codes.len()).unwrap_or(i64::MAX);
+    let is_short = checkpoint.posts.circled && told.is_none_or(|told| obtained < told);
+    is_short.then(|| {
+        let told = told.map_or_else(|| "an unknown number".to_owned(), |told| told.to_string());
+        Shortfall {
+            reason: Reason::UpstreamUnavailable,
+            message: format!(
+                "Instagram's list of posts led round in a circle after {obtained} of {told}; scrape again later"
+            ),
+        }
+    })
 }
 
 async fn store(
@@ -51,9 +73,13 @@ async fn store(
     let known = &checkpoint.posts.codes;
     let posts: Vec<&Post> = page.items.iter().filter(|post| !known.contains(&post.code)).take(room).collect();
     let fresh = checkpoint.posts.advance(posts.iter().map(|post| post.code.clone()), page.next);
-    // A page without a single new post leads nowhere, whatever cursor it gives.
-    if fresh.is_empty() || checkpoint.posts.codes.len() >= job.max_posts {
+    if checkpoint.posts.codes.len() >= job.max_posts {
         checkpoint.posts.done = true;
+        checkpoint.posts.circled = false;
+    } else if fresh.is_empty() && !checkpoint.posts.done {
+        // A page without a single new post leads nowhere, whatever cursor it gives.
+        checkpoint.posts.done = true;
+        checkpoint.posts.circled = true;
     }
     checkpoint.reels.extend(posts.iter().filter(|post| post.is_reel).map(|post| post.code.clone()));
 

@@ -7,6 +7,15 @@
 
 mod harness;
 
+mod commands;
+mod docs;
 mod documents;
+mod errors;
+mod failures;
+mod golden;
 mod lives;
+mod operations;
+mod pipelines;
 mod private_postgres;
+mod schema;
+mod settings;

@@ -10,7 +10,7 @@ use super::super::App;
 use super::super::error::ApiError;
 use super::status_word;
 use crate::db::TaskId;
-use crate::db::status::{self, Event};
+use crate::db::status::{self, Event, Status};
 
 /// How many events are told where a client does not say.
 const DEFAULT_LOGS: i64 = 10;
@@ -25,20 +25,17 @@ pub(in crate::http) async fn task_status(
     Path(task_id): Path<String>,
     RawQuery(query): RawQuery,
 ) -> Result<Response, ApiError> {
-    let status = match TaskId::parse(&task_id) {
-        Ok(known) => status::of_task(&app.pool, &known).await?,
+    let wanted = logs_count(query.as_deref().unwrap_or_default());
+    let found = match TaskId::parse(&task_id) {
+        Ok(known) => look_up(&app, &known, wanted).await?,
         Err(_) => None,
     };
-    let Some(status) = status else {
+    let Some((status, logs)) = found else {
         let never_ran = json!({
             "task_id": task_id, "is_processing": false, "logs": [], "logs_count": 0, "latest_event": null
         });
         return Ok(Json(json!({"result": true, "response": never_ran})).into_response());
     };
-    let wanted = logs_count(query.as_deref().unwrap_or_default());
-    let logs = status::events(&app.pool, status.run_id, status.last_seq - wanted, status.last_seq).await?;
-    let logs: Vec<FlatEvent> = logs.into_iter().map(FlatEvent::from).collect();
-
     let is_processing = status.state.is_active();
     let response = StatusResponse {
         task_id,
@@ -53,6 +50,14 @@ pub(in crate::http) async fn task_status(
         logs: &logs,
     };
     Ok(Json(json!({"result": true, "response": response})).into_response())
+}
+
+/// The latest run and its latest events, on one connection.
+async fn look_up(app: &App, task_id: &TaskId, wanted: i64) -> Result<Option<(Status, Vec<FlatEvent>)>, ApiError> {
+    let mut connection = app.pool.acquire().await?;
+    let Some(status) = status::of_task(&mut *connection, task_id).await? else { return Ok(None) };
+    let events = status::events(&mut *connection, status.run_id, status.last_seq - wanted, status.last_seq).await?;
+    Ok(Some((status, events.into_iter().map(FlatEvent::from).collect())))
 }
 
 /// `logs_count` as the first service read it: absent or no whole number is 10, below 1 is 1, above 100 is 100.

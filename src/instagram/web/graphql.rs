@@ -129,7 +129,7 @@ fn data_of<T>(reply: &Reply, notes: &Notes, id: &str, read: &impl Fn(&Field<'_>)
 /// Notes what an answer says went wrong beside the data that it brought.
 pub(super) fn note_errors(reply: &Reply, notes: &Notes) {
     if reply.json.get("errors").is_some_and(|errors| !errors.is_null() && *errors != Value::Array(Vec::new())) {
-        notes.add("errors", "an answer without errors", what_was_said(&reply.json));
+        notes.add(Unread::ERRORS, "an answer without errors", what_was_said(&reply.json));
     }
 }
 

@@ -44,8 +44,19 @@ impl Web {
         config::settle(config).map(|settled| Self(Arc::new(settled)))
     }
 
+    /// Whether it is asked with a session and not as a guest.
+    pub fn has_session(&self) -> bool {
+        Cookies::of(self.0.cookie.as_ref()).has_session()
+    }
+
     /// Begins a run's use of the source.
     pub fn visit(&self) -> Visit {
+        self.visit_avoiding([])
+    }
+
+    /// The same for a run that has waited before: an endpoint that asked it to is not asked where another can answer.
+    pub fn visit_avoiding<'a>(&self, asked_to_wait: impl IntoIterator<Item = &'a str>) -> Visit {
+        let asked_to_wait: HashSet<String> = asked_to_wait.into_iter().map(str::to_owned).collect();
         Visit {
             web: Arc::clone(&self.0),
             cookies: Cookies::of(self.0.cookie.as_ref()),
@@ -53,7 +64,8 @@ impl Web {
             tokens: None,
             refreshed: false,
             stale: HashSet::new(),
-            asked_to_wait: HashSet::new(),
+            has_waited: !asked_to_wait.is_empty(),
+            asked_to_wait,
             exchanges: Vec::new(),
         }
     }
@@ -91,7 +103,9 @@ pub struct Visit {
     /// Numbers of documents that are no longer served.
     stale: HashSet<String>,
     /// Endpoints that asked us to wait. The wire does not say why, so the next call turns to another where it can.
-    asked_to_wait: HashSet<&'static str>,
+    asked_to_wait: HashSet<String>,
+    /// Whether the run has waited already because an endpoint asked it to: then the next that asks is passed over.
+    has_waited: bool,
     exchanges: Vec<Exchange>,
 }
 
@@ -124,8 +138,9 @@ impl Visit {
         std::mem::take(&mut self.exchanges)
     }
 
-    fn has_session(&self) -> bool {
-        self.cookies.get("sessionid").is_some_and(|session| !session.is_empty())
+    /// Whether it asks with a session and not as a guest.
+    pub fn has_session(&self) -> bool {
+        self.cookies.has_session()
     }
 
     /// Where posts go on behind those that came with the account.
@@ -141,6 +156,13 @@ impl fmt::Debug for Visit {
             .field("session", &self.has_session())
             .field("exchanges", &exchanges)
             .finish_non_exhaustive()
+    }
+}
+
+impl Visit {
+    /// Whether another endpoint is to be asked at once. One that asks to wait is first given its wait, once a run.
+    fn turns_to_another(&self, failure: FailureKind) -> bool {
+        other_endpoint_may_know(failure) || (failure == FailureKind::PleaseWait && self.has_waited)
     }
 }
 

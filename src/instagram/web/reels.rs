@@ -10,7 +10,7 @@ use super::graphql::{Question, note_errors};
 use super::profile::page_path;
 use super::request::{Ask, Reply};
 use super::timeline::{onward, page_info_next};
-use super::{Visit, fell_back, other_endpoint_may_know};
+use super::{Visit, fell_back};
 use crate::instagram::reader::{Field, Notes};
 use crate::instagram::{AccountRef, Cursor, Failure, FailureKind, Page, Reading, ReelNumbers, node};
 
@@ -47,7 +47,7 @@ impl Visit {
             return self.clips(account, None).await;
         }
         match self.reels_tab(account, at).await {
-            Err(failure) if other_endpoint_may_know(failure.kind) => {
+            Err(failure) if self.turns_to_another(failure.kind) => {
                 let mut page = self.clips(account, None).await?;
                 page.unread.push(fell_back(&failure));
                 Ok(page)

@@ -148,7 +148,7 @@ impl Visit {
         let failure = result.as_ref().err();
         self.remember(&ask, &url, duration, received.as_ref(), failure, &unread);
         if failure.is_some_and(|failure| failure.kind == FailureKind::PleaseWait) {
-            self.asked_to_wait.insert(ask.endpoint);
+            self.asked_to_wait.insert(ask.endpoint.to_owned());
         }
         result.map(|value| Reading { value, unread })
     }

@@ -31,6 +31,10 @@ impl Cookies {
         self.0.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
+    pub(super) fn has_session(&self) -> bool {
+        self.get("sessionid").is_some_and(|session| !session.is_empty())
+    }
+
     pub(super) fn set(&mut self, name: &str, value: &str) {
         match self.0.iter_mut().find(|(key, _)| key == name) {
             Some((_, old)) => value.clone_into(old),

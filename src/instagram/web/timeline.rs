@@ -5,11 +5,11 @@ use std::collections::HashSet;
 use serde_json::json;
 
 use super::cursor::{Place, after_last, is_media_id};
-use super::endpoints::{Document, FEED, MEDIA_INFO, PAGE_SIZE, POST_PAGE, PROFILE_PAGE, TIMELINE};
+use super::endpoints::{Document, FEED, MEDIA_INFO, PAGE_SIZE, POST, POST_PAGE, PROFILE_PAGE, TIMELINE};
 use super::graphql::{Question, note_errors};
 use super::profile::page_path;
 use super::request::{Ask, Reply};
-use super::{Visit, fell_back, other_endpoint_may_know};
+use super::{Visit, fell_back};
 use crate::instagram::reader::{Field, Notes};
 use crate::instagram::{AccountRef, Cursor, Failure, FailureKind, Page, Post, Reading, Shortcode, node};
 
@@ -48,7 +48,7 @@ impl Visit {
             return self.feed_from(account, at.as_deref().filter(|at| is_media_id(at))).await;
         }
         match self.timeline(account, at.as_deref()).await {
-            Err(failure) if feed_can && other_endpoint_may_know(failure.kind) => {
+            Err(failure) if feed_can && self.turns_to_another(failure.kind) => {
                 let mut page = self.feed_from(account, at.as_deref()).await?;
                 page.unread.push(fell_back(&failure));
                 Ok(page)
@@ -121,8 +121,11 @@ impl Visit {
     }
 
     pub(super) async fn find_post(&mut self, code: &Shortcode) -> Result<Reading<Post>, Failure> {
+        if self.has_session() && self.asked_to_wait.contains(POST) && !self.asked_to_wait.contains(MEDIA_INFO) {
+            return self.media_info(code).await;
+        }
         match self.post_by_code(code).await {
-            Err(failure) if self.has_session() && other_endpoint_may_know(failure.kind) => {
+            Err(failure) if self.has_session() && self.turns_to_another(failure.kind) => {
                 let mut reading = self.media_info(code).await?;
                 if failure.kind == FailureKind::UnexpectedShape {
                     self.give_up(Document::Post);

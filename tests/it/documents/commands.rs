@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use tokio::process::Command;
 
 use super::fences::Fence;
-use crate::harness::programs::{self, project};
+use crate::harness::machine::{self, project};
 use crate::harness::{Replica, World, event_types};
 
 /// A run of hundreds of events, more than a client may ask for at once: all of an account's posts, and each reel asked
@@ -71,10 +71,10 @@ pub(crate) async fn backend_agrees(fence: &Fence) {
 }
 
 async fn ask_backend(fence: &Fence, task: &str, state: &Value, queries: &[&str]) -> Vec<Value> {
-    let mut python = programs::python();
+    let mut python = machine::python();
     python.arg(project("tests/documents/backend.py"));
     let given = json!({"source": fence.text, "task_id": task, "state": state, "queries": queries});
-    let (answers, success) = programs::run(python, &given.to_string()).await;
+    let (answers, success) = machine::run(python, &given.to_string()).await;
     assert!(success, "the oracle failed");
     serde_json::from_str(&answers).unwrap()
 }
@@ -145,10 +145,10 @@ async fn curl(fence: &Fence, home: &std::path::Path) -> Vec<Value> {
     // That a curl is missing would only be one of the script's lines.
     let mut version = Command::new("curl");
     version.arg("--version");
-    programs::run(version, "").await;
+    machine::run(version, "").await;
     let mut shell = Command::new("sh");
     shell.env("CURL_HOME", home);
-    let (answers, success) = programs::run(shell, &fence.text).await;
+    let (answers, success) = machine::run(shell, &fence.text).await;
     assert!(success, "curl failed: {answers}");
     serde_json::Deserializer::from_str(&answers).into_iter().map(Result::unwrap).collect()
 }

@@ -5,7 +5,7 @@ use std::io::Write as _;
 
 use regex::Regex;
 
-use crate::harness::programs::project;
+use crate::harness::machine::project;
 
 /// One of the two documents.
 pub(crate) struct Document {

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::Kind;
 use super::fences::Fence;
-use crate::harness::programs::{self, project};
+use crate::harness::machine::{self, project};
 use crate::harness::{Replica, World, event_types};
 
 /// What a snippet does.
@@ -100,10 +100,10 @@ impl Stage {
 
     /// Runs the snippet, and then the call.
     async fn try_play(&self, fence: &Fence, task: &str, call: Option<&str>) -> Report {
-        let mut python = programs::python();
+        let mut python = machine::python();
         python.arg(project("tests/documents/play.py"));
         python.args([&self.update.to_string(), &self.replica.address, task]).args(call);
-        let (report, success) = programs::run(python, &fence.text).await;
+        let (report, success) = machine::run(python, &fence.text).await;
         assert!(success, "{}", fence.heading);
         Report(serde_json::from_str(&report).unwrap())
     }

@@ -56,8 +56,13 @@ impl Instagram {
 
     /// Waits until a request is held at the gate.
     pub(crate) async fn holds_one(&self, username: &str) {
-        super::eventually(&format!("a request for {username} is held"), async || {
-            (self.json(&format!("gate/{username}")).await["held"].as_u64()? > 0).then_some(())
+        self.holds(username, 1).await;
+    }
+
+    /// Waits until so many requests are held at the gate.
+    pub(crate) async fn holds(&self, username: &str, requests: u64) {
+        super::eventually(&format!("{requests} requests for {username} are held"), async || {
+            (self.json(&format!("gate/{username}")).await["held"].as_u64()? >= requests).then_some(())
         })
         .await;
     }
@@ -70,6 +75,36 @@ impl Instagram {
     /// The requests seen for an account, oldest first.
     pub(crate) async fn requests(&self, username: &str) -> Vec<Value> {
         self.json(&format!("requests/{username}")).await["requests"].as_array().unwrap().clone()
+    }
+
+    /// What the site itself answers to a guest's GET: status and body.
+    pub(crate) async fn ask(&self, path: &str) -> (u16, Vec<u8>) {
+        let request = self.http.get(format!("{}{path}", self.url)).header("x-ig-app-id", "936619743392459");
+        let answer = request.send().await.unwrap();
+        (answer.status().as_u16(), answer.bytes().await.unwrap().to_vec())
+    }
+
+    /// The account as the site itself tells it.
+    pub(crate) async fn user(&self, username: &str) -> Value {
+        let answer = self.ask(&format!("/api/v1/users/web_profile_info/?username={username}")).await.1;
+        serde_json::from_slice::<Value>(&answer).unwrap()["data"]["user"].take()
+    }
+
+    /// The latest posts of an account as the site itself tells them, in its order.
+    pub(crate) async fn posts(&self, username: &str, count: usize) -> Vec<Value> {
+        let pk = self.user(username).await["id"].as_str().unwrap().to_owned();
+        let (mut posts, mut after) = (Vec::new(), String::new());
+        while posts.len() < count {
+            let answer = self.ask(&format!("/api/v1/feed/user/{pk}/?count=50&max_id={after}")).await.1;
+            let answer: Value = serde_json::from_slice(&answer).unwrap();
+            posts.extend(answer["items"].as_array().unwrap().iter().cloned());
+            match answer["next_max_id"].as_str() {
+                Some(next) => next.clone_into(&mut after),
+                None => break,
+            }
+        }
+        posts.truncate(count);
+        posts
     }
 
     async fn json(&self, path: &str) -> Value {

@@ -278,3 +278,39 @@ async fn refused_tokens_and_no_page_to_renew_them_from_say_nothing_of_the_post()
     assert_eq!(site.guest().post(&code).await.unwrap_err().kind, FailureKind::Forbidden);
     assert_eq!(site.guest().reels(&account(), None).await.unwrap_err().kind, FailureKind::Forbidden);
 }
+
+#[tokio::test]
+async fn what_asked_to_wait_before_is_not_asked_where_another_can_answer() {
+    let code = Shortcode::parse("CPv3UqsBFvg").unwrap();
+    let site = Site::answering(|seen| match seen.path.as_str() {
+        "/api/v1/feed/user/77/" => json_of(200, &json!({"items": [node(5)], "more_available": false})),
+        "/api/v1/clips/user/" => json_of(200, &json!({"items": [], "paging_info": {"more_available": false}})),
+        path if path.starts_with("/api/v1/media/") => json_of(200, &json!({"items": [node(5)]})),
+        "/mill/" => page(),
+        _ => html(500, ""),
+    })
+    .await;
+    let mut visit = site.session_that_waited(&["web_profile_info", "timeline", "reels_tab", "post"]);
+    visit.account(&mill()).await.unwrap();
+    assert_eq!(visit.posts(&account(), None).await.unwrap().items.len(), 1);
+    assert!(visit.reels(&account(), None).await.unwrap().items.is_empty());
+    visit.post(&code).await.unwrap();
+    let asked: Vec<_> = visit.take_exchanges().iter().map(|exchange| exchange.endpoint).collect();
+    // The document that completes what the page leaves open is answered with 500, which costs nothing.
+    assert_eq!(asked, ["profile_page", "profile_by_id", "feed", "clips_user", "media_info"]);
+}
+
+#[tokio::test]
+async fn after_one_wait_the_next_endpoint_that_asks_to_wait_gives_way_to_another_at_once() {
+    let wait = json!({"message": "Please wait a few minutes before you try again.", "require_login": true});
+    let answer = move |seen: &Seen| match seen.path.as_str() {
+        "/mill/" => page(),
+        "/graphql/query" => json_of(401, &wait),
+        _ => json_of(200, &json!({"items": [node(5)], "more_available": false})),
+    };
+    let site = Site::answering(answer.clone()).await;
+    assert_eq!(site.session().posts(&account(), None).await.unwrap_err().kind, FailureKind::PleaseWait);
+    let site = Site::answering(answer).await;
+    let posts = site.session_that_waited(&["web_profile_info"]).posts(&account(), None).await.unwrap();
+    assert_eq!((posts.items.len(), posts.unread[0].path.as_str()), (1, "timeline"));
+}

@@ -81,22 +81,27 @@ impl Site {
     }
 
     pub(super) fn guest(&self) -> Visit {
-        self.visit(None, PATIENCE)
+        self.web(None, PATIENCE).visit()
     }
 
     /// A guest who waits for a second and no longer.
     pub(super) fn hurried_guest(&self) -> Visit {
-        self.visit(None, Duration::from_secs(1))
+        self.web(None, Duration::from_secs(1)).visit()
     }
 
     pub(super) fn session(&self) -> Visit {
-        self.visit(Some(COOKIE), PATIENCE)
+        self.web(Some(COOKIE), PATIENCE).visit()
     }
 
-    fn visit(&self, cookie: Option<&str>, timeout: Duration) -> Visit {
+    /// A session of a run that has waited because these endpoints asked it to.
+    pub(super) fn session_that_waited(&self, asked: &[&str]) -> Visit {
+        self.web(Some(COOKIE), PATIENCE).visit_avoiding(asked.iter().copied())
+    }
+
+    fn web(&self, cookie: Option<&str>, timeout: Duration) -> Web {
         let config =
             WebConfig { base_url: self.url.clone(), cookie: cookie.map(Into::into), timeout, ..WebConfig::default() };
-        Web::new(config).unwrap().visit()
+        Web::new(config).unwrap()
     }
 
     pub(super) fn seen(&self) -> Vec<Seen> {

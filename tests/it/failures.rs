@@ -1,0 +1,725 @@
+//! Every way in which Instagram says no: what becomes of the run, what it says, and that no number is made of it.
+//!
+//! One table, a row a fault of the sandbox; each is met as a guest and with a session, by a profile run and a reel run.
+
+use std::collections::{BTreeSet, HashMap};
+
+use ig_tracking::sandbox;
+use serde_json::{Value, json};
+use sqlx::PgPool;
+
+use crate::harness::{Replica, World, event, event_types};
+use crate::lives::assert_sound;
+use crate::pipelines::{SESSION, assert_truthful};
+
+/// Waits are short, so that all that waits at all is through in seconds.
+const HURRIED: [(&str, &str); 6] = [
+    ("IGT_RETRY_BASE_MS", "5"),
+    ("IGT_THROTTLE_SECONDS", "1"),
+    ("IGT_MAX_ATTEMPTS", "5"),
+    ("IGT_POLL_MS", "20"),
+    ("IGT_CONCURRENCY", "24"),
+    ("IGT_LEASE_SECONDS", "60"),
+];
+
+/// A fault and what becomes of a run that meets it.
+struct Row {
+    /// The fault's name, with its number where it takes one: what stands before the account's own name.
+    fault: &'static str,
+    guest: Outcome,
+    session: Outcome,
+}
+
+#[derive(Clone, Copy)]
+struct Outcome {
+    /// State and reason.
+    end: (&'static str, Option<&'static str>),
+    /// How many of the latest posts are stored.
+    posts: Posts,
+    /// The requests that failed, in order, as `endpoint status failure`, of a profile run.
+    failed: &'static [&'static str],
+    /// The events beyond those of a smooth run, of a profile run.
+    events: &'static [&'static str],
+    /// Words that the last event's message must have.
+    says: &'static str,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Posts {
+    /// All that the setting allows and the account has.
+    All,
+    /// Exactly so many.
+    Only(i64),
+}
+
+const fn smooth() -> Outcome {
+    Outcome { end: ("completed", None), posts: Posts::All, failed: &[], events: &[], says: "completed in" }
+}
+
+impl Outcome {
+    /// All went well in the end.
+    const fn after(failed: &'static [&'static str], events: &'static [&'static str]) -> Self {
+        Self { failed, events, ..smooth() }
+    }
+
+    const fn failed(reason: &'static str, failed: &'static [&'static str], says: &'static str) -> Self {
+        Self { end: ("failed", Some(reason)), posts: Posts::Only(0), failed, events: &[], says }
+    }
+
+    const fn partial(reason: &'static str, posts: Posts, says: &'static str) -> Self {
+        Self { end: ("partial", Some(reason)), posts, failed: &[], events: &[], says }
+    }
+
+    const fn with(self, failed: &'static [&'static str], events: &'static [&'static str]) -> Self {
+        Self { failed, events, ..self }
+    }
+}
+
+const fn both(fault: &'static str, outcome: Outcome) -> Row {
+    Row { fault, guest: outcome, session: outcome }
+}
+
+const WAITED: &[&str] = &["rate_limited", "run_resumed"];
+const RETRIED: &[&str] = &["retry_scheduled", "run_resumed"];
+const RETRIED_TO_THE_LAST: &[&str] = &[
+    "retry_scheduled",
+    "run_resumed",
+    "retry_scheduled",
+    "run_resumed",
+    "retry_scheduled",
+    "run_resumed",
+    "retry_scheduled",
+    "run_resumed",
+];
+const CHANGED: &[&str] = &["upstream_changed"];
+const COOKIE_WANTED: &str = "set IGT_WEB_COOKIE to the cookie of a signed-in browser";
+const COOKIE_DEAD: &str = "sign in again and set IGT_WEB_COOKIE to the fresh cookie";
+
+static TABLE: &[Row] = &[
+    both(
+        "missing",
+        Outcome::failed(
+            "not_found",
+            &["web_profile_info 404 not_found", "profile_page 404 not_found"],
+            "User not found",
+        ),
+    ),
+    both(
+        "nulluser",
+        Outcome::failed(
+            "not_found",
+            &["web_profile_info 200 not_found", "profile_page 404 not_found"],
+            "data.user is null",
+        ),
+    ),
+    // One endpoint's word is not enough, and the other's is.
+    both("ghosted", Outcome::after(&["web_profile_info 404 not_found"], &[])),
+    both("asset", Outcome::after(&["web_profile_info 400 endpoint_broken"], &[])),
+    both("private", Outcome::partial("private", Posts::Only(0), "its posts are for approved followers only")),
+    both(
+        "agegated",
+        Outcome::failed("age_restricted", &["web_profile_info 200 age_restricted"], "shown to adults only"),
+    ),
+    both(
+        "regulated",
+        Outcome::failed("age_restricted", &["web_profile_info 200 age_restricted"], "shown to adults only"),
+    ),
+    both("geoblocked", Outcome::failed("geo_blocked", &["web_profile_info 400 geo_blocked"], "geoblock_required")),
+    Row {
+        fault: "consent",
+        guest: Outcome::failed("challenge_required", &["web_profile_info 400 consent_required"], "scrape again later"),
+        session: Outcome::failed(
+            "challenge_required",
+            &["web_profile_info 400 consent_required"],
+            "open Instagram in the browser",
+        ),
+    },
+    both(
+        "throttled.1",
+        Outcome {
+            events: &[
+                "rate_limited",
+                "run_resumed",
+                "rate_limited",
+                "run_resumed",
+                "rate_limited",
+                "run_resumed",
+                "rate_limited",
+                "run_resumed",
+            ],
+            ..Outcome::failed("rate_limited", &["web_profile_info 429 throttled"; 5], "attempt 5 was the last")
+        },
+    ),
+    both("throttledonce.1", Outcome::after(&["web_profile_info 429 throttled"], WAITED)),
+    // Asked to wait: one wait, then another endpoint, and no loop.
+    Row {
+        fault: "pleasewait",
+        guest: Outcome::partial("login_required", Posts::Only(0), COOKIE_WANTED)
+            .with(&["web_profile_info 401 please_wait", "feed 401 please_wait"], WAITED),
+        session: Outcome::partial("login_required", Posts::Only(0), COOKIE_DEAD)
+            .with(&["web_profile_info 401 please_wait", "timeline 401 please_wait", "feed 401 please_wait"], WAITED),
+    },
+    Row {
+        fault: "loginwall",
+        guest: Outcome {
+            events: WAITED,
+            ..Outcome::failed(
+                "login_required",
+                &["web_profile_info 401 please_wait", "profile_page 302 login_required"],
+                COOKIE_WANTED,
+            )
+        },
+        session: Outcome {
+            events: WAITED,
+            ..Outcome::failed(
+                "login_required",
+                &["web_profile_info 401 please_wait", "profile_page 302 login_required"],
+                COOKIE_DEAD,
+            )
+        },
+    },
+    Row {
+        fault: "guestwall",
+        guest: Outcome {
+            events: WAITED,
+            ..Outcome::failed(
+                "login_required",
+                &["web_profile_info 401 please_wait", "profile_page 302 login_required"],
+                COOKIE_WANTED,
+            )
+        },
+        session: smooth(),
+    },
+    // No other endpoint can go on from there: the same one is asked once more, and what was read stays.
+    Row {
+        fault: "wallafter.2",
+        guest: Outcome::partial("login_required", Posts::Only(24), COOKIE_WANTED)
+            .with(&["feed 401 please_wait"; 2], WAITED),
+        session: Outcome::partial("login_required", Posts::Only(24), COOKIE_DEAD)
+            .with(&["timeline 401 please_wait"; 2], WAITED),
+    },
+    Row {
+        fault: "loggedout",
+        guest: Outcome::failed("login_required", &["web_profile_info 403 login_required"], COOKIE_WANTED),
+        session: Outcome::failed("login_required", &["web_profile_info 403 login_required"], COOKIE_DEAD),
+    },
+    // A session that is challenged is asked for nothing more.
+    Row {
+        fault: "challenged",
+        guest: Outcome::failed(
+            "challenge_required",
+            &["web_profile_info 400 challenge_required"],
+            "scrape again later",
+        ),
+        session: Outcome::failed(
+            "challenge_required",
+            &["web_profile_info 400 challenge_required"],
+            "let the session rest",
+        ),
+    },
+    Row {
+        fault: "feedback",
+        guest: Outcome::failed(
+            "challenge_required",
+            &["web_profile_info 400 challenge_required"],
+            "scrape again later",
+        ),
+        session: Outcome::failed(
+            "challenge_required",
+            &["web_profile_info 400 challenge_required"],
+            "let the session rest",
+        ),
+    },
+    // A guest asks no document of GraphQL for a profile; a session refreshes its tokens once and turns to the feed.
+    Row { fault: "forbidden", guest: smooth(), session: Outcome::after(&["timeline 403 forbidden"; 3], CHANGED) },
+    Row { fault: "forbiddenonce", guest: smooth(), session: Outcome::after(&["timeline 403 forbidden"], &[]) },
+    Row { fault: "staledoc", guest: smooth(), session: Outcome::after(&["timeline 200 unexpected_shape"; 2], CHANGED) },
+    Row { fault: "rotateddoc", guest: smooth(), session: Outcome::after(&["timeline 200 unexpected_shape"], CHANGED) },
+    both(
+        "broken",
+        Outcome {
+            events: RETRIED_TO_THE_LAST,
+            ..Outcome::failed(
+                "upstream_unavailable",
+                &["web_profile_info 500 server_error"; 5],
+                "attempt 5 was the last",
+            )
+        },
+    ),
+    Row {
+        fault: "flaky.1",
+        guest: Outcome::after(
+            &["web_profile_info 500 server_error", "feed 500 server_error"],
+            &["retry_scheduled", "run_resumed", "retry_scheduled", "run_resumed"],
+        ),
+        session: Outcome::after(
+            &["web_profile_info 500 server_error", "profile_page 500 server_error", "timeline 500 server_error"],
+            &["retry_scheduled", "run_resumed", "retry_scheduled", "run_resumed", "retry_scheduled", "run_resumed"],
+        ),
+    },
+    // A wall or a throttle: once more, and not again.
+    Row {
+        fault: "html",
+        guest: Outcome {
+            events: RETRIED,
+            ..Outcome::failed("login_required", &["web_profile_info 200 html_instead_of_json"; 2], COOKIE_WANTED)
+        },
+        session: Outcome {
+            events: RETRIED,
+            ..Outcome::failed("login_required", &["web_profile_info 200 html_instead_of_json"; 2], COOKIE_DEAD)
+        },
+    },
+    Row {
+        fault: "senthome",
+        guest: Outcome {
+            events: RETRIED,
+            ..Outcome::failed("login_required", &["web_profile_info 302 html_instead_of_json"; 2], COOKIE_WANTED)
+        },
+        session: Outcome {
+            events: RETRIED,
+            ..Outcome::failed("login_required", &["web_profile_info 302 html_instead_of_json"; 2], COOKIE_DEAD)
+        },
+    },
+    both(
+        "truncated",
+        Outcome {
+            events: RETRIED_TO_THE_LAST,
+            ..Outcome::failed(
+                "upstream_unavailable",
+                &["web_profile_info 200 truncated_body"; 5],
+                "the answer broke off",
+            )
+        },
+    ),
+    both(
+        "cut",
+        Outcome {
+            events: RETRIED_TO_THE_LAST,
+            ..Outcome::failed(
+                "upstream_unavailable",
+                &["web_profile_info 200 truncated_body"; 5],
+                "the answer ends early",
+            )
+        },
+    ),
+    both(
+        "failstatus",
+        Outcome {
+            events: RETRIED_TO_THE_LAST,
+            ..Outcome::failed(
+                "upstream_unavailable",
+                &["web_profile_info 200 server_error"; 5],
+                "there was a problem with your request",
+            )
+        },
+    ),
+    // Late, and in time.
+    both("slow.1", smooth()),
+    Row {
+        fault: "fieldexception",
+        guest: smooth(),
+        session: Outcome::partial("upstream_changed", Posts::All, "errors beside its data").with(&[], CHANGED),
+    },
+    both("renamed", Outcome::partial("upstream_changed", Posts::All, "edge_followed_by.count").with(&[], CHANGED)),
+    both("norevealed", Outcome::partial("upstream_changed", Posts::All, "edge_followed_by.count").with(&[], CHANGED)),
+    both("nulls", smooth()),
+    both("hidden", smooth()),
+    both("ownerless", smooth()),
+    both("emptyedges", smooth()),
+    both("repeating", smooth()),
+    both("empty", Outcome { posts: Posts::Only(0), ..smooth() }),
+    both("looping", Outcome::partial("upstream_unavailable", Posts::Only(36), "led round in a circle after 36 of ")),
+    both(
+        "unknownkind",
+        Outcome::partial("upstream_changed", Posts::All, "media_type").with(&[], &["upstream_changed"; 2]),
+    ),
+    both(
+        "garbled",
+        Outcome::partial("upstream_changed", Posts::All, "could not be read at").with(&[], &["upstream_changed"; 4]),
+    ),
+];
+
+#[test]
+fn no_fault_of_the_sandbox_is_missing_from_the_table() {
+    let known: BTreeSet<&str> = sandbox::names().iter().map(|fault| fault.name).collect();
+    let tested: Vec<&str> = TABLE.iter().map(|row| row.fault.split('.').next().unwrap_or_default()).collect();
+    assert_eq!(tested.len(), known.len(), "each once");
+    assert_eq!(tested.into_iter().collect::<BTreeSet<_>>(), known);
+}
+
+#[tokio::test]
+async fn every_fault_that_a_guest_meets_ends_as_it_should() {
+    every_fault(&[], |row| row.guest).await;
+}
+
+#[tokio::test]
+async fn every_fault_that_a_session_meets_ends_as_it_should() {
+    every_fault(&[SESSION], |row| row.session).await;
+}
+
+async fn every_fault(settings: &[(&str, &str)], expected: impl Fn(&Row) -> Outcome) {
+    let world = World::new().await;
+    let replica = world.replica(&[&HURRIED[..], settings].concat()).await;
+    let who = if settings.is_empty() { "guest" } else { "member" };
+    // All are started before the first is waited for.
+    let mut started = Vec::new();
+    for row in TABLE {
+        for (kind, infix) in [("profile", ""), ("reel", "_reel")] {
+            let task = format!("{}-{kind}", row.fault);
+            replica.create(&format!("create{infix}_task"), &task, &format!("{}.{who}.{kind}", row.fault)).await;
+            replica.post(&format!("/force_scrape{infix}/{task}")).await.ok();
+            started.push((task, kind, expected(row)));
+        }
+    }
+    for (task, kind, expected) in started {
+        let status = world.ended(&replica, &task).await;
+        assert_outcome(&world.database.pool, &task, &status, expected).await;
+        if kind == "profile" {
+            assert_requests_and_events(&world.database.pool, &task, &status, expected).await;
+        }
+    }
+    let pool = &world.database.pool;
+    assert_sound(pool).await;
+    assert_truthful(pool).await;
+    // A number that was not told is null: no account and no post of the table has none of anything.
+    let zero = "select count(*) from profile_snapshots s join profiles using (profile_id)
+                where (followers_count = 0 or posts_count = 0) and username not like 'empty.%'";
+    assert_eq!(count(pool, zero).await, 0);
+    assert_bodies(pool).await;
+    let leaked = "select count(*) from run_exchanges where url like '%abc%' or url like '%def%'";
+    assert_eq!(count(pool, leaked).await, 0);
+}
+
+/// State, reason and words; and the rows: an account's numbers only where they were told, posts only where shown.
+async fn assert_outcome(pool: &PgPool, task: &str, status: &Value, expected: Outcome) {
+    let reason = status["reason"].as_str();
+    assert_eq!((status["status"].as_str().unwrap(), reason), expected.end, "{task}: {status:#}");
+    let last = status["logs"].as_array().unwrap().last().unwrap();
+    let message = last["message"].as_str().unwrap();
+    assert!(message.contains(expected.says), "{task} says {message:?}");
+    assert_eq!(last["reason"].as_str(), reason, "{task}");
+    assert_eq!(
+        last["event_type"],
+        match expected.end.0 {
+            "completed" => "scrape_completed",
+            "partial" => "scrape_partial",
+            _ => "scrape_failed",
+        }
+    );
+
+    let rows: (i64, i64, i64) = sqlx::query_as(
+        "select (select count(*) from profile_snapshots s where s.run_id = r.run_id),
+                (select count(*) from media m where m.run_id = r.run_id),
+                (select count(distinct shortcode) from media_snapshots m where m.run_id = r.run_id)
+         from runs r where task_id = $1",
+    )
+    .bind(task)
+    .fetch_one(pool)
+    .await
+    .unwrap();
+    let (accounts, posts, posts_with_numbers) = rows;
+    assert_eq!(accounts, i64::from(expected.end.0 != "failed"), "{task}: snapshots of the account");
+    assert_eq!(posts, posts_with_numbers, "{task}");
+    match expected.posts {
+        Posts::Only(number) => assert_eq!(posts, number, "{task}"),
+        Posts::All => {
+            let told = event(status, "account_fetched")["posts_count"].as_i64();
+            let all = told.map_or(60, |told| told.min(60));
+            // A post of each page that cannot be read may be lacking at the end of a short list.
+            let lacking = if task.starts_with("garbled") { all / 6 } else { 0 };
+            assert!((all - lacking..=all).contains(&posts), "{task}: {posts} of {all}");
+        }
+    }
+}
+
+/// Which requests failed, which events tell of it, and that the event and the request agree.
+async fn assert_requests_and_events(pool: &PgPool, task: &str, status: &Value, expected: Outcome) {
+    let failed: Vec<(String, Option<i16>, String, i32)> = sqlx::query_as(
+        "select endpoint, status, failure, x.attempt from run_exchanges x join runs using (run_id)
+         where task_id = $1 and failure is not null order by seq",
+    )
+    .bind(task)
+    .fetch_all(pool)
+    .await
+    .unwrap();
+    let told: Vec<String> = failed
+        .iter()
+        .map(|(endpoint, status, failure, _)| {
+            format!("{endpoint} {} {failure}", status.map_or_else(|| "-".to_owned(), |status| status.to_string()))
+        })
+        .collect();
+    assert_eq!(told, expected.failed, "{task}");
+
+    let ordinary = [
+        "scrape_started",
+        "account_fetched",
+        "posts_fetched",
+        "profile_data_updated",
+        "scrape_completed",
+        "scrape_partial",
+        "scrape_failed",
+    ];
+    let extra: Vec<&str> = event_types(status).into_iter().filter(|what| !ordinary.contains(what)).collect();
+    assert_eq!(extra, expected.events, "{task}");
+
+    // An event that tells of a failure names the request that showed it: the last one that failed in its attempt.
+    let of_attempt: HashMap<i32, _> = failed.into_iter().map(|exchange| (exchange.3, exchange)).collect();
+    for event in status["logs"].as_array().unwrap().iter().filter(|event| !event["failure"].is_null()) {
+        let attempt = i32::try_from(event["attempt"].as_i64().unwrap()).unwrap();
+        let (endpoint, status, failure, _) = &of_attempt[&attempt];
+        // Of two that agree that there is nobody, the first is named and both are told.
+        if failure != "not_found" {
+            assert_eq!(event["endpoint"], **endpoint, "{task}: {event}");
+            assert_eq!(event["http_status"], json!(status), "{task}: {event}");
+        }
+        assert_eq!(event["failure"], **failure, "{task}: {event}");
+        assert!(!event["upstream_message"].as_str().unwrap().is_empty(), "{task}: {event}");
+    }
+}
+
+/// A request as its row tells it.
+#[derive(sqlx::FromRow)]
+struct Asked {
+    task_id: String,
+    endpoint: String,
+    bytes: i64,
+    failure: Option<String>,
+    body: Option<Vec<u8>>,
+    /// Whether its run met something that could not be read.
+    has_drift: bool,
+}
+
+/// A body is kept where its request failed, or where something in it could not be read, and nowhere else.
+async fn assert_bodies(pool: &PgPool) {
+    let rows: Vec<Asked> = sqlx::query_as(
+        "select r.task_id, x.endpoint, x.bytes, x.failure, x.body,
+                exists (select from events e where e.run_id = r.run_id and e.event_type = 'upstream_changed') as has_drift
+         from run_exchanges x join runs r using (run_id)",
+    )
+    .fetch_all(pool)
+    .await
+    .unwrap();
+    for Asked { task_id, endpoint, bytes, failure, body, has_drift } in rows {
+        let what = format!("{task_id}: {endpoint} {failure:?}, {bytes} bytes");
+        match body {
+            Some(body) => {
+                assert!(failure.is_some() || has_drift, "kept without a reason: {what}");
+                let whole = zstd::decode_all(&body[..]).unwrap();
+                assert!(!whole.is_empty(), "{what}");
+            }
+            None => assert!(failure.is_none() || bytes == 0, "not kept: {what}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_kept_body_is_what_was_answered() {
+    let world = World::new().await;
+    let replica = world.replica(&HURRIED).await;
+    for (username, endpoint, path) in [
+        ("missing.body", "web_profile_info", "/api/v1/users/web_profile_info/?username=missing.body"),
+        ("missing.body", "profile_page", "/missing.body/"),
+        ("agegated.body", "web_profile_info", "/api/v1/users/web_profile_info/?username=agegated.body"),
+        ("cut.body", "web_profile_info", "/api/v1/users/web_profile_info/?username=cut.body"),
+    ] {
+        let task = format!("{username}-{endpoint}");
+        world.scrape(&replica, &task, username).await;
+        let (status, answered) = world.instagram.ask(path).await;
+        let (seen, bytes, kept, url): (i16, i64, Vec<u8>, String) = sqlx::query_as(
+            "select x.status, bytes, body, url from run_exchanges x join runs using (run_id)
+             where task_id = $1 and endpoint = $2 order by seq limit 1",
+        )
+        .bind(&task)
+        .bind(endpoint)
+        .fetch_one(&world.database.pool)
+        .await
+        .unwrap();
+        assert_eq!(seen, i16::try_from(status).unwrap());
+        // Of an answer that tells numbers, those of another second may differ.
+        let kept = zstd::decode_all(&kept[..]).unwrap();
+        if username.starts_with("cut") {
+            assert_eq!(kept[..200], answered[..200]);
+        } else {
+            assert_eq!(String::from_utf8_lossy(&kept), String::from_utf8_lossy(&answered));
+        }
+        assert_eq!(bytes, kept.len() as i64);
+        assert_eq!(url, format!("{}{path}", world.instagram.url));
+    }
+}
+
+#[tokio::test]
+async fn an_endpoint_that_asked_to_wait_is_not_asked_again_where_another_can_answer() {
+    let world = World::new().await;
+    let replica = world.replica(&[&HURRIED[..], &[SESSION]].concat()).await;
+    for (username, wall, other) in [
+        ("turns.timeline", "timeline", "feed"),
+        ("turns.reels", "reels_tab", "clips_user"),
+        ("turns.info", "web_profile_info", "profile_page"),
+    ] {
+        world.instagram.fault(username, json!({"fault": "pleasewait", "endpoint": wall})).await;
+        let status = world.scrape_reels(&replica, username, username).await;
+        assert_eq!(status["status"], "completed", "{status:#}");
+        let waited = event(&status, "rate_limited");
+        assert_eq!((&waited["endpoint"], &waited["failure"]), (&json!(wall), &json!("please_wait")));
+        let waits = event_types(&status).into_iter().filter(|what| *what == "rate_limited").count();
+        assert_eq!(waits, 1, "{username}");
+        let requests = world.instagram.requests(username).await;
+        let to = |endpoint: &str| requests.iter().filter(|request| request["endpoint"] == endpoint).count();
+        assert_eq!(to(wall), 1, "{username} asks {wall} once");
+        assert!(to(other) > 0, "{username} turns to {other}");
+        assert_eq!(count(&world.database.pool, "select count(*) from runs where state <> 'succeeded'").await, 0);
+    }
+}
+
+#[tokio::test]
+async fn an_earlier_hiccup_does_not_take_away_the_one_wait_that_a_wall_is_worth() {
+    let world = World::new().await;
+    let replica = world.replica(&HURRIED).await;
+    world.instagram.fault("hiccup.anna", json!({"fault": "broken", "endpoint": "web_profile_info", "times": 2})).await;
+    world.instagram.fault("hiccup.anna", json!({"fault": "pleasewait", "endpoint": "feed", "times": 1})).await;
+    let status = world.scrape(&replica, "t", "hiccup.anna").await;
+    assert_eq!(status["status"], "completed", "{status:#}");
+    assert_eq!(event(&status, "rate_limited")["attempt"], 3);
+}
+
+#[tokio::test]
+async fn a_wait_that_would_outlast_the_run_is_not_begun_and_the_end_says_so() {
+    let world = World::new().await;
+    let replica = world.replica(&[&HURRIED[..], &[("IGT_RUN_DEADLINE_SECONDS", "30")]].concat()).await;
+    let status = world.scrape(&replica, "t", "throttled.3600.anna").await;
+    assert_eq!((&status["status"], &status["reason"]), (&json!("failed"), &json!("rate_limited")));
+    let message = event(&status, "scrape_failed")["message"].as_str().unwrap().to_owned();
+    assert!(message.contains("would come after the run's deadline"), "{message}");
+    assert_eq!(world.instagram.requests("throttled.3600.anna").await.len(), 1);
+}
+
+#[tokio::test]
+async fn an_answer_that_takes_too_long_is_given_up_and_asked_for_again() {
+    let world = World::new().await;
+    let settings = [("IGT_WEB_TIMEOUT_SECONDS", "1"), ("IGT_RETRY_BASE_MS", "5"), ("IGT_MAX_ATTEMPTS", "2")];
+    let replica = world.replica(&settings).await;
+    let status = world.scrape(&replica, "t", "slow.60.anna").await;
+    let expected = Outcome {
+        events: RETRIED,
+        ..Outcome::failed("upstream_unavailable", &["web_profile_info - timed_out"; 2], "no whole answer within 1 s")
+    };
+    assert_outcome(&world.database.pool, "t", &status, expected).await;
+    assert_requests_and_events(&world.database.pool, "t", &status, expected).await;
+    assert_bodies(&world.database.pool).await;
+}
+
+#[tokio::test]
+async fn a_dead_or_challenged_session_is_used_for_one_request_and_no_more() {
+    for (cookie, reason, failure, status_code) in [
+        ("sessionid=dead-1; csrftoken=x", "login_required", "login_required", 403),
+        ("sessionid=challenged-1; csrftoken=x", "challenge_required", "challenge_required", 400),
+    ] {
+        let world = World::new().await;
+        let replica = world.replica(&[&HURRIED[..], &[("IGT_WEB_COOKIE", cookie)]].concat()).await;
+        let username = format!("{}.session", reason.split('_').next().unwrap());
+        let status = world.scrape(&replica, "t", &username).await;
+        assert_eq!((&status["status"], &status["reason"]), (&json!("failed"), &json!(reason)));
+        let last = event(&status, "scrape_failed");
+        assert_eq!((&last["failure"], &last["http_status"]), (&json!(failure), &json!(status_code)));
+        assert_eq!(world.instagram.requests(&username).await.len(), 1);
+        assert_told_nowhere(&replica, &world.database.pool, &["dead-1", "challenged-1"]).await;
+    }
+}
+
+#[tokio::test]
+async fn a_private_account_is_shown_to_a_session_that_follows_it() {
+    let world = World::new().await;
+    let replica = world.replica(&[SESSION]).await;
+    // The account says that it is private, and its lists show the posts.
+    world.instagram.fault("followed.anna", json!({"fault": "private", "endpoint": "web_profile_info"})).await;
+    let status = world.scrape_reels(&replica, "t", "followed.anna").await;
+    assert_eq!(status["status"], "completed", "{status:#}");
+    assert_eq!(event(&status, "account_fetched")["is_private"], true);
+    assert!(count(&world.database.pool, "select count(*) from media").await > 0);
+}
+
+#[tokio::test]
+async fn posts_that_are_claimed_and_not_shown_are_never_called_none() {
+    for (settings, words) in [(&[][..], "without a signed-in session"), (&[SESSION][..], "to this session")] {
+        let world = World::new().await;
+        let replica = world.replica(settings).await;
+        world.instagram.fault("withheld.anna", json!({"fault": "emptyedges"})).await;
+        world.instagram.fault("withheld.anna", json!({"fault": "empty", "endpoint": "posts"})).await;
+        let status = world.scrape(&replica, "t", "withheld.anna").await;
+        assert_eq!((&status["status"], &status["reason"]), (&json!("partial"), &json!("login_required")));
+        let message = event(&status, "scrape_partial")["message"].as_str().unwrap();
+        assert!(message.contains(words), "{message}");
+        let details = replica.get("/task_details/t").await.ok();
+        let told = &details["response"]["target_profile_data"];
+        assert!(told["posts_count"].as_i64().unwrap() > 0 && told["scraped_posts"] == json!([]), "{told}");
+    }
+}
+
+#[tokio::test]
+async fn a_failed_scrape_leaves_what_an_earlier_one_found() {
+    let (world, replica) = World::with_replica().await;
+    assert_eq!(world.scrape(&replica, "t", "later.anna").await["status"], "completed");
+    let found = async || -> Vec<String> {
+        let rows = "select s::text from profile_snapshots s union all select m::text from media m
+                    union all select s::text from media_snapshots s union all select p::text from profiles p order by 1";
+        sqlx::query_scalar(rows).fetch_all(&world.database.pool).await.unwrap()
+    };
+    let before = found().await;
+    for fault in ["agegated", "missing", "challenged", "geoblocked"] {
+        world.instagram.fault("later.anna", json!({"fault": fault, "endpoint": "all"})).await;
+        assert_eq!(world.scrape(&replica, "t", "later.anna").await["status"], "failed", "{fault}");
+        assert_eq!(found().await, before, "{fault}");
+    }
+    let details = replica.get("/task_details/t").await.ok();
+    let data = &details["response"]["target_profile_data"];
+    assert!(data["followers_count"].as_i64().unwrap() > 0);
+    assert!(!data["scraped_posts"].as_array().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn reels_that_a_list_does_not_show_are_read_one_by_one() {
+    let world = World::new().await;
+    for (settings, endpoints) in
+        [(&[][..], &["clips_user", "post_page", "post"][..]), (&[SESSION][..], &["reels_tab", "post"][..])]
+    {
+        let replica = world.replica(settings).await;
+        let username = format!("onebyone.{}", endpoints[0].split('_').next().unwrap());
+        world.instagram.fault(&username, json!({"fault": "garbled", "endpoint": "reels"})).await;
+        let status = world.scrape_reels(&replica, &username, &username).await;
+        // The lists could not be read whole, and yet no reel lacks its numbers.
+        assert_eq!(
+            (&status["status"], &status["reason"]),
+            (&json!("partial"), &json!("upstream_changed")),
+            "{status:#}"
+        );
+        let processed = event(&status, "reels_processed");
+        assert_eq!((&processed["done"], &processed["missing"]), (&processed["total"], &json!([])));
+        let requests = world.instagram.requests(&username).await;
+        for endpoint in endpoints {
+            assert!(requests.iter().any(|request| request["endpoint"] == **endpoint), "{endpoint} in {requests:?}");
+        }
+        replica.kill().await;
+    }
+}
+
+/// What must not be told stands neither in a row nor in the log.
+async fn assert_told_nowhere(replica: &Replica, pool: &PgPool, secrets: &[&str]) {
+    let rows: Vec<String> = sqlx::query_scalar(
+        "select e::text from events e union all select (url || coalesce(failure, '')) from run_exchanges
+         union all select r::text from runs r",
+    )
+    .fetch_all(pool)
+    .await
+    .unwrap();
+    let bodies: Vec<Vec<u8>> =
+        sqlx::query_scalar("select body from run_exchanges where body is not null").fetch_all(pool).await.unwrap();
+    let bodies = bodies.iter().map(|body| String::from_utf8_lossy(&zstd::decode_all(&body[..]).unwrap()).into_owned());
+    let log = replica.log().into_iter().map(|line| line.to_string());
+    for text in rows.into_iter().chain(bodies).chain(log) {
+        assert!(secrets.iter().all(|secret| !text.contains(secret)), "{text}");
+    }
+}
+
+async fn count(pool: &PgPool, query: &'static str) -> i64 {
+    sqlx::query_scalar(query).fetch_one(pool).await.unwrap()
+}
