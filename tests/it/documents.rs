@@ -5,7 +5,7 @@
 //! tests say so, and the project's own clients (`clients`) still show the same flows.
 
 mod commands;
-mod fences;
+pub(crate) mod fences;
 mod samples;
 mod snippets;
 

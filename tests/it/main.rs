@@ -7,6 +7,7 @@
 
 mod harness;
 
+mod clients;
 mod commands;
 mod docs;
 mod documents;

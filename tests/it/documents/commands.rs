@@ -5,7 +5,6 @@ use std::fs;
 
 use regex::Regex;
 use serde_json::{Map, Value, json};
-use tokio::process::Command;
 
 use super::fences::Fence;
 use crate::harness::machine::{self, project};
@@ -74,9 +73,7 @@ async fn ask_backend(fence: &Fence, task: &str, state: &Value, queries: &[&str])
     let mut python = machine::python();
     python.arg(project("tests/documents/backend.py"));
     let given = json!({"source": fence.text, "task_id": task, "state": state, "queries": queries});
-    let (answers, success) = machine::run(python, &given.to_string()).await;
-    assert!(success, "the oracle failed");
-    serde_json::from_str(&answers).unwrap()
+    serde_json::from_str(&machine::run(python, &given.to_string()).await.ok()).unwrap()
 }
 
 /// All events of a task's only run, from the database, as version 1 tells them.
@@ -142,14 +139,9 @@ pub(crate) async fn curl_is_answered(fence: &Fence) {
 }
 
 async fn curl(fence: &Fence, home: &std::path::Path) -> Vec<Value> {
-    // That a curl is missing would only be one of the script's lines.
-    let mut version = Command::new("curl");
-    version.arg("--version");
-    machine::run(version, "").await;
-    let mut shell = Command::new("sh");
+    let mut shell = machine::shell_with_curl().await;
     shell.env("CURL_HOME", home);
-    let (answers, success) = machine::run(shell, &fence.text).await;
-    assert!(success, "curl failed: {answers}");
+    let answers = machine::run(shell, &fence.text).await.ok();
     serde_json::Deserializer::from_str(&answers).into_iter().map(Result::unwrap).collect()
 }
 

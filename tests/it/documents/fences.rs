@@ -68,7 +68,8 @@ fn heading_of(line: &str) -> Option<&str> {
     (words.len() < line.len() && words.starts_with(' ')).then(|| words.trim())
 }
 
-fn cut(text: &str) -> Vec<Fence> {
+/// The fences of a text in Markdown.
+pub(crate) fn cut(text: &str) -> Vec<Fence> {
     let (mut fences, mut heading, mut open) = (Vec::new(), String::new(), None::<Fence>);
     for line in text.split_inclusive('\n') {
         match (&mut open, line.trim_end().strip_prefix("```")) {

@@ -103,9 +103,7 @@ impl Stage {
         let mut python = machine::python();
         python.arg(project("tests/documents/play.py"));
         python.args([&self.update.to_string(), &self.replica.address, task]).args(call);
-        let (report, success) = machine::run(python, &fence.text).await;
-        assert!(success, "{}", fence.heading);
-        Report(serde_json::from_str(&report).unwrap())
+        Report(serde_json::from_str(&machine::run(python, &fence.text).await.ok()).unwrap())
     }
 
     /// The same, and nothing may be raised.

@@ -23,14 +23,23 @@ pub(crate) fn python() -> Command {
     command
 }
 
-/// Runs a program to its end and gives its standard output and how it ended; what it said on standard error is shown.
-pub(crate) async fn run(command: Command, stdin: &str) -> (String, bool) {
-    let (output, success, errors) = run_quietly(command, stdin).await;
-    eprint!("{errors}");
-    (output, success)
+/// What a program said, and whether it ended well.
+pub(crate) struct Ran {
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+    pub(crate) code: Option<i32>,
 }
 
-async fn run_quietly(mut command: Command, stdin: &str) -> (String, bool, String) {
+impl Ran {
+    /// The standard output of a program that ended well.
+    pub(crate) fn ok(self) -> String {
+        assert_eq!(self.code, Some(0), "{}\n{}", self.stdout, self.stderr);
+        self.stdout
+    }
+}
+
+/// Runs a program of this machine to its end.
+pub(crate) async fn run(mut command: Command, stdin: &str) -> Ran {
     let name = command.as_std().get_program().to_string_lossy().into_owned();
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
     let mut child = command.spawn().unwrap_or_else(|error| match error.kind() {
@@ -48,5 +57,13 @@ async fn run_quietly(mut command: Command, stdin: &str) -> (String, bool, String
         .await
         .unwrap_or_else(|_| panic!("{name} did not end in {PATIENCE:?}"));
     let text = |bytes| String::from_utf8(bytes).unwrap();
-    (text(output.stdout), output.status.success(), text(output.stderr))
+    Ran { stdout: text(output.stdout), stderr: text(output.stderr), code: output.status.code() }
+}
+
+/// A shell for scripts that call curl; a curl that is missing is said here, not in one of their lines.
+pub(crate) async fn shell_with_curl() -> Command {
+    let mut version = Command::new("curl");
+    version.arg("--version");
+    run(version, "").await.ok();
+    Command::new("sh")
 }
