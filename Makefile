@@ -33,5 +33,5 @@ lint: ## everything CI checks beside the tests
 prepare: setup ## renew the prepared queries (sqlx-data/) after a change to a query or a migration
 	scripts/queries
 
-bench: setup ## measure the figures of docs/SCALE.md again
+bench: setup ## measure task_status and force_scrape beside pgbench (see bench/README.md)
 	bench/run

@@ -47,7 +47,7 @@ comment on table run_exchanges is 'Every request that a run made to its source a
 comment on column run_exchanges.run_id is 'The run.';
 comment on column run_exchanges.seq is 'Its number in the run: 1, 2, 3 … without a gap.';
 comment on column run_exchanges.at is 'When the answer was complete or given up, on the database''s clock.';
-comment on column run_exchanges.attempt is 'The attempt of the run that made it.';
+comment on column run_exchanges.attempt is 'The attempt that made it, counted from the run''s last step before it.';
 comment on column run_exchanges.source is 'web or graph.';
 comment on column run_exchanges.endpoint is 'The short name of the endpoint, the same as in events and metrics.';
 comment on column run_exchanges.method is 'GET or POST.';
@@ -60,7 +60,8 @@ comment on column run_exchanges.body is 'The answer''s body (zstd), kept where i
 comment on table run_exchanges_default is 'Requests of runs outside every weekly partition; empty as long as partitions are made in time.';
 
 -- Makes the partitions of this week and the weeks ahead, and says how many it made. Any replica may call it at any
--- time. A new table is attached rather than created in place: readers and writers of the others do not wait.
+-- time. A new table is attached rather than created in place: readers and writers of the others do not wait. Rows that
+-- came before their week was made stand in the default partition and move over.
 create function ensure_run_partitions(weeks_ahead integer default 4) returns integer
     language plpgsql
 as $$
@@ -68,6 +69,8 @@ declare
     parent text;
     monday timestamptz;
     partition text;
+    lowest uuid;
+    above uuid;
     made integer := 0;
 begin
     perform pg_advisory_xact_lock(hashtext('ig-tracking.ensure_run_partitions'));
@@ -76,11 +79,19 @@ begin
             monday := date_trunc('week', now() at time zone 'UTC') at time zone 'UTC' + make_interval(weeks => week);
             partition := format('%s_%s', parent, to_char(monday at time zone 'UTC', 'YYYYMMDD'));
             continue when to_regclass(partition) is not null;
+            lowest := uuid_v7_floor(monday);
+            above := uuid_v7_floor(monday + interval '1 week');
             execute format('create table %I (like %I including all)', partition, parent);
             execute format('comment on table %I is %L', partition,
-                format('Rows of %s whose run was requested in the week of %s.', parent, monday::date));
+                format('Rows of %s whose run was requested in the week of %s.', parent,
+                       to_char(monday at time zone 'UTC', 'YYYY-MM-DD')));
+            -- Nobody adds to the default partition between the move and the attachment.
+            execute format('lock table %I in share row exclusive mode', parent || '_default');
+            execute format(
+                'with early as (delete from %I where run_id >= %L and run_id < %L returning *) '
+                'insert into %I select * from early', parent || '_default', lowest, above, partition);
             execute format('alter table %I attach partition %I for values from (%L) to (%L)', parent, partition,
-                uuid_v7_floor(monday), uuid_v7_floor(monday + interval '1 week'));
+                lowest, above);
             made := made + 1;
         end loop;
     end loop;

@@ -18,11 +18,10 @@ use tokio_util::sync::CancellationToken;
 use crate::config::{ServeSettings, SettingsError};
 use crate::db;
 use crate::http::{self, App, Shared};
-use crate::instagram::web::{Web, WebConfigError};
+use crate::instagram::web::Web;
 use crate::live::Live;
-use crate::postgres::{ConnectError, Database};
+use crate::postgres::{Availability, ConnectError, Database};
 use crate::runs::Runs;
-use crate::telemetry::TelemetryError;
 
 /// How often missing partitions are looked for; they are made four weeks ahead.
 const PARTITIONS_EVERY: Duration = Duration::from_secs(3600);
@@ -39,18 +38,9 @@ pub enum ServiceError {
     /// A setting.
     #[error(transparent)]
     Settings(#[from] SettingsError),
-    /// The web source's settings.
-    #[error(transparent)]
-    Web(#[from] WebConfigError),
-    /// Logs or metrics.
-    #[error(transparent)]
-    Telemetry(#[from] TelemetryError),
     /// The database.
     #[error(transparent)]
     Connect(#[from] ConnectError),
-    /// The first statement on it.
-    #[error("the database refused a statement at start: {0}")]
-    Database(#[from] sqlx::Error),
     /// The address.
     #[error("cannot listen on {address}: {error}; stop what listens there, or choose another IGT_BIND (--bind)")]
     Listen {
@@ -76,22 +66,25 @@ impl Service {
     /// Starts everything on a database that is connected.
     pub async fn start(
         settings: &ServeSettings,
+        web: Web,
         database: Arc<Database>,
         metrics: PrometheusHandle,
     ) -> Result<Self, ServiceError> {
         settings.http.check()?;
-        let web = Web::new(settings.source.web())?;
         let address = settings.http.bind;
         let listener = TcpListener::bind(address).await.map_err(|error| ServiceError::Listen { address, error })?;
         let address = listener.local_addr().map_err(|error| ServiceError::Listen { address, error })?;
 
         database.migrate().await?;
-        db::partitions::ensure(&database.pool).await?;
+        make_partitions(&database.pool).await;
 
         let (closing, background) = (CancellationToken::new(), CancellationToken::new());
         let pool = database.pool.clone();
         tokio::spawn(background.clone().run_until_cancelled_owned(keep_partitions(pool.clone())));
         tokio::spawn(background.clone().run_until_cancelled_owned(keep_metrics(metrics.clone())));
+        let availability = Availability::default();
+        let watch = availability.clone().watch(database.heartbeat_pool.clone());
+        tokio::spawn(background.clone().run_until_cancelled_owned(watch));
         let live = Live::start(pool.clone(), background.clone());
         let policy = settings.runs.policy();
         let max_posts = policy.max_posts;
@@ -101,6 +94,7 @@ impl Service {
             pool,
             runs: runs.clone(),
             metrics,
+            availability,
             closing: closing.clone(),
             v1_dates: settings.http.v1_dates(),
             max_posts,
@@ -153,11 +147,16 @@ impl Service {
 async fn keep_partitions(pool: PgPool) {
     loop {
         tokio::time::sleep(PARTITIONS_EVERY).await;
-        match db::partitions::ensure(&pool).await {
-            Ok(0) => {}
-            Ok(made) => tracing::info!(made, "made partitions ahead"),
-            Err(error) => tracing::warn!(%error, "could not make partitions ahead; trying again in an hour"),
-        }
+        make_partitions(&pool).await;
+    }
+}
+
+/// Partitions that are missing are nothing to fail by: until they are made, their rows go to the default one.
+async fn make_partitions(pool: &PgPool) {
+    match db::partitions::ensure(pool).await {
+        Ok(0) => {}
+        Ok(made) => tracing::info!(made, "made partitions ahead"),
+        Err(error) => tracing::warn!(%error, "could not make partitions ahead; trying again in an hour"),
     }
 }
 

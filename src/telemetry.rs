@@ -62,7 +62,9 @@ fn filter(text: &str) -> Result<EnvFilter, TelemetryError> {
     if let Some(word) = text.split(',').map(str::trim).find(|word| !is_level(word)) {
         return Err(TelemetryError::Level { filter: text.to_owned(), word: word.to_owned() });
     }
-    EnvFilter::try_new(text).map_err(|error| TelemetryError::Filter { filter: text.to_owned(), error })
+    // Postgres's notices (a table that is there already) are news to nobody, unless they are asked for.
+    EnvFilter::try_new(format!("sqlx::postgres::notice=warn,{text}"))
+        .map_err(|error| TelemetryError::Filter { filter: text.to_owned(), error })
 }
 
 /// Begins to count, and gives the handle from which `/metrics` prints.
@@ -92,7 +94,7 @@ fn describe() {
     describe_histogram!("igt_run_duration_seconds", Unit::Seconds, "From the first taking up of a run to its end");
     describe_histogram!("igt_journal_batch_entries", "Runs written for in one statement of the journal");
     describe_histogram!("igt_journal_write_seconds", Unit::Seconds, "Time of one statement of the journal");
-    describe_counter!("igt_journal_events_total", "Events written by the journal");
+    describe_counter!("igt_events_written_total", "Events that this replica's hands wrote");
     describe_counter!("igt_upstream_requests_total", "Requests to Instagram, by source, endpoint and outcome");
     describe_histogram!("igt_upstream_request_seconds", Unit::Seconds, "Time of a request to Instagram");
     describe_gauge!("igt_database_up", "1 while the database answers, else 0");

@@ -10,12 +10,13 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use super::sandbox::WorldSettings;
-use super::serve::first_signal;
+use super::serve::heed_signals;
 use super::{Failed, tail};
 use crate::config::{DatabaseSettings, ServeSettings};
 use crate::db::runs::{RunState, Trigger};
 use crate::db::tasks::{self, Creation, TaskKind};
 use crate::db::{self, TaskId};
+use crate::instagram::web::Web;
 use crate::postgres::{Database, private};
 use crate::runs::StartOutcome;
 use crate::sandbox;
@@ -42,43 +43,37 @@ const TASKS: [(&str, TaskKind, &str); 2] =
 
 /// Starts everything, scrapes both tasks before the reader's eyes, and stays up unless told not to.
 pub(super) async fn demo(mut settings: DemoSettings, mut database: DatabaseSettings) -> Result<ExitCode, Failed> {
-    settings.serve.http.check()?;
-    let stop = first_signal()?;
-    let metrics = telemetry::begin_metrics()?;
-
-    let sandbox = TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await?;
-    let sandbox_url = format!("http://{}", sandbox.local_addr()?);
-    let sandbox_stop = CancellationToken::new();
-    let serving = sandbox::serve(sandbox, settings.world.options(), sandbox_stop.clone().cancelled_owned());
-    let sandbox = tokio::spawn(serving);
+    let listener = TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await?;
+    let sandbox_url = format!("http://{}", listener.local_addr()?);
     settings.serve.source.web_url.clone_from(&sandbox_url);
     settings.serve.source.web_cookie = None;
+    settings.serve.check()?;
+    let web = Web::new(settings.serve.source.web())?;
+    let stop = heed_signals()?;
+    let metrics = telemetry::begin_metrics()?;
 
+    let sandbox_stop = CancellationToken::new();
+    let sandbox = sandbox::serve(listener, settings.world.options(), sandbox_stop.clone().cancelled_owned());
+    let sandbox = tokio::spawn(sandbox);
     // Invented rows stay apart from real ones: the demo's private server has a folder of its own.
     if database.database_url.is_none() {
         database.data_dir = Some(database.data_dir.unwrap_or_else(private::default_data_dir).join("demo"));
     }
     let place = database.data_dir.clone().filter(|_| database.database_url.is_none());
     let database = Arc::new(Database::connect(&database).await?);
-    let service = Service::start(&settings.serve, database, metrics).await?;
+    let service = Service::start(&settings.serve, web, database, metrics).await?;
 
-    let all_well = tokio::select! {
-        shown = show(&service) => shown?,
-        () = until_stopped(&sandbox_stop) => false,
-    };
-    if settings.once {
-        service.run_until(std::future::ready(())).await;
-    } else {
+    let shown = stop.run_until_cancelled(show(&service)).await;
+    if matches!(shown, Some(Ok(_))) && !settings.once {
         say_what_next(&service, &sandbox_url, place);
-        service.run_until(stop).await;
+        stop.cancelled().await;
     }
+    service.run_until(std::future::ready(())).await;
     sandbox_stop.cancel();
     sandbox.await??;
+    // Told to stop before the end is no failure.
+    let all_well = shown.unwrap_or(Ok(true))?;
     Ok(if all_well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
-async fn until_stopped(stop: &CancellationToken) {
-    stop.cancelled().await;
 }
 
 /// Scrapes both tasks, one after the other; whether both succeeded.

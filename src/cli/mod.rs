@@ -7,9 +7,11 @@ mod serve;
 mod tail;
 mod variables;
 
+use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use clap::parser::ValueSource;
 use clap::{FromArgMatches as _, Parser, Subcommand};
 
 use crate::config::{DatabaseSettings, LogSettings, ServeSettings};
@@ -99,7 +101,11 @@ enum Command {
 /// Reads the command line and does what it says.
 pub fn main() -> ExitCode {
     let matches = variables::without_empty(command()).get_matches();
-    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    let mut cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    // The demo shows the runs' own log; the process's would stand in between.
+    if matches!(cli.command, Command::Demo(_)) && matches.value_source("log") == Some(ValueSource::DefaultValue) {
+        "warn".clone_into(&mut cli.logs.log);
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let done = match runtime {
         Ok(runtime) => {
@@ -111,6 +117,9 @@ pub fn main() -> ExitCode {
         Err(error) => Err(error.into()),
     };
     done.unwrap_or_else(|error| {
+        if error.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == ErrorKind::BrokenPipe) {
+            return ExitCode::SUCCESS;
+        }
         eprintln!("ig-tracking: {error}");
         ExitCode::FAILURE
     })

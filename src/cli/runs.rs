@@ -1,5 +1,6 @@
 //! `migrate`, `runs show` and the look-ups that commands share.
 
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use chrono::{DateTime, SecondsFormat, Utc};
@@ -8,11 +9,12 @@ use sqlx::PgPool;
 
 use super::{Failed, exit, tail};
 use crate::config::DatabaseSettings;
+use crate::db::exchanges::Exchange;
 use crate::db::journal::Level;
 use crate::db::runs::{Run, RunState};
 use crate::db::status::Event;
 use crate::db::{self, RunId, TaskId};
-use crate::postgres::Database;
+use crate::postgres::{Database, private};
 
 /// Exit codes beyond those of every command, for the help.
 pub(super) const EXIT_CODES: &str =
@@ -42,8 +44,21 @@ pub(super) enum RunsCommand {
 
 /// Does what was asked.
 pub(super) async fn run(command: RunsCommand, settings: &DatabaseSettings) -> Result<ExitCode, Failed> {
+    // Looking makes nothing: no server where there is none, no schema in a database that has none.
+    if settings.database_url.is_none() {
+        let data_dir = settings.data_dir.clone().unwrap_or_else(private::default_data_dir);
+        if !private::has_data(&data_dir) {
+            return Err(format!(
+                "there is no database under {}; set DATABASE_URL, or --data-dir to the service's",
+                data_dir.display()
+            )
+            .into());
+        }
+    }
     let database = Database::connect(settings).await?;
-    database.migrate().await?;
+    if !db::migrations::has_schema(&database.pool).await? {
+        return Err("this database has no schema of ig-tracking; is DATABASE_URL (or --data-dir) the service's?".into());
+    }
     let done = match command {
         RunsCommand::Tail { of } => tail::tail(&database.pool, &of).await,
         RunsCommand::Show { of, json } => show(&database.pool, &of, json).await,
@@ -113,11 +128,11 @@ async fn show(pool: &PgPool, name: &str, json: bool) -> Result<ExitCode, Failed>
     let run = match find(pool, name).await? {
         Found::Run(run) => run,
         Found::NeverRan(_) if json => {
-            println!("{}", serde_json::json!({"run": null, "events": [], "exchanges": []}));
+            say(&serde_json::json!({"run": null, "events": [], "exchanges": []}).to_string())?;
             return Ok(ExitCode::SUCCESS);
         }
         Found::NeverRan(task_id) => {
-            println!("task {task_id} has not run yet");
+            say(&format!("task {task_id} has not run yet"))?;
             return Ok(ExitCode::SUCCESS);
         }
         Found::Nothing => return Ok(nothing(name)),
@@ -126,45 +141,56 @@ async fn show(pool: &PgPool, name: &str, json: bool) -> Result<ExitCode, Failed>
     let exchanges = db::exchanges::latest(pool, run.run_id, MAX_EXCHANGES).await?;
     if json {
         let whole = serde_json::json!({"run": run, "events": events, "exchanges": exchanges});
-        println!("{}", serde_json::to_string_pretty(&whole)?);
+        say(&serde_json::to_string_pretty(&whole)?)?;
         return Ok(ExitCode::SUCCESS);
     }
-    print_head(&run);
-    println!("\nevents");
-    for event in &events {
-        println!("  {}", line(event));
-    }
-    println!("\nrequests to Instagram");
-    for exchange in &exchanges {
-        println!(
-            "  {:>4}  {}  {:<18} {:>4} {:>8.0} ms {:>9} B  {}",
-            exchange.seq,
-            clock(exchange.at),
-            exchange.endpoint,
-            exchange.status.map_or_else(|| "–".to_owned(), |status| status.to_string()),
-            exchange.duration_ms,
-            exchange.bytes,
-            exchange.failure.as_deref().unwrap_or("ok"),
-        );
-    }
+    let head = head(&run);
+    let events = events.iter().map(|event| format!("  {}", line(event)));
+    let exchanges = exchanges.iter().map(exchange_line);
+    let parts = [head, vec![String::new(), "events".to_owned()], events.collect()];
+    let requests = [vec![String::new(), "requests to Instagram".to_owned()], exchanges.collect()];
+    say(&parts.into_iter().chain(requests).flatten().collect::<Vec<_>>().join("\n"))?;
     Ok(ExitCode::SUCCESS)
 }
 
-fn print_head(run: &Run) {
+fn head(run: &Run) -> Vec<String> {
     let reason = run.reason.map_or_else(String::new, |reason| format!(", reason {}", reason.as_str()));
     let time = |at: DateTime<Utc>| at.to_rfc3339_opts(SecondsFormat::Millis, true);
     let never = || "–".to_owned();
-    println!("run        {}", run.run_id);
-    println!("task       {} ({} of @{})", run.task_id, run.kind.as_str(), run.username);
-    println!("state      {}{reason}", run.state.as_str());
-    println!("attempt    {}", run.attempt);
-    println!("requested  {} by {}", time(run.requested_at), run.trigger.as_str());
-    println!("started    {}", run.started_at.map_or_else(never, time));
-    println!("updated    {}", time(run.updated_at));
-    println!("finished   {}", run.finished_at.map_or_else(never, time));
+    let mut lines = vec![
+        format!("run        {}", run.run_id),
+        format!("task       {} ({} of @{})", run.task_id, run.kind.as_str(), run.username),
+        format!("state      {}{reason}", run.state.as_str()),
+        format!("attempt    {}", run.attempt),
+        format!("requested  {} by {}", time(run.requested_at), run.trigger.as_str()),
+        format!("started    {}", run.started_at.map_or_else(never, time)),
+        format!("updated    {}", time(run.updated_at)),
+        format!("finished   {}", run.finished_at.map_or_else(never, time)),
+    ];
     if let Some(at) = run.claimable_at.filter(|_| run.state == RunState::Waiting) {
-        println!("resumes    {}", time(at));
+        lines.push(format!("resumes    {}", time(at)));
     }
+    lines
+}
+
+fn exchange_line(exchange: &Exchange) -> String {
+    format!(
+        "  {:>4}  {}  {:<18} {:>4} {:>8.0} ms {:>9} B  {}",
+        exchange.seq,
+        clock(exchange.at),
+        exchange.endpoint,
+        exchange.status.map_or_else(|| "–".to_owned(), |status| status.to_string()),
+        exchange.duration_ms,
+        exchange.bytes,
+        exchange.failure.as_deref().unwrap_or("ok"),
+    )
+}
+
+/// Prints a line, or several. Whoever reads may have gone (`… | head`): then the command ends without a word.
+pub(super) fn say(text: &str) -> std::io::Result<()> {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{text}")?;
+    out.flush()
 }
 
 /// An event as a line of text.

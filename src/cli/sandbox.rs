@@ -8,7 +8,7 @@ use clap::{Args, value_parser};
 use tokio::net::TcpListener;
 
 use super::Failed;
-use super::serve::first_signal;
+use super::serve::heed_signals;
 use crate::sandbox;
 
 /// How the invented Instagram behaves.
@@ -45,7 +45,7 @@ impl WorldSettings {
 
 /// Serves it until SIGTERM or Ctrl-C.
 pub(super) async fn sandbox(settings: &SandboxSettings) -> Result<ExitCode, Failed> {
-    let stop = first_signal()?;
+    let stop = heed_signals()?;
     let listener = TcpListener::bind(settings.bind).await.map_err(|error| {
         format!("cannot listen on {}: {error}; choose another IGT_SANDBOX_BIND (--bind)", settings.bind)
     })?;
@@ -53,7 +53,7 @@ pub(super) async fn sandbox(settings: &SandboxSettings) -> Result<ExitCode, Fail
         address = %format_args!("http://{}", listener.local_addr()?),
         "sandbox listening; set IGT_WEB_URL to this address"
     );
-    sandbox::serve(listener, settings.world.options(), stop).await?;
+    sandbox::serve(listener, settings.world.options(), stop.cancelled_owned()).await?;
     Ok(ExitCode::SUCCESS)
 }
 

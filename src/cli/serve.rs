@@ -9,9 +9,11 @@ use clap::Args;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
 
 use super::Failed;
 use crate::config::{DatabaseSettings, ServeSettings};
+use crate::instagram::web::Web;
 use crate::postgres::Database;
 use crate::service::Service;
 use crate::telemetry;
@@ -20,33 +22,42 @@ use crate::telemetry;
 pub(super) async fn serve(settings: &ServeSettings, database: &DatabaseSettings) -> Result<ExitCode, Failed> {
     // What cannot stand is refused before a database is started for it.
     settings.check()?;
-    let stop = first_signal()?;
+    let web = Web::new(settings.source.web())?;
+    let stop = heed_signals()?;
     let metrics = telemetry::begin_metrics()?;
-    let database = Arc::new(Database::connect(database).await?);
-    let service = Service::start(settings, database, metrics).await?;
-    service.run_until(stop).await;
+    let start = async {
+        let database = Arc::new(Database::connect(database).await?);
+        Ok::<_, Failed>(Service::start(settings, web, database, metrics).await?)
+    };
+    let Some(service) = stop.run_until_cancelled(start).await else {
+        tracing::info!("told to stop before it had started");
+        return Ok(ExitCode::SUCCESS);
+    };
+    service?.run_until(stop.cancelled()).await;
     Ok(ExitCode::SUCCESS)
 }
 
-/// Resolves at the first SIGTERM or SIGINT. From then on a second one ends the process at once: nothing is lost by
-/// it, another replica claims what was in hand.
-pub(super) fn first_signal() -> std::io::Result<impl Future<Output = ()>> {
+/// A token that the first SIGTERM or SIGINT cancels. The second ends the process at once: nothing is lost by it,
+/// another replica claims what was in hand.
+pub(super) fn heed_signals() -> std::io::Result<CancellationToken> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    Ok(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-        tokio::spawn(async move {
+    let stop = CancellationToken::new();
+    let told = stop.clone();
+    tokio::spawn(async move {
+        let mut next = async || {
             tokio::select! {
                 _ = terminate.recv() => {}
                 _ = interrupt.recv() => {}
             }
-            tracing::warn!("a second signal: ending at once");
-            std::process::exit(1);
-        });
-    })
+        };
+        next().await;
+        told.cancel();
+        next().await;
+        tracing::warn!("a second signal: ending at once");
+        std::process::exit(1);
+    });
+    Ok(stop)
 }
 
 /// Which service to ask.

@@ -11,7 +11,7 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio_util::sync::CancellationToken;
 
 use super::Failed;
-use super::runs::{Found, exit_code, find, line, nothing};
+use super::runs::{Found, exit_code, find, line, nothing, say};
 use crate::db::runs::{Run, RunState};
 use crate::db::status::Event;
 use crate::db::{self, RunId};
@@ -40,10 +40,10 @@ pub(super) async fn tail(pool: &PgPool, name: &str) -> Result<ExitCode, Failed> 
             }
         }
     };
-    println!("run {} · {} of @{}", run.run_id, run.kind.as_str(), run.username);
+    say(&format!("run {} · {} of @{}", run.run_id, run.kind.as_str(), run.username))?;
     let ended = follow(pool, &mut moved, run.run_id).await?;
     let reason = ended.reason.map_or_else(String::new, |reason| format!(" ({})", reason.as_str()));
-    println!("{}{reason}", ended.state.as_str());
+    say(&format!("{}{reason}", ended.state.as_str()))?;
     Ok(exit_code(ended.state))
 }
 
@@ -56,7 +56,7 @@ pub(super) async fn follow(pool: &PgPool, moved: &mut Receiver<RunId>, run_id: R
             return Err(format!("run {run_id} is not there any more").into());
         };
         for event in db::status::events(pool, run_id, seen, run.last_seq).await? {
-            bar.show(&event);
+            bar.show(&event)?;
             seen = event.seq;
         }
         match run.state {
@@ -98,8 +98,8 @@ impl Bar {
         Self(bar)
     }
 
-    fn show(&self, event: &Event) {
-        self.0.suspend(|| println!("{}", line(event)));
+    fn show(&self, event: &Event) -> std::io::Result<()> {
+        self.0.suspend(|| say(&line(event)))?;
         let field = |name: &str| event.fields.get(name).and_then(Value::as_u64);
         let progress = match event.event_type.as_str() {
             "posts_fetched" => {
@@ -115,6 +115,7 @@ impl Bar {
             self.0.set_position(done);
             self.0.set_message(what);
         }
+        Ok(())
     }
 
     fn clear(&self) {

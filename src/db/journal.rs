@@ -51,8 +51,6 @@ pub struct NewEvent {
     pub message: String,
     /// Numbers and names for a query; a JSON object.
     pub fields: Value,
-    /// How many seconds ago it happened, at the time of writing.
-    pub age_seconds: f64,
 }
 
 /// An upstream request to be written.
@@ -104,6 +102,8 @@ pub struct Entry {
     pub after_seq: i64,
     /// The seq of the latest exchange that the writer knows of.
     pub after_exchange: i64,
+    /// How many seconds ago all of it happened, at the time of writing.
+    pub age_seconds: f64,
     /// What happened: at least one event.
     pub events: Vec<NewEvent>,
     /// What was asked of the upstream on the way.
@@ -146,7 +146,11 @@ pub async fn write(db: impl PgExecutor<'_>, entries: &[Entry]) -> sqlx::Result<V
                 checkpoint = coalesce(entry.checkpoint, r.checkpoint),
                 state = coalesce(entry.state, r.state),
                 reason = case when entry.state is null then r.reason else entry.reason end,
-                attempt = case when entry.state = 'queued' then r.attempt - 1 else r.attempt end,
+                attempt = case
+                    when entry.state = 'queued' then r.attempt - 1
+                    when entry.state is null and entry.checkpoint is not null then 1
+                    else r.attempt
+                end,
                 claimable_at = case
                     when entry.state is null then r.claimable_at
                     else now() + make_interval(secs => entry.claimable_in)
@@ -170,11 +174,12 @@ pub async fn write(db: impl PgExecutor<'_>, entries: &[Entry]) -> sqlx::Result<V
         ), asked as (
             insert into run_exchanges (run_id, seq, at, attempt, source, endpoint, method, url, status, duration_ms,
                                        bytes, failure, body)
-            select x.run_id, x.seq, now(), x.attempt, x.source, x.endpoint, x.method, x.url, x.status, x.duration_ms,
+            select x.run_id, x.seq, now() - make_interval(secs => x.age), x.attempt, x.source, x.endpoint, x.method, x.url, x.status, x.duration_ms,
                    x.bytes, x.failure, x.body
             from unnest($18::uuid[], $19::bigint[], $20::int[], $21::text[], $22::text[], $23::text[], $24::text[],
-                        $25::smallint[], $26::float8[], $27::bigint[], $28::text[], $29::bytea[])
-                as x (run_id, seq, attempt, source, endpoint, method, url, status, duration_ms, bytes, failure, body)
+                        $25::smallint[], $26::float8[], $27::bigint[], $28::text[], $29::bytea[], $30::float8[])
+                as x (run_id, seq, attempt, source, endpoint, method, url, status, duration_ms, bytes, failure, body,
+                      age)
             where x.run_id in (select run_id from fenced)
         )
         select run_id as "run_id!: RunId", cancel_requested as "cancel_requested!", now() as "at!" from fenced
@@ -191,7 +196,7 @@ pub async fn write(db: impl PgExecutor<'_>, entries: &[Entry]) -> sqlx::Result<V
         &columns.claimable_in as &[Option<f64>],
         &columns.event.run_id,
         &columns.event.seq,
-        &columns.event.age,
+        &columns.event.age_seconds,
         &columns.event.level as &[&str],
         &columns.event.event_type as &[&str],
         &columns.event.message,
@@ -208,6 +213,7 @@ pub async fn write(db: impl PgExecutor<'_>, entries: &[Entry]) -> sqlx::Result<V
         &columns.exchange.bytes,
         &columns.exchange.failure as &[Option<&str>],
         &columns.exchange.body as &[Option<&[u8]>],
+        &columns.exchange.age_seconds,
     )
     .fetch_all(db)
     .await
@@ -273,7 +279,7 @@ struct Columns<'a> {
 struct EventColumns {
     run_id: Vec<Uuid>,
     seq: Vec<i64>,
-    age: Vec<f64>,
+    age_seconds: Vec<f64>,
     level: Vec<&'static str>,
     event_type: Vec<&'static str>,
     message: Vec<String>,
@@ -294,6 +300,7 @@ struct ExchangeColumns<'a> {
     bytes: Vec<i64>,
     failure: Vec<Option<&'static str>>,
     body: Vec<Option<&'a [u8]>>,
+    age_seconds: Vec<f64>,
 }
 
 impl<'a> Columns<'a> {
@@ -326,7 +333,7 @@ impl<'a> Columns<'a> {
         self.reason.push(reason.map(Reason::as_str));
         self.claimable_in.push(claimable_in);
         for (seq, event) in (entry.after_seq + 1..).zip(&entry.events) {
-            self.event.push(entry.run_id, seq, event);
+            self.event.push(entry, seq, event);
         }
         for (seq, exchange) in (entry.after_exchange + 1..).zip(&entry.exchanges) {
             self.exchange.push(entry, seq, exchange);
@@ -335,12 +342,12 @@ impl<'a> Columns<'a> {
 }
 
 impl EventColumns {
-    fn push(&mut self, run_id: RunId, seq: i64, event: &NewEvent) {
+    fn push(&mut self, entry: &Entry, seq: i64, event: &NewEvent) {
         let mut fields = event.fields.clone();
         clean_json(&mut fields);
-        self.run_id.push(run_id.0);
+        self.run_id.push(entry.run_id.0);
         self.seq.push(seq);
-        self.age.push(event.age_seconds);
+        self.age_seconds.push(entry.age_seconds);
         self.level.push(event.level.as_str());
         self.event_type.push(event.event_type);
         self.message.push(clean(&event.message).into_owned());
@@ -362,5 +369,6 @@ impl<'a> ExchangeColumns<'a> {
         self.bytes.push(exchange.bytes);
         self.failure.push(exchange.failure);
         self.body.push(exchange.body.as_deref());
+        self.age_seconds.push(entry.age_seconds);
     }
 }

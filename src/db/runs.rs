@@ -1,4 +1,4 @@
-//! The table `runs`: claiming, cancelling, looking one up.
+//! The table `runs`: claiming, looking one up, the load.
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -109,25 +109,6 @@ pub async fn claim(
         limit,
     )
     .fetch_all(db)
-    .await
-}
-
-/// Asks that the task's active run be cancelled and says which run that is, or `None` where the task is idle.
-///
-/// A worker that has the run sees the mark at its next step. One that nobody has in hand (queued, waiting) becomes
-/// claimable at once, so that the next free hand ends it.
-pub async fn request_cancel(db: impl PgExecutor<'_>, task_id: &TaskId) -> sqlx::Result<Option<RunId>> {
-    sqlx::query_scalar!(
-        r#"
-        update runs
-        set cancel_requested_at = coalesce(cancel_requested_at, now()),
-            claimable_at = case when state = 'waiting' then now() else claimable_at end
-        where task_id = $1 and state in ('queued', 'running', 'waiting')
-        returning run_id as "run_id: RunId"
-        "#,
-        task_id.as_str(),
-    )
-    .fetch_optional(db)
     .await
 }
 

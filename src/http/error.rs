@@ -48,9 +48,14 @@ impl ApiError {
         )
     }
 
-    /// 503: the database is away.
+    /// 503: a statement met no database.
     pub(super) fn unavailable(cause: &dyn std::error::Error) -> Self {
         tracing::warn!(error = %cause, "a request met no database");
+        Self::database_away()
+    }
+
+    /// 503: the database is away.
+    pub(super) fn database_away() -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "The database is not available; try again in a moment")
     }
 }

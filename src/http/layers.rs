@@ -18,6 +18,7 @@ use tracing::Instrument as _;
 
 use super::V1Dates;
 use super::error::ApiError;
+use crate::postgres::Availability;
 
 /// A request's body may have so many bytes; beyond it the answer is 413.
 pub(super) const MAX_BODY_BYTES: usize = 64 * 1024;
@@ -113,6 +114,23 @@ fn panicked(panic: Box<dyn std::any::Any + Send + 'static>) -> Response<Body> {
 #[derive(Debug, thiserror::Error)]
 #[error("a handler panicked: {0}")]
 struct Panicked(String);
+
+/// Answers 503 for these routes as soon as the database is known to be away, also to those who wait for it already.
+pub(super) fn need_database<S>(routes: Router<S>, availability: Availability) -> Router<S>
+where
+    S: Clone + Send + Sync + 'static,
+{
+    routes.route_layer(middleware::from_fn(move |request: Request, next: Next| {
+        let availability = availability.clone();
+        async move {
+            tokio::select! {
+                biased;
+                () = availability.away() => ApiError::database_away().into_response(),
+                response = next.run(request) => response,
+            }
+        }
+    }))
+}
 
 /// Tells clients of version 1 where its successor is, and its dates once they are set (RFC 9745, RFC 8594).
 pub(super) fn announce_successor<S: Clone + Send + Sync + 'static>(routes: Router<S>, dates: V1Dates) -> Router<S> {

@@ -4,6 +4,7 @@
 mod error;
 mod layers;
 mod operations;
+mod query;
 mod router;
 mod v1;
 
@@ -14,6 +15,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 
+use crate::postgres::Availability;
 use crate::runs::Runs;
 
 pub use router::router;
@@ -30,6 +32,8 @@ pub struct Shared {
     pub runs: Runs,
     /// What `/metrics` prints.
     pub metrics: PrometheusHandle,
+    /// Whether the database answers.
+    pub availability: Availability,
     /// Cancelled when this replica takes no more requests.
     pub closing: CancellationToken,
     /// When version 1 is deprecated and when it ends, once an operator has said so.

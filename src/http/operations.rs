@@ -38,11 +38,15 @@ pub(super) async fn version(State(app): State<App>) -> Result<Response, ApiError
 }
 
 /// `GET /metrics`: the Prometheus text format. The gauges over all replicas are read from the database at this
-/// moment; while it is away they are left out and `igt_database_up` is 0.
+/// moment; while it is away they keep their last value and `igt_database_up` is 0.
 pub(super) async fn metrics(State(app): State<App>) -> Response {
-    let load = db::runs::load(&app.pool).await;
-    metrics::gauge!("igt_database_up").set(if load.is_ok() { 1.0 } else { 0.0 });
-    if let Ok(load) = load {
+    let load = tokio::select! {
+        biased;
+        () = app.availability.away() => None,
+        load = db::runs::load(&app.pool) => load.ok(),
+    };
+    metrics::gauge!("igt_database_up").set(if load.is_some() { 1.0 } else { 0.0 });
+    if let Some(load) = load {
         for (state, runs) in
             [(RunState::Queued, load.queued), (RunState::Running, load.running), (RunState::Waiting, load.waiting)]
         {

@@ -17,18 +17,20 @@ pub fn router(app: App) -> Router {
         .route("/force_scrape_reel/{task_id}", post(v1::scrape::force_scrape_reel))
         .route("/task_status/{task_id}", get(v1::status::task_status))
         .method_not_allowed_fallback(operations::wrong_method);
-
     let version_1 = layers::announce_successor(version_1, app.v1_dates);
 
-    let routes = Router::new()
+    let on_the_database = Router::new()
         .nest("/codvid-ai/ig-tracking", version_1)
-        .route("/healthz", get(operations::healthz))
         .route("/readyz", get(operations::readyz))
-        .route("/version", get(operations::version))
+        .route("/version", get(operations::version));
+    let on_the_database = layers::need_database(on_the_database, app.availability.clone());
+
+    let routes = Router::new()
+        .merge(on_the_database)
+        .route("/healthz", get(operations::healthz))
         .route("/metrics", get(operations::metrics))
         .fallback(operations::unknown_path)
         .method_not_allowed_fallback(operations::wrong_method)
         .with_state(app);
-
     layers::wrap(routes)
 }

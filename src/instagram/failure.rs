@@ -6,7 +6,11 @@ use serde::{Deserialize, Serialize};
 
 /// A request that brought no answer that can be used.
 #[derive(Clone, Debug, thiserror::Error)]
-#[error("{endpoint} {}: {message}", status.map_or_else(|| "gave no answer".to_owned(), |status| format!("answered {status}")))]
+#[error(
+    "{endpoint} {}: {}",
+    status.map_or_else(|| "gave no answer".to_owned(), |status| format!("answered {status}")),
+    message.trim_end_matches('.')
+)]
 pub struct Failure {
     /// What it was.
     pub kind: FailureKind,

@@ -11,8 +11,12 @@ use super::private::{self, PrivatePostgres};
 use crate::config::DatabaseSettings;
 use crate::db;
 
-/// How long a request waits for a connection before it is told that the database is away.
-const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long anybody waits for a connection. A busy pool is worth waiting for; that the database is away is noticed
+/// sooner, by `Availability`.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What else needs a connection while the pool is busy: the heartbeat and the question whether the database answers.
+const RESERVED_CONNECTIONS: u32 = 2;
 
 /// How long a connection may rest before it is asked whether it still lives.
 const TRUSTED_FOR: Duration = Duration::from_secs(1);
@@ -27,7 +31,7 @@ const OLDEST_SERVER: i32 = 14_00_00;
 pub struct Database {
     /// Where statements run.
     pub pool: PgPool,
-    /// What the heartbeat runs on, so that a busy pool cannot starve it.
+    /// What the heartbeat and the watch run on, so that a busy pool cannot starve them.
     pub heartbeat_pool: PgPool,
     /// The private server, in use as long as this lives.
     private: Option<PrivatePostgres>,
@@ -77,7 +81,7 @@ impl Database {
         let place = format!("{}/{}", options.get_host(), options.get_database().unwrap_or_default());
         let pool = pool_of(settings.db_connections).connect_with(options.clone()).await;
         let pool = pool.map_err(|error| ConnectError::Unreachable { place, error })?;
-        let heartbeat_pool = pool_of(1).connect_lazy_with(options);
+        let heartbeat_pool = pool_of(RESERVED_CONNECTIONS).connect_lazy_with(options);
         let found = db::health::server_version(&pool)
             .await
             .map_err(|error| ConnectError::Unreachable { place: "the server".to_owned(), error })?;

@@ -2,7 +2,9 @@
 //!
 //! `private` starts a server of our own for whoever has set no `DATABASE_URL`; `connect` brings either to the rest.
 
+mod availability;
 mod connect;
 pub mod private;
 
+pub use availability::Availability;
 pub use connect::{ConnectError, Database};

@@ -6,7 +6,7 @@
 //! `binaries` are its rooms.
 
 use std::fs::File;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use sqlx::Postgres;
@@ -117,6 +117,11 @@ impl PrivatePostgres {
     pub fn log_dir(&self) -> PathBuf {
         self.folder.log()
     }
+}
+
+/// Whether a private server was ever started in this folder.
+pub fn has_data(data_dir: &Path) -> bool {
+    data_dir.join("data").is_dir()
 }
 
 /// The data folder of whoever names none: `/var/lib/ig-tracking` for root, else `$XDG_DATA_HOME/ig-tracking` or

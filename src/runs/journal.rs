@@ -88,7 +88,5 @@ async fn write_batches(pool: PgPool, mut requests: mpsc::Receiver<Request>) {
         }
         metrics::histogram!("igt_journal_batch_entries").record(entries.len() as f64);
         metrics::histogram!("igt_journal_write_seconds").record(began.elapsed().as_secs_f64());
-        metrics::counter!("igt_journal_events_total")
-            .increment(entries.iter().map(|entry| entry.events.len() as u64).sum());
     }
 }

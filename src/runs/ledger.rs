@@ -37,6 +37,7 @@ struct Position {
     last_exchange: i64,
     profile_id: Option<i64>,
     checkpoint: Checkpoint,
+    attempt: i32,
     halted: Option<Halt>,
 }
 
@@ -56,6 +57,7 @@ impl RunLedger {
             last_exchange: run.last_exchange,
             profile_id: run.profile_id,
             checkpoint: Checkpoint::from_row(run.checkpoint.clone()),
+            attempt: run.attempt,
             halted: None,
         };
         Self { core, run, grip, position: Arc::new(Mutex::new(position)), taken_up: Instant::now() }
@@ -64,6 +66,11 @@ impl RunLedger {
     /// How far the run came, as far as it is committed. Waits for a step that is being written.
     pub(super) async fn checkpoint(&self) -> Checkpoint {
         self.position.lock().await.checkpoint.clone()
+    }
+
+    /// Which attempt this is, counted from the last step that brought the run on.
+    pub(super) async fn attempt(&self) -> i32 {
+        self.position.lock().await.attempt
     }
 
     /// The database's time, by this replica's count since the claim.
@@ -112,19 +119,18 @@ impl RunLedger {
         let mut entry = Entry {
             run_id: self.run.run_id,
             lease: self.run.lease,
-            attempt: self.run.attempt,
+            attempt: position.attempt,
             after_seq: position.last_seq,
             after_exchange: position.last_exchange,
             events: events.into_iter().map(Event::into_row).collect(),
             exchanges: exchanges.into_iter().map(row_of).collect(),
+            age_seconds: 0.0,
             checkpoint: checkpoint.as_ref().and_then(|checkpoint| serde_json::to_value(checkpoint).ok()),
             transition,
         };
         let (mut pause, longest) = PAUSES;
         let (written, profile_id) = loop {
-            for event in &mut entry.events {
-                event.age_seconds = happened.elapsed().as_secs_f64();
-            }
+            entry.age_seconds = happened.elapsed().as_secs_f64();
             match self.write_once(&entry, &findings, position.profile_id).await {
                 Ok(Some(done)) => break done,
                 Ok(None) => return Err(Halt::LeaseLost),
@@ -147,7 +153,11 @@ impl RunLedger {
         position.profile_id = profile_id;
         if let Some(checkpoint) = checkpoint {
             position.checkpoint = checkpoint;
+            if entry.transition == Transition::Stay {
+                position.attempt = 1;
+            }
         }
+        metrics::counter!("igt_events_written_total").increment(entry.events.len() as u64);
         Ok(written)
     }
 

@@ -160,7 +160,7 @@ impl Event {
         let level = self.level();
         let event_type = self.event_type();
         let (message, fields) = self.words();
-        NewEvent { level, event_type, message, fields: Value::Object(fields), age_seconds: 0.0 }
+        NewEvent { level, event_type, message, fields: Value::Object(fields) }
     }
 
     fn level(&self) -> Level {
@@ -257,8 +257,7 @@ impl Event {
             }
             Self::BackingOff { failure, reason, delay, resume_at, attempt, max_attempts } => (
                 format!(
-                    "{}; attempt {attempt} of {max_attempts}, trying again in {} at {}",
-                    failure.to_string().trim_end_matches('.'),
+                    "{failure}; attempt {attempt} of {max_attempts}, trying again in {} at {}",
                     seconds(delay),
                     resume_at.format("%H:%M:%S UTC")
                 ),

@@ -522,12 +522,12 @@ fn entry(run: &Claimed, after_seq: i64) -> Entry {
         attempt: run.attempt,
         after_seq,
         after_exchange: after_seq - 1,
+        age_seconds: 0.0,
         events: vec![NewEvent {
             level: Level::Info,
             event_type: "posts_fetched",
             message: "Page read".to_owned(),
             fields: json!({"page": after_seq}),
-            age_seconds: 0.0,
         }],
         exchanges: vec![NewExchange {
             source: "web",

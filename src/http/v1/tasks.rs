@@ -3,14 +3,14 @@
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
-use axum::extract::{Query, State};
+use axum::extract::{RawQuery, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::super::App;
 use super::super::error::ApiError;
+use super::super::query::whole_number;
 use super::{KnownTaskId, status_word};
 use crate::db::TaskId;
 use crate::db::runs::RunState;
@@ -87,24 +87,13 @@ impl NewTask {
     }
 }
 
-/// The page of a list; what is not a whole number counts as left out.
-#[derive(Deserialize)]
-pub(in crate::http) struct ListQuery {
-    limit: Option<String>,
-    offset: Option<String>,
-}
-
 /// A list has at most so many tasks a page.
 const MAX_TASKS: i64 = 1000;
 
 /// `GET tasks?limit=1..1000&offset=0..`: the tasks that live, oldest first, and how many there are in all.
-pub(in crate::http) async fn list(
-    State(app): State<App>,
-    Query(query): Query<ListQuery>,
-) -> Result<Response, ApiError> {
-    let number = |text: Option<String>| text.and_then(|text| text.trim().parse::<i64>().ok());
-    let limit = number(query.limit).unwrap_or(MAX_TASKS).clamp(1, MAX_TASKS);
-    let offset = number(query.offset).unwrap_or(0).max(0);
+pub(in crate::http) async fn list(State(app): State<App>, RawQuery(query): RawQuery) -> Result<Response, ApiError> {
+    let limit = whole_number(query.as_deref(), "limit").unwrap_or(MAX_TASKS).clamp(1, MAX_TASKS);
+    let offset = whole_number(query.as_deref(), "offset").unwrap_or(0).max(0);
     let total = tasks::count(&app.pool).await?;
     let listed: Vec<Value> = tasks::list(&app.pool, limit, offset)
         .await?
