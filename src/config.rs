@@ -1,6 +1,7 @@
 //! Every setting: its flag, its environment variable, its default, and what it is for.
 //!
-//! A setting that makes no sense is refused at start, by name. `.env.example` lists them all; a test keeps it so.
+//! A setting that makes no sense is refused at start, by name; an empty variable counts as one that is not set.
+//! `.env.example` lists them all; a test keeps it so.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -11,7 +12,7 @@ use clap::{Args, ValueEnum, value_parser};
 use secrecy::SecretString;
 
 use crate::http::V1Dates;
-use crate::instagram::web::WebConfig;
+use crate::instagram::web::{Web, WebConfig, WebConfigError};
 use crate::runs::Policy;
 
 /// Which database.
@@ -188,6 +189,18 @@ pub enum SettingsError {
         /// The day of the deprecation.
         deprecation: NaiveDate,
     },
+    /// The web source's settings.
+    #[error(transparent)]
+    Web(#[from] WebConfigError),
+}
+
+impl ServeSettings {
+    /// Refuses what clap cannot see.
+    pub fn check(&self) -> Result<(), SettingsError> {
+        self.http.check()?;
+        Web::new(self.source.web())?;
+        Ok(())
+    }
 }
 
 impl HttpSettings {
@@ -245,7 +258,7 @@ impl SourceSettings {
     }
 }
 
-/// An empty variable is one that is not set.
+/// An empty flag, that is: an empty variable is never read.
 fn secret(text: &str) -> Result<SecretString, String> {
     if text.trim().is_empty() { Err("is empty; leave it unset instead".to_owned()) } else { Ok(text.into()) }
 }

@@ -4,7 +4,7 @@ use std::io::IsTerminal as _;
 
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 use tracing_subscriber::EnvFilter;
-use tracing_subscriber::filter::ParseError;
+use tracing_subscriber::filter::{LevelFilter, ParseError};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
@@ -26,6 +26,17 @@ pub enum TelemetryError {
         /// What is wrong with it.
         error: ParseError,
     },
+    /// The filter would silence everything.
+    #[error(
+        "IGT_LOG (--log) is {filter:?}: {word:?} is no level; give error, warn, info, debug or trace, or \
+         info,ig_tracking=debug"
+    )]
+    Level {
+        /// As it was given.
+        filter: String,
+        /// The part of it that names neither a level nor a target with one.
+        word: String,
+    },
     /// The metrics cannot be set up.
     #[error("metrics cannot be set up: {0}")]
     Metrics(#[from] BuildError),
@@ -33,8 +44,7 @@ pub enum TelemetryError {
 
 /// Begins to log. A process begins once; where something else logs already, that stays.
 pub fn begin_logs(settings: &LogSettings) -> Result<(), TelemetryError> {
-    let filter = EnvFilter::try_new(&settings.log)
-        .map_err(|error| TelemetryError::Filter { filter: settings.log.clone(), error })?;
+    let filter = filter(&settings.log)?;
     let registry = tracing_subscriber::registry().with(filter);
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     let begun = match settings.log_format {
@@ -44,6 +54,15 @@ pub fn begin_logs(settings: &LogSettings) -> Result<(), TelemetryError> {
     // Refused only where a subscriber is there already.
     drop(begun);
     Ok(())
+}
+
+/// Reads the filter. A lone word that is no level would be taken for a target, and everything else be silent.
+fn filter(text: &str) -> Result<EnvFilter, TelemetryError> {
+    let is_level = |word: &&str| word.contains(['=', '[']) || word.parse::<LevelFilter>().is_ok();
+    if let Some(word) = text.split(',').map(str::trim).find(|word| !is_level(word)) {
+        return Err(TelemetryError::Level { filter: text.to_owned(), word: word.to_owned() });
+    }
+    EnvFilter::try_new(text).map_err(|error| TelemetryError::Filter { filter: text.to_owned(), error })
 }
 
 /// Begins to count, and gives the handle from which `/metrics` prints.

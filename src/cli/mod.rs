@@ -5,11 +5,12 @@ mod runs;
 mod sandbox;
 mod serve;
 mod tail;
+mod variables;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{FromArgMatches as _, Parser, Subcommand};
 
 use crate::config::{DatabaseSettings, LogSettings, ServeSettings};
 use crate::postgres::private;
@@ -30,16 +31,22 @@ mod exit {
     pub(super) const RUN_CANCELLED: u8 = 6;
 }
 
-const AFTER_HELP: &str = "\
-Exit codes: 0 done · 1 an error, told on standard error · 2 the command line or a setting cannot be read · 3 no such \
-task or run · 4 the run failed · 5 it obtained a part · 6 it was cancelled
+/// A command's exit codes, for its help.
+fn exit_codes(done: &str, more: &str) -> String {
+    format!(
+        "Exit codes: {done} · 1 an error, told on standard error · 2 the command line or a setting cannot be read{more}"
+    )
+}
 
-Every setting has a flag and an environment variable; .env.example lists them all.";
+fn after_help() -> String {
+    let codes = exit_codes("0 done", runs::EXIT_CODES);
+    format!("{codes}\n\nEvery setting has a flag and an environment variable; .env.example lists them all.")
+}
 
 /// Tracks Instagram profiles and reels: a scrape is answered at once, worked in the background, and every step of it
 /// is a row in Postgres.
 #[derive(Parser)]
-#[command(version, after_help = AFTER_HELP, max_term_width = 110)]
+#[command(version, after_help = after_help(), max_term_width = 110)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -52,18 +59,23 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// Run the service
+    #[command(after_help = exit_codes("0 stopped by a signal, in order", ""))]
     Serve(Box<ServeSettings>),
     /// Run the service against an invented Instagram, scrape a profile and a reel task before your eyes, and stay up
+    #[command(after_help = exit_codes("0 both scrapes succeeded", ""))]
     Demo(Box<demo::DemoSettings>),
     /// Run the invented Instagram alone
-    #[command(after_long_help = sandbox::fault_help())]
+    #[command(after_help = exit_codes("0 stopped by a signal, in order", ""),
+              after_long_help = format!("{}\n\n{}", sandbox::fault_help(), exit_codes("0 stopped by a signal, in order", "")))]
     Sandbox(sandbox::SandboxSettings),
     /// Bring the database's schema up to date, and say which version it has
+    #[command(after_help = exit_codes("0 the schema is up to date", ""))]
     Migrate,
     /// Look at runs
-    #[command(subcommand)]
+    #[command(subcommand, after_help = exit_codes("0 done", runs::EXIT_CODES))]
     Runs(runs::RunsCommand),
     /// Ask a service on this machine whether it is ready; for health checks
+    #[command(after_help = "Exit codes: 0 it is ready · 1 it is not, and why · 2 the command line cannot be read")]
     Healthcheck(serve::HealthcheckSettings),
     /// Stop the private Postgres when its last user has gone
     #[command(hide = true)]
@@ -86,7 +98,8 @@ enum Command {
 
 /// Reads the command line and does what it says.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let matches = variables::without_empty(command()).get_matches();
+    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let done = match runtime {
         Ok(runtime) => {
@@ -109,6 +122,9 @@ async fn run(cli: Cli) -> Result<ExitCode, Failed> {
     let quiet = matches!(command, Command::Runs(_) | Command::Healthcheck(_));
     if !quiet {
         telemetry::begin_logs(&logs)?;
+    }
+    if matches!(command, Command::Serve(_) | Command::Demo(_) | Command::Sandbox(_)) {
+        variables::warn_of_unknown(&self::command());
     }
     match command {
         Command::Serve(settings) => serve::serve(&settings, &database).await,

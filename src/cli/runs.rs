@@ -14,16 +14,22 @@ use crate::db::status::Event;
 use crate::db::{self, RunId, TaskId};
 use crate::postgres::Database;
 
+/// Exit codes beyond those of every command, for the help.
+pub(super) const EXIT_CODES: &str =
+    " · 3 no such task or run · 4 the run failed · 5 it obtained a part · 6 it was cancelled";
+
 /// What can be looked at.
 #[derive(Subcommand)]
 pub(super) enum RunsCommand {
     /// Follow a task's latest run, live, to its end; the exit code says how it ended
+    #[command(after_help = super::exit_codes("0 the run succeeded", EXIT_CODES))]
     Tail {
         /// The task, or a run of it
         #[arg(value_name = "TASK|RUN")]
         of: String,
     },
     /// Show a run: where it stands, its whole log, its requests to Instagram
+    #[command(after_help = super::exit_codes("0 done", " · 3 no such task or run"))]
     Show {
         /// The run, or a task, whose latest run is meant
         #[arg(value_name = "RUN|TASK")]
@@ -106,6 +112,10 @@ const MAX_EXCHANGES: i64 = 1000;
 async fn show(pool: &PgPool, name: &str, json: bool) -> Result<ExitCode, Failed> {
     let run = match find(pool, name).await? {
         Found::Run(run) => run,
+        Found::NeverRan(_) if json => {
+            println!("{}", serde_json::json!({"run": null, "events": [], "exchanges": []}));
+            return Ok(ExitCode::SUCCESS);
+        }
         Found::NeverRan(task_id) => {
             println!("task {task_id} has not run yet");
             return Ok(ExitCode::SUCCESS);

@@ -13,6 +13,7 @@ use crate::sandbox;
 
 /// How the invented Instagram behaves.
 #[derive(Args)]
+#[command(next_help_heading = "Invented Instagram")]
 pub(super) struct SandboxSettings {
     /// The address to listen on; port 0 takes a free one
     #[arg(long, env = "IGT_SANDBOX_BIND", value_name = "ADDRESS", default_value = "127.0.0.1:8090")]
@@ -24,6 +25,7 @@ pub(super) struct SandboxSettings {
 
 /// The invented world.
 #[derive(Args, Clone)]
+#[command(next_help_heading = "Invented Instagram")]
 pub(super) struct WorldSettings {
     /// Milliseconds that each answer takes, give or take 30 %; 0 answers at once
     #[arg(long, env = "IGT_SANDBOX_DELAY_MS", value_name = "MS", default_value_t = 400,
@@ -44,9 +46,9 @@ impl WorldSettings {
 /// Serves it until SIGTERM or Ctrl-C.
 pub(super) async fn sandbox(settings: &SandboxSettings) -> Result<ExitCode, Failed> {
     let stop = first_signal()?;
-    let listener = TcpListener::bind(settings.bind)
-        .await
-        .map_err(|error| format!("cannot listen on {}: {error}; choose another --bind", settings.bind))?;
+    let listener = TcpListener::bind(settings.bind).await.map_err(|error| {
+        format!("cannot listen on {}: {error}; choose another IGT_SANDBOX_BIND (--bind)", settings.bind)
+    })?;
     tracing::info!(
         address = %format_args!("http://{}", listener.local_addr()?),
         "sandbox listening; set IGT_WEB_URL to this address"

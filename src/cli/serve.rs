@@ -19,7 +19,7 @@ use crate::telemetry;
 /// Runs the service until SIGTERM or Ctrl-C; a second one ends it at once.
 pub(super) async fn serve(settings: &ServeSettings, database: &DatabaseSettings) -> Result<ExitCode, Failed> {
     // What cannot stand is refused before a database is started for it.
-    settings.http.check()?;
+    settings.check()?;
     let stop = first_signal()?;
     let metrics = telemetry::begin_metrics()?;
     let database = Arc::new(Database::connect(database).await?);

@@ -5,10 +5,12 @@
 //! and told without its inner words.
 
 use axum::Json;
+use axum::extract::rejection::BytesRejection;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
+use super::layers::MAX_BODY_BYTES;
 use crate::runs::StartError;
 
 /// Seconds after which a client may try again when the database is away.
@@ -80,6 +82,17 @@ impl From<sqlx::Error> for ApiError {
             _ => false,
         };
         if away { Self::unavailable(&error) } else { Self::internal(&error) }
+    }
+}
+
+impl From<BytesRejection> for ApiError {
+    fn from(rejection: BytesRejection) -> Self {
+        match rejection.status() {
+            status @ StatusCode::PAYLOAD_TOO_LARGE => {
+                Self::new(status, format!("The request's body is larger than {MAX_BODY_BYTES} bytes"))
+            }
+            status => Self::new(status, rejection.body_text()),
+        }
     }
 }
 

@@ -27,14 +27,14 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// A request id that a client sends is taken over up to this length; a longer one is replaced.
+/// A request id that a client sends is taken over up to this length; a longer one, or none to speak of, is replaced.
 const MAX_REQUEST_ID: usize = 128;
 
 /// Puts the layers around all routes.
 pub(super) fn wrap(routes: Router) -> Router {
     routes.layer(
         ServiceBuilder::new()
-            .layer(middleware::from_fn(refuse_long_request_ids))
+            .layer(middleware::from_fn(refuse_unusable_request_ids))
             .layer(SetRequestIdLayer::new(REQUEST_ID, MakeRequestUuid))
             .layer(PropagateRequestIdLayer::new(REQUEST_ID))
             .layer(middleware::from_fn(observe))
@@ -45,8 +45,9 @@ pub(super) fn wrap(routes: Router) -> Router {
     )
 }
 
-async fn refuse_long_request_ids(mut request: Request, next: Next) -> Response {
-    if request.headers().get(&REQUEST_ID).is_some_and(|id| id.len() > MAX_REQUEST_ID) {
+async fn refuse_unusable_request_ids(mut request: Request, next: Next) -> Response {
+    let is_usable = |id: &HeaderValue| (1..=MAX_REQUEST_ID).contains(&id.len()) && id.to_str().is_ok();
+    if !request.headers().get(&REQUEST_ID).is_some_and(is_usable) {
         request.headers_mut().remove(&REQUEST_ID);
     }
     next.run(request).await
@@ -59,7 +60,8 @@ async fn observe(matched: Option<MatchedPath>, request: Request, next: Next) -> 
     let path = request.uri().path().to_owned();
     let request_id = request.headers().get(&REQUEST_ID).and_then(|id| id.to_str().ok()).unwrap_or_default().to_owned();
     let began = Instant::now();
-    let span = tracing::info_span!("request", request_id);
+    // Of the highest level, so that errors have their request's id whatever the filter leaves out.
+    let span = tracing::error_span!("request", request_id);
     let response = next.run(request).instrument(span.clone()).await;
     let (took, status) = (began.elapsed(), response.status());
     span.in_scope(|| {
@@ -91,7 +93,6 @@ async fn errors_are_json(request: Request, next: Next) -> Response {
     let said = axum::body::to_bytes(body, MAX_BODY_BYTES).await.unwrap_or_default();
     let message = match status {
         StatusCode::SERVICE_UNAVAILABLE => "The request took too long; try again in a moment".to_owned(),
-        StatusCode::PAYLOAD_TOO_LARGE => format!("The request's body is larger than {MAX_BODY_BYTES} bytes"),
         _ if said.is_empty() => status.canonical_reason().unwrap_or("Error").to_owned(),
         _ => String::from_utf8_lossy(&said).into_owned(),
     };
@@ -129,4 +130,45 @@ pub(super) fn announce_successor<S: Clone + Send + Sync + 'static>(routes: Route
         response.headers_mut().extend(announced.clone());
         std::future::ready(response)
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::routing::get;
+    use tower::ServiceExt as _;
+
+    use super::*;
+
+    async fn asked(path: &str) -> (StatusCode, serde_json::Value, Option<String>) {
+        async fn panics() {
+            panic!("words of the inside");
+        }
+        let router = wrap(
+            Router::new()
+                .route("/panics", get(panics))
+                .route("/plain", get(|| async { (StatusCode::IM_A_TEAPOT, "short and stout") })),
+        );
+        let request = Request::builder().uri(path).header(REQUEST_ID, "mine").body(Body::empty()).unwrap();
+        let response = router.oneshot(request).await.unwrap();
+        let id = response.headers().get(REQUEST_ID).map(|id| id.to_str().unwrap().to_owned());
+        let status = response.status();
+        let body = axum::body::to_bytes(response.into_body(), MAX_BODY_BYTES).await.unwrap();
+        (status, serde_json::from_slice(&body).unwrap(), id)
+    }
+
+    #[tokio::test]
+    async fn a_handler_that_panics_is_a_500_in_json_without_its_words() {
+        let (status, body, id) = asked("/panics").await;
+        assert_eq!(status, StatusCode::INTERNAL_SERVER_ERROR);
+        assert_eq!(body["result"], false);
+        assert!(!body.to_string().contains("inside"), "{body}");
+        assert_eq!(id.as_deref(), Some("mine"));
+    }
+
+    #[tokio::test]
+    async fn an_error_in_plain_text_is_said_in_json() {
+        let (status, body, _) = asked("/plain").await;
+        assert_eq!(status, StatusCode::IM_A_TEAPOT);
+        assert_eq!(body, serde_json::json!({"result": false, "message": "short and stout"}));
+    }
 }

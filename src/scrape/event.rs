@@ -236,7 +236,7 @@ impl Event {
                     "Scrape of @{username} completed in {elapsed_seconds:.1} s: {} posts",
                     total(&totals, "scraped_posts_count")
                 ),
-                with(totals, json!({"duration_ms": (elapsed_seconds * 1000.0).round()})),
+                with(totals, json!({"duration_ms": whole(elapsed_seconds * 1000.0)})),
             ),
             Self::ScrapeEnded { state, reason, message, failure, elapsed_seconds, attempt, totals } => (
                 match state {
@@ -248,7 +248,7 @@ impl Event {
                     json!({
                         "reason": reason,
                         "attempt": attempt,
-                        "duration_ms": (elapsed_seconds * 1000.0).round(),
+                        "duration_ms": whole(elapsed_seconds * 1000.0),
                     }),
                 ),
             ),
@@ -266,7 +266,7 @@ impl Event {
                     object(request(Some(&failure))),
                     json!({
                         "reason": reason,
-                        "retry_after_s": delay.as_secs_f64().ceil(),
+                        "retry_after_s": whole(delay.as_secs_f64().ceil()),
                         "resume_at": resume_at.to_rfc3339_opts(SecondsFormat::Millis, true),
                         "attempt": attempt,
                         "max_attempts": max_attempts,
@@ -334,6 +334,11 @@ fn total(totals: &Map<String, Value>, name: &str) -> u64 {
 
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// To the next whole number, written without a fraction.
+fn whole(number: f64) -> u64 {
+    number.round() as u64
 }
 
 /// A wait in words: tenths of a second below ten seconds, whole seconds above.

@@ -7,8 +7,14 @@
 
 mod harness;
 
+mod commands;
+mod docs;
+mod errors;
 mod failures;
+mod golden;
 mod lives;
+mod operations;
 mod pipelines;
 mod private_postgres;
 mod schema;
+mod settings;

@@ -41,8 +41,7 @@ async fn create(
     message: &'static str,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, ApiError> {
-    let body = body.map_err(|rejection| ApiError::new(rejection.status(), rejection.body_text()))?;
-    let NewTask { username, task_id } = NewTask::read(&body)?;
+    let NewTask { username, task_id } = NewTask::read(&body?)?;
     match tasks::create(&app.pool, &task_id, kind, username.as_str()).await? {
         Creation::Created => Ok(Json(json!({"result": true, "message": message, "task_id": task_id})).into_response()),
         Creation::Taken => Err(ApiError::new(

@@ -56,11 +56,14 @@ pub enum WebConfigError {
         reason: &'static str,
     },
     /// The cookie is no header, or has no session in it.
-    #[error("the session's cookie {0}; copy the whole Cookie header of a signed-in browser: sessionid=…; csrftoken=…")]
+    #[error(
+        "IGT_WEB_COOKIE (--web-cookie) {0}; copy the whole Cookie header of a signed-in browser: sessionid=…; csrftoken=…"
+    )]
     Cookie(&'static str),
     /// The user agent is no header.
     #[error(
-        "the user agent is empty or has characters that no header can hold; copy the browser's navigator.userAgent"
+        "IGT_WEB_USER_AGENT (--web-user-agent) is empty or has characters that no header can hold; copy the browser's \
+         navigator.userAgent"
     )]
     UserAgent,
     /// A document has no number.
@@ -172,7 +175,9 @@ mod tests {
             let message = error(WebConfig { cookie: Some(cookie.into()), ..WebConfig::default() });
             assert!(message.contains("sessionid=") && !message.contains("hidden-word"), "{message}");
         }
-        assert!(error(WebConfig { user_agent: "a\nb".to_owned(), ..WebConfig::default() }).contains("user agent"));
+        assert!(
+            error(WebConfig { user_agent: "a\nb".to_owned(), ..WebConfig::default() }).contains("IGT_WEB_USER_AGENT")
+        );
         let doc_ids = DocIds { posts: Vec::new(), ..DocIds::default() };
         assert!(error(WebConfig { doc_ids, ..WebConfig::default() }).contains("posts"));
     }

@@ -2,13 +2,15 @@
 
 mod database;
 mod instagram;
+mod program;
 mod replica;
 
 use std::time::{Duration, Instant};
 
-pub(crate) use database::Database;
+pub(crate) use database::{Database, MortalServer};
 pub(crate) use instagram::Instagram;
-pub(crate) use replica::{Replica, Started};
+pub(crate) use program::{Finished, call};
+pub(crate) use replica::{Answer, Replica, Started, V1};
 use serde_json::Value;
 
 /// The program under test.

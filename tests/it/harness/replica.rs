@@ -7,13 +7,14 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
-use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 
 use super::{PROGRAM, eventually};
 
 /// Where version 1 lives.
-const V1: &str = "/codvid-ai/ig-tracking";
+pub(crate) const V1: &str = "/codvid-ai/ig-tracking";
 
 /// A replica that was started and need not be listening yet.
 pub(crate) struct Started {
@@ -54,15 +55,22 @@ impl Started {
     pub(crate) async fn listening(self) -> Replica {
         let address = eventually("the replica listens", async || {
             let lines = self.lines.lock().unwrap();
-            lines.iter().find_map(|line| {
-                let line: Value = serde_json::from_str(line).ok()?;
-                (line["message"] == "listening").then(|| line["address"].as_str().unwrap().to_owned())
-            })
+            lines.iter().find_map(|line| address_in(line))
         });
         let address = address.await;
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
         Replica { child: self.child, lines: self.lines, address, http }
     }
+}
+
+/// The address in the line that says that it listens, as JSON or as text.
+fn address_in(line: &str) -> Option<String> {
+    if !line.contains("listening") {
+        return None;
+    }
+    let (_, rest) = line.split_once("http://")?;
+    let address = rest.split(['"', ' ']).next()?;
+    Some(format!("http://{address}"))
 }
 
 /// A replica that listens. Dropping it is `kill -9`.
@@ -82,6 +90,24 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
+    /// Reads an answer that ends with its connection.
+    pub(crate) async fn read(mut stream: TcpStream) -> Self {
+        let mut bytes = Vec::new();
+        stream.read_to_end(&mut bytes).await.unwrap();
+        let text = String::from_utf8(bytes).unwrap();
+        let (head, body) = text.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no answer: {text:?}"));
+        let mut lines = head.split("\r\n");
+        let status = lines.next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();
+        let headers = lines.map(|line| line.split_once(": ").unwrap());
+        let headers = headers.map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()));
+        Self { status, headers: headers.collect(), text: body.to_owned() }
+    }
+
+    /// A header's value as text.
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).map(|value| value.to_str().unwrap())
+    }
+
     pub(crate) fn json(&self) -> Value {
         assert_eq!(self.headers["content-type"], "application/json", "{}", self.text);
         serde_json::from_str(&self.text).unwrap_or_else(|error| panic!("{error}: {}", self.text))
@@ -140,6 +166,23 @@ impl Replica {
         let response = request.send().await.unwrap();
         let (status, headers) = (response.status(), response.headers().clone());
         Answer { status, headers, text: response.text().await.unwrap() }
+    }
+
+    /// The log so far, as it was written.
+    pub(crate) fn lines(&self) -> Vec<String> {
+        self.lines.lock().unwrap().clone()
+    }
+
+    /// A connection of its own, for requests that no well-behaved client sends.
+    pub(crate) async fn connect(&self) -> TcpStream {
+        TcpStream::connect(self.address.strip_prefix("http://").unwrap()).await.unwrap()
+    }
+
+    /// Sends these very bytes and reads the answer to its end. The request has to ask for the connection's close.
+    pub(crate) async fn raw(&self, request: &[u8]) -> Answer {
+        let mut stream = self.connect().await;
+        stream.write_all(request).await.unwrap();
+        Answer::read(stream).await
     }
 
     /// The log so far, a JSON object a line.

@@ -1,0 +1,69 @@
+//! The documents: what they name exists.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Every Markdown file that a reader may meet.
+fn documents() -> Vec<PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let of = |folder: &Path| {
+        let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        entries.filter(|path| path.extension().is_some_and(|extension| extension == "md")).collect::<Vec<_>>()
+    };
+    let found = [of(root), of(&root.join("docs"))].concat();
+    assert!(found.len() >= 6, "{found:?}");
+    found
+}
+
+/// The environment variables of a command and of those below it.
+fn variables(command: &clap::Command) -> BTreeSet<String> {
+    let own = command.get_arguments().filter_map(|argument| argument.get_env());
+    let own = own.map(|name| name.to_string_lossy().into_owned());
+    own.chain(command.get_subcommands().flat_map(variables)).collect()
+}
+
+#[test]
+fn every_variable_in_the_documents_is_a_setting_and_every_setting_is_in_the_readme() {
+    let settings = variables(&ig_tracking::cli::command());
+    let name = regex::Regex::new(r"\bIGT_[A-Z0-9_]*[A-Z0-9]").unwrap();
+    for document in documents() {
+        let text = fs::read_to_string(&document).unwrap();
+        for found in name.find_iter(&text) {
+            assert!(settings.contains(found.as_str()), "{}: {} is no setting", document.display(), found.as_str());
+        }
+    }
+    let readme = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
+    for setting in settings.iter().filter(|setting| setting.starts_with("IGT_")) {
+        assert!(readme.contains(&format!("| `{setting}` |")), "README.md does not list {setting}");
+    }
+}
+
+#[test]
+fn every_relative_link_in_the_documents_leads_to_a_file_and_its_heading() {
+    let link = regex::Regex::new(r"\]\(([^)\s]+)\)").unwrap();
+    for document in documents() {
+        let text = fs::read_to_string(&document).unwrap();
+        for target in link.captures_iter(&text).map(|captures| captures[1].to_owned()) {
+            if target.contains("://") {
+                continue;
+            }
+            let (path, heading) = target.split_once('#').unwrap_or((&target, ""));
+            let file = match path {
+                "" => document.clone(),
+                path => document.parent().unwrap().join(path),
+            };
+            assert!(file.exists(), "{}: {target} leads nowhere", document.display());
+            let text = fs::read_to_string(&file).unwrap_or_default();
+            let known = heading.is_empty() || text.lines().any(|line| anchor(line).as_deref() == Some(heading));
+            assert!(known, "{}: {target} names no heading", document.display());
+        }
+    }
+}
+
+/// The anchor that a heading gets where Markdown is shown: in lower case, spaces as hyphens, no punctuation.
+fn anchor(line: &str) -> Option<String> {
+    let heading = line.strip_prefix('#')?.trim_start_matches('#').strip_prefix(' ')?;
+    let kept = heading.chars().filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
+    Some(kept.map(|c| if c == ' ' { '-' } else { c.to_ascii_lowercase() }).collect())
+}
