@@ -97,11 +97,18 @@ impl MortalServer {
         Self { data_dir, server, database_url }
     }
 
-    /// `kill -9`, and waits until it is gone.
+    /// `kill -9` of every process of it, and waits until it is gone.
     pub(crate) async fn kill(&self) {
         let noted = std::fs::read_to_string(self.data_dir.join("data/postmaster.pid")).unwrap();
-        let postmaster = Pid::from_raw(noted.lines().next().unwrap().parse().unwrap());
-        kill(postmaster, Signal::SIGKILL).unwrap();
+        let postmaster: i32 = noted.lines().next().unwrap().parse().unwrap();
+        let mut connection = PgConnection::connect(&self.database_url).await.unwrap();
+        let sessions: Vec<i32> =
+            sqlx::query_scalar("select pid from pg_stat_activity").fetch_all(&mut connection).await.unwrap();
+        kill(Pid::from_raw(postmaster), Signal::SIGKILL).unwrap();
+        for pid in sessions {
+            // Left alone they would answer for a moment longer; some have noticed already.
+            let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+        }
         let url = self.database_url.clone();
         eventually("the server is gone", async || PgConnection::connect(&url).await.is_err().then_some(())).await;
     }
