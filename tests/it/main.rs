@@ -7,8 +7,10 @@
 
 mod harness;
 
+mod clients;
 mod commands;
 mod docs;
+mod documents;
 mod errors;
 mod failures;
 mod golden;

@@ -5,7 +5,10 @@ use std::time::Duration;
 use ig_tracking::sandbox;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
+use tokio::process::{Child, Command};
 use tokio::sync::OnceCell;
+
+use super::{PROGRAM, Started};
 
 static SANDBOX: OnceCell<String> = OnceCell::const_new();
 
@@ -13,13 +16,27 @@ static SANDBOX: OnceCell<String> = OnceCell::const_new();
 pub(crate) struct Instagram {
     pub(crate) url: String,
     http: reqwest::Client,
+    /// The process, where it is one.
+    _process: Option<Child>,
 }
 
 impl Instagram {
     pub(crate) async fn get() -> Self {
-        let url = SANDBOX.get_or_init(begin).await.clone();
+        Self::at_address(SANDBOX.get_or_init(begin).await.clone(), None)
+    }
+
+    /// One of the test's own that takes so long for an answer, give or take a little: runs last as long as real ones.
+    pub(crate) async fn slow(delay: Duration) -> Self {
+        let mut command = Command::new(PROGRAM);
+        let delay = delay.as_millis().to_string();
+        command.env_clear().args(["sandbox", "--bind", "127.0.0.1:0", "--delay-ms", &delay]);
+        let (url, process) = Started::of(command).address_and_process().await;
+        Self::at_address(url, Some(process))
+    }
+
+    fn at_address(url: String, process: Option<Child>) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
-        Self { url, http: reqwest::Client::builder().no_proxy().build().unwrap() }
+        Self { url, http: reqwest::Client::builder().no_proxy().build().unwrap(), _process: process }
     }
 
     /// Sets a fault on an account.

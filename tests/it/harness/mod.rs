@@ -2,6 +2,7 @@
 
 mod database;
 mod instagram;
+pub(crate) mod machine;
 mod program;
 mod replica;
 
@@ -28,6 +29,11 @@ pub(crate) struct World {
 impl World {
     pub(crate) async fn new() -> Self {
         Self { database: Database::fresh().await, instagram: Instagram::get().await }
+    }
+
+    /// A world whose Instagram takes its time.
+    pub(crate) async fn slow(delay: Duration) -> Self {
+        Self { database: Database::fresh().await, instagram: Instagram::slow(delay).await }
     }
 
     /// A world with one replica of default settings.

@@ -34,11 +34,13 @@ impl Started {
             .env("IGT_WEB_URL", instagram_url)
             .env("IGT_DB_CONNECTIONS", "8")
             .env("IGT_LOG_FORMAT", "json")
-            .envs(settings.iter().copied())
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .kill_on_drop(true);
+            .envs(settings.iter().copied());
+        Self::of(command)
+    }
+
+    /// A command of the program that says on standard error where it listens.
+    pub(super) fn of(mut command: Command) -> Self {
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);
         let mut child = command.spawn().unwrap();
         let lines = Arc::new(Mutex::new(Vec::new()));
         let (kept, stderr) = (Arc::clone(&lines), child.stderr.take().unwrap());
@@ -53,13 +55,23 @@ impl Started {
 
     /// Waits until it listens.
     pub(crate) async fn listening(self) -> Replica {
-        let address = eventually("the replica listens", async || {
-            let lines = self.lines.lock().unwrap();
-            lines.iter().find_map(|line| address_in(line))
-        });
-        let address = address.await;
+        let address = self.address().await;
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
         Replica { child: self.child, lines: self.lines, address, http }
+    }
+
+    /// Waits until it says where it listens.
+    async fn address(&self) -> String {
+        eventually("the program listens", async || {
+            let lines = self.lines.lock().unwrap();
+            lines.iter().find_map(|line| address_in(line))
+        })
+        .await
+    }
+
+    /// The same for a program that others speak to: where it listens, and its process, to be kept.
+    pub(super) async fn address_and_process(self) -> (String, Child) {
+        (self.address().await, self.child)
     }
 }
 
