@@ -101,7 +101,7 @@ comment on column runs.source is 'The task''s source when the run was asked for.
 comment on column runs.trigger is 'What asked for it: api (a client''s request) or demo.';
 comment on column runs.state is 'Active: queued, running, waiting (backing off until claimable_at). Final: succeeded, partial, failed, cancelled.';
 comment on column runs.reason is 'Why it is waiting or did not succeed; null while queued or running and when it succeeded.';
-comment on column runs.attempt is 'How many times a worker took it up since it last came on; 0 before the first. A run handed over at shutdown has not spent its attempt.';
+comment on column runs.attempt is 'How many times a worker took it up; 0 before the first. A run handed over at shutdown has not spent its attempt.';
 comment on column runs.lease is 'Raised by each claim and never lowered: whoever writes for the run must name the current one.';
 comment on column runs.worker_id is 'The boot of the replica that took it up last.';
 comment on column runs.claimable_at is 'When any replica may claim it: at once when queued, the lease''s end when running, the resume time when waiting, never (null) when finished.';

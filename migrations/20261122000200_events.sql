@@ -47,7 +47,7 @@ comment on table run_exchanges is 'Every request that a run made to its source a
 comment on column run_exchanges.run_id is 'The run.';
 comment on column run_exchanges.seq is 'Its number in the run: 1, 2, 3 … without a gap.';
 comment on column run_exchanges.at is 'When the answer was complete or given up, on the database''s clock.';
-comment on column run_exchanges.attempt is 'The attempt that made it, counted from the run''s last step before it.';
+comment on column run_exchanges.attempt is 'The attempt of the run that made it.';
 comment on column run_exchanges.source is 'web or graph.';
 comment on column run_exchanges.endpoint is 'The short name of the endpoint, the same as in events and metrics.';
 comment on column run_exchanges.method is 'GET or POST.';

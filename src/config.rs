@@ -81,7 +81,7 @@ pub struct RunSettings {
           value_parser = value_parser!(u64).range(1..=604_800))]
     pub run_deadline_seconds: u64,
 
-    /// How often a run may be taken up without coming on: its first time, after a wait, after a lost worker
+    /// How often a run may be taken up in a row without coming on: its first time, after a wait, after a lost worker
     #[arg(long, env = "IGT_MAX_ATTEMPTS", value_name = "N", default_value_t = 5,
           value_parser = value_parser!(u16).range(1..=1000))]
     pub max_attempts: u16,

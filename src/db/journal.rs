@@ -146,11 +146,7 @@ pub async fn write(db: impl PgExecutor<'_>, entries: &[Entry]) -> sqlx::Result<V
                 checkpoint = coalesce(entry.checkpoint, r.checkpoint),
                 state = coalesce(entry.state, r.state),
                 reason = case when entry.state is null then r.reason else entry.reason end,
-                attempt = case
-                    when entry.state = 'queued' then r.attempt - 1
-                    when entry.state is null and entry.checkpoint is not null then 1
-                    else r.attempt
-                end,
+                attempt = case when entry.state = 'queued' then r.attempt - 1 else r.attempt end,
                 claimable_at = case
                     when entry.state is null then r.claimable_at
                     else now() + make_interval(secs => entry.claimable_in)

@@ -97,9 +97,9 @@ pub async fn record(
 
 /// Stores posts' numbers where they changed.
 ///
-/// What one answer does not tell contradicts nothing: while all that is told agrees with the latest row, that row
-/// only lives on, and what it lacked is filled in where the same run tells it. Numbers of posts that are not in
-/// `media` are left out.
+/// What one run tells of a post, in however many answers, is one row: the later answer counts, and what it does not
+/// tell stays. What a later run does not tell contradicts nothing: while all that it tells stands in the latest row,
+/// that row only lives on. Numbers of posts that are not in `media` are left out.
 pub async fn snapshot(
     db: &mut PgConnection,
     run_id: RunId,
@@ -134,34 +134,37 @@ pub async fn snapshot(
                 limit 1
             ) as latest on true
             where n.shortcode = any($10)
-        ), agreeing as (
-            select * from told
-            where observed_from is not null
-                and hidden = likes_hidden
-                and coalesce(likes = likes_count, true)
-                and coalesce(comments = comments_count, true)
-                and coalesce(plays = plays_count, true)
-                and coalesce(views = views_count, true)
-                and (run_id = $2 or not (
-                    (likes is not null and likes_count is null)
-                    or (comments is not null and comments_count is null)
-                    or (plays is not null and plays_count is null)
-                    or (views is not null and views_count is null)))
-        ), lived_on as (
+        ), added as (
             update media_snapshots s
             set observed_until = statement_timestamp(),
-                likes_count = coalesce(s.likes_count, a.likes),
-                comments_count = coalesce(s.comments_count, a.comments),
-                plays_count = coalesce(s.plays_count, a.plays),
-                views_count = coalesce(s.views_count, a.views)
-            from agreeing a
-            where s.profile_id = $1 and s.shortcode = a.shortcode and s.observed_from = a.observed_from
+                seq = $3,
+                likes_count = case when t.hidden then null else coalesce(t.likes, s.likes_count) end,
+                likes_hidden = t.hidden or (s.likes_hidden and t.likes is null),
+                comments_count = coalesce(t.comments, s.comments_count),
+                plays_count = coalesce(t.plays, s.plays_count),
+                views_count = coalesce(t.views, s.views_count)
+            from told t
+            where t.run_id = $2
+                and s.profile_id = $1 and s.shortcode = t.shortcode and s.observed_from = t.observed_from
+        ), unchanged as (
+            select * from told
+            where run_id <> $2
+                and hidden = likes_hidden
+                and coalesce(likes = likes_count, likes is null)
+                and coalesce(comments = comments_count, comments is null)
+                and coalesce(plays = plays_count, plays is null)
+                and coalesce(views = views_count, views is null)
+        ), lived_on as (
+            update media_snapshots s
+            set observed_until = statement_timestamp()
+            from unchanged u
+            where s.profile_id = $1 and s.shortcode = u.shortcode and s.observed_from = u.observed_from
         )
         insert into media_snapshots (profile_id, shortcode, observed_from, observed_until, likes_count, likes_hidden,
                                      comments_count, plays_count, views_count, run_id, seq)
         select $1, shortcode, statement_timestamp(), statement_timestamp(), likes, hidden, comments, plays, views, $2, $3
         from told
-        where shortcode not in (select shortcode from agreeing)
+        where run_id is distinct from $2 and shortcode not in (select shortcode from unchanged)
         "#,
         profile_id,
         run_id.0,

@@ -57,8 +57,7 @@ async fn work(core: &Arc<Core>, run: &Arc<Claimed>, grip: &Arc<Grip>) {
         // The column's own check allows nothing that this would refuse.
         Err(error) => Outcome::Panicked(error.to_string()),
     };
-    let (checkpoint, attempt) = (ledger.checkpoint().await, ledger.attempt().await);
-    let closing = Closing { core, run, ledger: &ledger, checkpoint, attempt };
+    let closing = Closing { core, run, ledger: &ledger, checkpoint: ledger.checkpoint().await };
     if let Err(halt) = closing.settle(outcome, &mut visit).await {
         tracing::warn!(?halt, "let go of the run without a word: it is no longer ours to write for");
     }
@@ -81,10 +80,10 @@ async fn pursue(
     {
         return Outcome::Halted(halt);
     }
-    if run.attempt > core.policy.max_attempts {
+    let mut checkpoint = ledger.checkpoint().await;
+    if checkpoint.tries(run.attempt) > core.policy.max_attempts {
         return Outcome::AttemptsSpent;
     }
-    let mut checkpoint = ledger.checkpoint().await;
     let pipeline = AssertUnwindSafe(scrape::run(job, visit, ledger, &mut checkpoint)).catch_unwind();
     tokio::select! {
         biased;
@@ -127,7 +126,6 @@ struct Closing<'a> {
     run: &'a Claimed,
     ledger: &'a RunLedger,
     checkpoint: Checkpoint,
-    attempt: i32,
 }
 
 impl Closing<'_> {
@@ -184,7 +182,7 @@ impl Closing<'_> {
         let policy = &self.core.policy;
         let spent = (self.ledger.database_time() - self.run.claimed_at).to_std().unwrap_or_default();
         let standing = Standing {
-            attempt: self.attempt,
+            tries: self.checkpoint.tries(self.run.attempt),
             has_waited: self.checkpoint.has_waited_for(failure.kind),
             left: time_left(self.run, spent),
         };
@@ -196,13 +194,14 @@ impl Closing<'_> {
                     reason,
                     delay,
                     resume_at: self.ledger.database_time() + delay,
-                    attempt: self.attempt,
+                    attempt: self.run.attempt,
+                    tries: standing.tries,
                     max_attempts: policy.max_attempts,
                 };
                 (event, Transition::Wait(delay.as_secs_f64(), reason))
             }
             Decision::End(reason, why) => {
-                let message = last_word(&failure, self.attempt, why, self.core.web.has_session());
+                let message = last_word(&failure, standing.tries, why, self.core.web.has_session());
                 self.end(Shortfall { reason, message }, Some(failure))
             }
         }
@@ -226,7 +225,7 @@ impl Closing<'_> {
             message: shortfall.message,
             failure,
             elapsed_seconds: self.ledger.elapsed_seconds(),
-            attempt: self.attempt,
+            attempt: self.run.attempt,
             totals: self.checkpoint.totals(),
         };
         (event, Transition::Finish(state, Some(shortfall.reason)))

@@ -37,7 +37,6 @@ struct Position {
     last_exchange: i64,
     profile_id: Option<i64>,
     checkpoint: Checkpoint,
-    attempt: i32,
     halted: Option<Halt>,
 }
 
@@ -57,7 +56,6 @@ impl RunLedger {
             last_exchange: run.last_exchange,
             profile_id: run.profile_id,
             checkpoint: Checkpoint::from_row(run.checkpoint.clone()),
-            attempt: run.attempt,
             halted: None,
         };
         Self { core, run, grip, position: Arc::new(Mutex::new(position)), taken_up: Instant::now() }
@@ -66,11 +64,6 @@ impl RunLedger {
     /// How far the run came, as far as it is committed. Waits for a step that is being written.
     pub(super) async fn checkpoint(&self) -> Checkpoint {
         self.position.lock().await.checkpoint.clone()
-    }
-
-    /// Which attempt this is, counted from the last step that brought the run on.
-    pub(super) async fn attempt(&self) -> i32 {
-        self.position.lock().await.attempt
     }
 
     /// The database's time, by this replica's count since the claim.
@@ -119,7 +112,7 @@ impl RunLedger {
         let mut entry = Entry {
             run_id: self.run.run_id,
             lease: self.run.lease,
-            attempt: position.attempt,
+            attempt: self.run.attempt,
             after_seq: position.last_seq,
             after_exchange: position.last_exchange,
             events: events.into_iter().map(Event::into_row).collect(),
@@ -153,9 +146,6 @@ impl RunLedger {
         position.profile_id = profile_id;
         if let Some(checkpoint) = checkpoint {
             position.checkpoint = checkpoint;
-            if entry.transition == Transition::Stay {
-                position.attempt = 1;
-            }
         }
         metrics::counter!("igt_events_written_total").increment(entry.events.len() as u64);
         Ok(written)
@@ -218,7 +208,8 @@ impl RunLedger {
 
 impl Ledger for RunLedger {
     fn write(&mut self, step: Step) -> impl Future<Output = Result<(), Halt>> + Send {
-        let Step { events, exchanges, checkpoint, findings } = step;
+        let Step { events, exchanges, mut checkpoint, findings } = step;
+        checkpoint.came_on_in(self.run.attempt);
         let draft = Draft { events, exchanges, checkpoint: Some(checkpoint), findings, transition: Transition::Stay };
         async move {
             let written = self.commit(draft).await?;

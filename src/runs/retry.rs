@@ -34,8 +34,8 @@ pub(super) enum Why {
 /// Where a run stands when it meets a failure.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Standing {
-    /// Which attempt it is.
-    pub(super) attempt: i32,
+    /// How many attempts in a row, this one included, have not brought it on.
+    pub(super) tries: i32,
     /// Whether the run has waited for a failure of this kind before.
     pub(super) has_waited: bool,
     /// What is left of the run's time.
@@ -44,7 +44,7 @@ pub(super) struct Standing {
 
 /// Decides. `chance` is a number from 0 to 1 that spreads the retries of many runs.
 pub(super) fn decide(failure: &Failure, run: Standing, policy: &Policy, chance: f64) -> Decision {
-    let Standing { attempt, has_waited, left } = run;
+    let Standing { tries, has_waited, left } = run;
     let reason = reason_of(failure.kind);
     let delay = match failure.kind.class() {
         Class::Terminal | Class::Operator => return Decision::End(reason, Why::NoUse),
@@ -52,14 +52,14 @@ pub(super) fn decide(failure: &Failure, run: Standing, policy: &Policy, chance: 
         Class::Throttled => failure.retry_after.unwrap_or(policy.throttle_cooldown).mul_f64(1.0 + 0.1 * chance),
         // Exponential with full jitter, never sooner than the upstream asks for.
         Class::Transient => {
-            let doubled = policy.retry_base.saturating_mul(1 << (attempt - 1).clamp(0, 16));
+            let doubled = policy.retry_base.saturating_mul(1 << (tries - 1).clamp(0, 16));
             doubled.min(LONGEST_BACKOFF).mul_f64(chance).max(failure.retry_after.unwrap_or_default())
         }
     };
     let end = |why| Decision::End(final_reason(failure.kind), why);
     match () {
         () if failure.kind.may_be_a_wall() && has_waited => end(Why::WaitedInVain),
-        () if attempt >= policy.max_attempts => end(Why::AttemptsSpent),
+        () if tries >= policy.max_attempts => end(Why::AttemptsSpent),
         () if delay >= left => end(Why::TooLate(delay)),
         () => Decision::Wait(delay, reason),
     }
@@ -67,11 +67,11 @@ pub(super) fn decide(failure: &Failure, run: Standing, policy: &Policy, chance: 
 
 /// The end of a run by a failure, in a sentence for the person who has to mend it: what happened, why the run does not
 /// go on, and what to do.
-pub(super) fn last_word(failure: &Failure, attempt: i32, why: Why, has_session: bool) -> String {
+pub(super) fn last_word(failure: &Failure, tries: i32, why: Why, has_session: bool) -> String {
     let why = match why {
         Why::NoUse => String::new(),
         Why::WaitedInVain => "; waiting has not helped".to_owned(),
-        Why::AttemptsSpent => format!("; attempt {attempt} was the last"),
+        Why::AttemptsSpent => format!("; it was tried {tries} times"),
         Why::TooLate(delay) => format!("; the next try, in {} s, would come after the run's deadline", delay.as_secs()),
     };
     let advice = advice(failure.kind, has_session).map(|advice| format!("; {advice}")).unwrap_or_default();
@@ -158,8 +158,8 @@ mod tests {
         }
     }
 
-    fn at(attempt: i32) -> Standing {
-        Standing { attempt, has_waited: false, left: HOUR }
+    fn at(tries: i32) -> Standing {
+        Standing { tries, has_waited: false, left: HOUR }
     }
 
     fn wait(seconds: f64, reason: Reason) -> Decision {
@@ -231,7 +231,7 @@ mod tests {
         );
         assert_eq!(
             word(FailureKind::ServerError, Why::AttemptsSpent, true),
-            "web_profile_info answered 429: no; attempt 2 was the last"
+            "web_profile_info answered 429: no; it was tried 2 times"
         );
         assert_eq!(word(FailureKind::EndpointBroken, Why::NoUse, true), "web_profile_info answered 429: no");
         assert!(word(FailureKind::LoginRequired, Why::NoUse, true).contains("sign in again"));

@@ -26,6 +26,8 @@ pub struct Checkpoint {
     pub reels_processed: bool,
     /// What could not be read.
     pub drift: Drift,
+    /// The attempt that wrote the latest step; 0 before the first.
+    pub came_on_in: i32,
     /// What the run has waited for, in the hope that it passes, and that may be a wall.
     pub walls: Vec<Wall>,
 }
@@ -115,6 +117,16 @@ impl Checkpoint {
     /// Reads a checkpoint from its row; one that cannot be read (written by another version) begins anew.
     pub fn from_row(row: Option<Value>) -> Self {
         row.and_then(|value| serde_json::from_value(value).ok()).unwrap_or_default()
+    }
+
+    /// Notes that an attempt brought the run on.
+    pub fn came_on_in(&mut self, attempt: i32) {
+        self.came_on_in = attempt;
+    }
+
+    /// How many attempts in a row, this one included, have not brought the run on.
+    pub fn tries(&self, attempt: i32) -> i32 {
+        attempt - self.came_on_in.max(1) + 1
     }
 
     /// Whether anything of what was asked for was obtained.

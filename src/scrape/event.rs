@@ -117,7 +117,9 @@ pub enum Event {
         resume_at: DateTime<Utc>,
         /// Which attempt it was.
         attempt: i32,
-        /// How many there may be.
+        /// How many attempts in a row, this one included, have not brought the run on.
+        tries: i32,
+        /// How many of those there may be.
         max_attempts: i32,
     },
     /// A worker took the run up again.
@@ -255,9 +257,9 @@ impl Event {
             Self::ScrapeCancelled { username, totals } => {
                 (format!("Scrape of @{username} cancelled; what was stored stays"), totals)
             }
-            Self::BackingOff { failure, reason, delay, resume_at, attempt, max_attempts } => (
+            Self::BackingOff { failure, reason, delay, resume_at, attempt, tries, max_attempts } => (
                 format!(
-                    "{failure}; attempt {attempt} of {max_attempts}, trying again in {} at {}",
+                    "{failure}; try {tries} of {max_attempts}, the next in {} at {}",
                     seconds(delay),
                     resume_at.format("%H:%M:%S UTC")
                 ),
@@ -268,6 +270,7 @@ impl Event {
                         "retry_after_s": whole(delay.as_secs_f64().ceil()),
                         "resume_at": resume_at.to_rfc3339_opts(SecondsFormat::Millis, true),
                         "attempt": attempt,
+                        "tries": tries,
                         "max_attempts": max_attempts,
                     }),
                 ),

@@ -147,7 +147,7 @@ static TABLE: &[Row] = &[
                 "rate_limited",
                 "run_resumed",
             ],
-            ..Outcome::failed("rate_limited", &["web_profile_info 429 throttled"; 5], "attempt 5 was the last")
+            ..Outcome::failed("rate_limited", &["web_profile_info 429 throttled"; 5], "it was tried 5 times")
         },
     ),
     both("throttledonce.1", Outcome::after(&["web_profile_info 429 throttled"], WAITED)),
@@ -239,11 +239,7 @@ static TABLE: &[Row] = &[
         "broken",
         Outcome {
             events: RETRIED_TO_THE_LAST,
-            ..Outcome::failed(
-                "upstream_unavailable",
-                &["web_profile_info 500 server_error"; 5],
-                "attempt 5 was the last",
-            )
+            ..Outcome::failed("upstream_unavailable", &["web_profile_info 500 server_error"; 5], "it was tried 5 times")
         },
     ),
     Row {

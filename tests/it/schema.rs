@@ -416,9 +416,10 @@ async fn what_an_answer_does_not_tell_of_an_account_contradicts_nothing() {
 }
 
 #[tokio::test]
-async fn numbers_of_a_post_are_one_row_while_they_agree_and_are_filled_only_by_the_run_that_began_it() {
+async fn what_one_run_tells_of_a_post_is_one_row_and_what_a_later_run_tells_is_one_only_where_it_differs() {
     let pool = Database::fresh().await.pool;
     let (one, two) = (claimed(&pool, "one").await, claimed(&pool, "two").await);
+    let (three, four) = (claimed(&pool, "three").await, claimed(&pool, "four").await);
     let mut transaction = pool.begin().await.unwrap();
     let profile_id = profiles::record(&mut transaction, one.run_id, 1, &profile()).await.unwrap();
     media::record(&mut transaction, one.run_id, 1, profile_id, &[post()]).await.unwrap();
@@ -438,22 +439,27 @@ async fn numbers_of_a_post_are_one_row_while_they_agree_and_are_filled_only_by_t
             "select likes_count, likes_hidden, plays_count, views_count from media_snapshots order by observed_from";
         sqlx::query_as(rows).fetch_all(&pool).await.unwrap()
     };
-    // Two answers of one run, each with a part.
-    see(&one, Some(3), false, None, Some(40)).await;
+    // Answers of one run, each with a part: of a number that grew in between, the later one counts.
+    see(&one, Some(3), false, Some(89), Some(40)).await;
     see(&one, Some(3), false, Some(90), None).await;
     let whole = (Some(3), false, Some(90), Some(40));
     assert_eq!(rows().await, [whole]);
-    // Another run tells the same in parts: no row; then a change; then that the owner hides the likes.
+    // A later run tells the same in parts: no row. Then a change, and a part of it that is told later.
     see(&two, Some(3), false, None, None).await;
     see(&two, None, false, Some(90), Some(40)).await;
     assert_eq!(rows().await, [whole]);
-    see(&two, Some(4), false, Some(90), Some(40)).await;
-    see(&two, None, true, Some(90), Some(40)).await;
-    see(&two, None, true, Some(90), Some(40)).await;
-    assert_eq!(rows().await, [whole, (Some(4), false, Some(90), Some(40)), (None, true, Some(90), Some(40))]);
+    see(&two, Some(4), false, None, None).await;
+    see(&two, None, false, Some(91), None).await;
+    let grown = (Some(4), false, Some(91), None);
+    assert_eq!(rows().await, [whole, grown]);
+    // That the owner hides the likes is a change, and stays hidden where a reduced answer does not say so.
+    see(&three, None, true, Some(91), None).await;
+    see(&three, None, false, Some(91), Some(41)).await;
+    let hidden = (None, true, Some(91), Some(41));
+    assert_eq!(rows().await, [whole, grown, hidden]);
     // Back to what it was is a change, too; and a number that another run did not tell is none of its row's.
-    see(&one, Some(3), false, None, None).await;
-    see(&two, Some(3), false, Some(90), Some(40)).await;
+    see(&four, Some(3), false, None, None).await;
+    see(&one, Some(3), false, Some(90), Some(40)).await;
     assert_eq!(rows().await[3..], [(Some(3), false, None, None), whole]);
 }
 
