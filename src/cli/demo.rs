@@ -59,8 +59,8 @@ pub(super) async fn demo(mut settings: DemoSettings, mut database: DatabaseSetti
     if database.database_url.is_none() {
         database.data_dir = Some(database.data_dir.unwrap_or_else(private::default_data_dir).join("demo"));
     }
-    let place = database.data_dir.clone().filter(|_| database.database_url.is_none());
-    let database = Arc::new(Database::connect(&database).await?);
+    let database = Arc::new(Database::connect_disposable(&database).await?);
+    let place = database.private_server().map(|server| server.data_dir().to_owned());
     let service = Service::start(&settings.serve, web, database, metrics).await?;
 
     let shown = stop.run_until_cancelled(show(&service)).await;

@@ -68,12 +68,24 @@ pub enum ConnectError {
 impl Database {
     /// Connects; where no address is set, joins or starts the private server first.
     pub async fn connect(settings: &DatabaseSettings) -> Result<Self, ConnectError> {
+        Self::connect_with(settings, async |options| PrivatePostgres::start(options).await).await
+    }
+
+    /// The same for rows that nobody would miss: a private server of another version is no obstacle.
+    pub async fn connect_disposable(settings: &DatabaseSettings) -> Result<Self, ConnectError> {
+        Self::connect_with(settings, async |options| PrivatePostgres::start_disposable(options).await).await
+    }
+
+    async fn connect_with(
+        settings: &DatabaseSettings,
+        start: impl AsyncFnOnce(private::Options) -> Result<PrivatePostgres, private::Error>,
+    ) -> Result<Self, ConnectError> {
         let (url, private) = match &settings.database_url {
             Some(url) => (url.expose_secret().to_owned(), None),
             None => {
                 let data_dir = settings.data_dir.clone().unwrap_or_else(private::default_data_dir);
                 tracing::info!(data_dir = %data_dir.display(), "DATABASE_URL is not set: using a private Postgres");
-                let server = PrivatePostgres::start(private::Options::new(data_dir)?).await?;
+                let server = start(private::Options::new(data_dir)?).await?;
                 (server.database(PRIVATE_DATABASE).await?, Some(server))
             }
         };

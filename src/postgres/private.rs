@@ -94,6 +94,23 @@ impl PrivatePostgres {
         Ok(Self { folder, _in_use: in_use })
     }
 
+    /// The same for data that nobody would miss: where those that are there belong to a version of Postgres that is not
+    /// here, a folder beside them is used, named by the newest version that is.
+    pub async fn start_disposable(options: Options) -> Result<Self, Error> {
+        let found = match Self::start(options.clone()).await {
+            Err(Error::OtherVersion { found, .. }) => found,
+            settled => return settled,
+        };
+        let mut beside = options.data_dir.clone().into_os_string();
+        beside.push(format!("-{}", found.last().copied().unwrap_or_default()));
+        Self::start(Options { data_dir: beside.into(), ..options }).await
+    }
+
+    /// The folder that holds the data, the log and the locks.
+    pub fn data_dir(&self) -> &Path {
+        self.folder.root()
+    }
+
     /// The connection string of a database on this server, by its Unix socket.
     pub fn url(&self, database: &str) -> String {
         server::url(&self.folder, database)

@@ -177,6 +177,12 @@ async fn data_of_another_version_are_refused_with_both_versions_named() {
     let error = PrivatePostgres::start(scratch.options()).await.unwrap_err();
     assert!(matches!(error, Error::OtherVersion { data: 9, .. }), "{error}");
     assert!(error.to_string().contains("pg_upgrade"), "{error}");
+
+    // Data that nobody would miss are left where they are, and others begun beside them.
+    let disposable = PrivatePostgres::start_disposable(scratch.options()).await.unwrap();
+    assert_ne!(disposable.data_dir(), scratch.data_dir());
+    assert_eq!(ask(&disposable.url("postgres"), "SELECT 'served'").await, "served");
+    assert_eq!(fs::read_to_string(scratch.data_dir().join("data/PG_VERSION")).unwrap(), "9\n");
 }
 
 #[tokio::test]

@@ -160,7 +160,7 @@ async fn private_server(data_dir: &Path) -> PrivatePostgres {
         max_connections: 500,
         ..options
     };
-    PrivatePostgres::start(options).await.unwrap()
+    PrivatePostgres::start_disposable(options).await.unwrap()
 }
 
 /// Drops the databases of test processes that have gone.
