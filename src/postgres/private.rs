@@ -62,7 +62,7 @@ impl Options {
 pub enum Durability {
     /// Postgres's own way: a commit is on the disk before it is acknowledged.
     Durable,
-    /// Fast, and lost with the machine (`fsync`, `synchronous_commit` and `full_page_writes` off): for tests only.
+    /// Fast; a commit outlives the server, and not the machine (`fsync` and `full_page_writes` off): for tests only.
     TestsOnly,
 }
 

@@ -166,7 +166,8 @@ async fn while_the_database_is_away_it_says_so_and_goes_on_when_it_is_back() {
     server.revive().await;
     eventually("the replica is ready again", async || (ask("/readyz").await.status == 200).then_some(())).await;
     let world = World { database: Database::at(&server.database_url).await, instagram };
-    assert_eq!(world.scrape(&replica, "before", "away.anna").await["status"], "completed");
+    let status = world.scrape(&replica, "before", "away.anna").await;
+    assert_eq!(status["status"], "completed", "{status:#} {:#?}", replica.log());
     assert!(ask("/metrics").await.text.lines().any(|line| line == "igt_database_up 1"));
     assert_sound(&world.database.pool).await;
     world.database.pool.close().await;

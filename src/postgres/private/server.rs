@@ -202,7 +202,7 @@ fn settings(folder: &Folder, options: &Options) -> String {
     let socket_dir = quoted(&format!("\"{}\"", folder.socket_dir().to_string_lossy().replace('"', "\"\"")));
     let tests_only = match options.durability {
         Durability::Durable => "",
-        Durability::TestsOnly => "fsync = off\nsynchronous_commit = off\nfull_page_writes = off\n",
+        Durability::TestsOnly => "fsync = off\nfull_page_writes = off\n",
     };
     format!(
         "# Written anew by ig-tracking at every start: put settings of your own into data/postgresql.auto.conf\n\
