@@ -94,7 +94,7 @@ fn describe() {
     describe_histogram!("igt_run_duration_seconds", Unit::Seconds, "From the first taking up of a run to its end");
     describe_histogram!("igt_journal_batch_entries", "Runs written for in one statement of the journal");
     describe_histogram!("igt_journal_write_seconds", Unit::Seconds, "Time of one statement of the journal");
-    describe_counter!("igt_events_written_total", "Events that this replica's hands wrote");
+    describe_counter!("igt_events_written_total", "Events that this replica wrote");
     describe_counter!("igt_upstream_requests_total", "Requests to Instagram, by source, endpoint and outcome");
     describe_histogram!("igt_upstream_request_seconds", Unit::Seconds, "Time of a request to Instagram");
     describe_gauge!("igt_database_up", "1 while the database answers, else 0");

@@ -1,8 +1,8 @@
 //! For those who run the service: alive, ready, which version, metrics; and what stands at no path.
 
 use axum::Json;
-use axum::extract::State;
-use axum::http::{Method, StatusCode, Uri, header};
+use axum::extract::{OriginalUri, State};
+use axum::http::{Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
@@ -60,7 +60,7 @@ pub(super) async fn metrics(State(app): State<App>) -> Response {
 }
 
 /// What stands at no path.
-pub(super) async fn unknown_path(uri: Uri) -> ApiError {
+pub(super) async fn unknown_path(OriginalUri(uri): OriginalUri) -> ApiError {
     let path = uri.path();
     if path == "/api/v2" || path.starts_with("/api/v2/") {
         let message = "Version 2 is announced but not served by this release; use /codvid-ai/ig-tracking/";
@@ -70,6 +70,6 @@ pub(super) async fn unknown_path(uri: Uri) -> ApiError {
 }
 
 /// A path that is there, asked in a way that it is not.
-pub(super) async fn wrong_method(method: Method, uri: Uri) -> ApiError {
+pub(super) async fn wrong_method(method: Method, OriginalUri(uri): OriginalUri) -> ApiError {
     ApiError::new(StatusCode::METHOD_NOT_ALLOWED, format!("{method} is not allowed on {}; see Allow", uri.path()))
 }

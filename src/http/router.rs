@@ -17,16 +17,16 @@ pub fn router(app: App) -> Router {
         .route("/force_scrape_reel/{task_id}", post(v1::scrape::force_scrape_reel))
         .route("/task_status/{task_id}", get(v1::status::task_status))
         .method_not_allowed_fallback(operations::wrong_method);
+    let version_1 = layers::need_database(version_1, app.availability.clone());
     let version_1 = layers::announce_successor(version_1, app.v1_dates);
 
-    let on_the_database = Router::new()
-        .nest("/codvid-ai/ig-tracking", version_1)
-        .route("/readyz", get(operations::readyz))
-        .route("/version", get(operations::version));
-    let on_the_database = layers::need_database(on_the_database, app.availability.clone());
+    let of_the_database =
+        Router::new().route("/readyz", get(operations::readyz)).route("/version", get(operations::version));
+    let of_the_database = layers::need_database(of_the_database, app.availability.clone());
 
     let routes = Router::new()
-        .merge(on_the_database)
+        .nest("/codvid-ai/ig-tracking", version_1)
+        .merge(of_the_database)
         .route("/healthz", get(operations::healthz))
         .route("/metrics", get(operations::metrics))
         .fallback(operations::unknown_path)

@@ -61,7 +61,10 @@ pub enum ConnectError {
         found: i32,
     },
     /// The schema could not be brought up to date.
-    #[error("the database could not be migrated: {0}")]
+    #[error(
+        "the database could not be migrated: {0}; it may have been made by another version of this program: use that \
+         version, or another database"
+    )]
     Migrate(#[from] sqlx::migrate::MigrateError),
 }
 

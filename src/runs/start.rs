@@ -67,7 +67,11 @@ async fn insert(
         message: if free_hand.is_some() { started::AT_ONCE } else { started::QUEUED },
         fields: json!({"kind": kind, "trigger": trigger, "queued": free_hand.is_none()}),
     };
-    Ok(match (start(&core.pool, wanted).await?, free_hand) {
+    let started = start(&core.pool, wanted).await?;
+    if matches!(started, Started::Claimed(_) | Started::Queued(_)) {
+        metrics::counter!("igt_events_written_total").increment(1);
+    }
+    Ok(match (started, free_hand) {
         (Started::Claimed(claimed), Some(free_hand)) => {
             let run_id = claimed.run_id;
             core.live.announce_moved([run_id]);
