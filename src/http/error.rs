@@ -48,14 +48,9 @@ impl ApiError {
         )
     }
 
-    /// 503: a statement met no database.
-    pub(super) fn unavailable(cause: &dyn std::error::Error) -> Self {
+    /// 503: the database is away, as a statement met it or the watch has noticed.
+    pub(super) fn database_away(cause: &dyn std::fmt::Display) -> Self {
         tracing::warn!(error = %cause, "a request met no database");
-        Self::database_away()
-    }
-
-    /// 503: the database is away.
-    pub(super) fn database_away() -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "The database is not available; try again in a moment")
     }
 }
@@ -86,7 +81,7 @@ impl From<sqlx::Error> for ApiError {
                 .is_some_and(|code| ["08", "53", "57"].iter().any(|class| code.starts_with(class)) || code == "25006"),
             _ => false,
         };
-        if away { Self::unavailable(&error) } else { Self::internal(&error) }
+        if away { Self::database_away(&error) } else { Self::internal(&error) }
     }
 }
 

@@ -125,7 +125,7 @@ where
         async move {
             tokio::select! {
                 biased;
-                () = availability.away() => ApiError::database_away().into_response(),
+                () = availability.away() => ApiError::database_away(&"it does not answer").into_response(),
                 response = next.run(request) => response,
             }
         }
