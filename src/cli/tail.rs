@@ -111,9 +111,11 @@ impl Bar {
             _ => None,
         };
         if let Some(((done, total), what)) = progress {
-            self.0.set_length(total);
-            self.0.set_position(done);
             self.0.set_message(what);
+            self.0.update(|bar| {
+                bar.set_len(total);
+                bar.set_pos(done);
+            });
         }
         Ok(())
     }

@@ -6,3 +6,8 @@ use sqlx::PgExecutor;
 pub async fn server_version(db: impl PgExecutor<'_>) -> sqlx::Result<i32> {
     sqlx::query_scalar!(r#"select current_setting('server_version_num')::int as "version!""#).fetch_one(db).await
 }
+
+/// Whether a commit is on the disk before it is acknowledged.
+pub async fn has_fsync(db: impl PgExecutor<'_>) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(r#"select current_setting('fsync') = 'on' as "on!""#).fetch_one(db).await
+}

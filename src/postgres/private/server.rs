@@ -20,6 +20,7 @@ use super::folder::{Folder, SOCKET, ServerUser, remove_if_there};
 use super::locks::GLANCE;
 use super::tools::Tools;
 use super::{Durability, Error, Options};
+use crate::db;
 
 /// How long a server may take to get ready: after a crash it first replays what it had logged.
 pub(super) const GETS_READY: Duration = Duration::from_secs(300);
@@ -79,9 +80,9 @@ pub(super) async fn check_durability(folder: &Folder, wanted: Durability) -> Res
         return Ok(());
     }
     let mut connection = PgConnection::connect(&url(folder, "postgres")).await.map_err(Error::Connect)?;
-    let fsync: String = sqlx::query_scalar("SHOW fsync").fetch_one(&mut connection).await.map_err(Error::Connect)?;
+    let fsync = db::health::has_fsync(&mut connection).await.map_err(Error::Connect)?;
     connection.close().await.map_err(Error::Connect)?;
-    if fsync == "on" { Ok(()) } else { Err(Error::NotDurable(folder.root().to_owned())) }
+    if fsync { Ok(()) } else { Err(Error::NotDurable(folder.root().to_owned())) }
 }
 
 /// Stops the server, if one is there, and waits until it has gone.
