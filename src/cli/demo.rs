@@ -16,6 +16,7 @@ use crate::config::{DatabaseSettings, ServeSettings};
 use crate::db::runs::{RunState, Trigger};
 use crate::db::tasks::{self, Creation, TaskKind};
 use crate::db::{self, TaskId};
+use crate::http::V1_PATH;
 use crate::instagram::web::Web;
 use crate::postgres::{Database, private};
 use crate::runs::StartOutcome;
@@ -110,7 +111,7 @@ fn program() -> String {
 }
 
 fn say_what_next(service: &Service, sandbox_url: &str, data_dir: Option<PathBuf>) {
-    let base = format!("http://{}/codvid-ai/ig-tracking", service.address());
+    let base = format!("http://{}{V1_PATH}", service.address());
     println!(
         "\nThe service is up. Any plain username exists in its invented Instagram ({sandbox_url}). Try:\n\n\
          \x20 curl {base}/task_status/demo-profile?logs_count=5\n\

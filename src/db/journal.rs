@@ -4,7 +4,6 @@
 //! run whose lease is no longer the writer's, or whose seq is not where the writer left it, is passed over whole.
 //! The UPDATE is the fence: it takes the run's row lock, so no claim can slip between the check and the rows.
 
-use chrono::{DateTime, Utc};
 use serde_json::Value;
 use sqlx::PgExecutor;
 use uuid::Uuid;
@@ -121,8 +120,6 @@ pub struct Written {
     pub run_id: RunId,
     /// Whether a client has asked to cancel it.
     pub cancel_requested: bool,
-    /// The database's time of the write.
-    pub at: DateTime<Utc>,
 }
 
 /// Writes a batch, at most one entry a run. A run that does not come back was not written: its fence did not hold,
@@ -178,7 +175,7 @@ pub async fn write(db: impl PgExecutor<'_>, entries: &[Entry]) -> sqlx::Result<V
                       age)
             where x.run_id in (select run_id from fenced)
         )
-        select run_id as "run_id!: RunId", cancel_requested as "cancel_requested!", now() as "at!" from fenced
+        select run_id as "run_id!: RunId", cancel_requested as "cancel_requested!" from fenced
         "#,
         &columns.run_id,
         &columns.lease,
@@ -226,8 +223,6 @@ pub struct Standing {
     pub profile_id: Option<i64>,
     /// Whether a client has asked to cancel it.
     pub cancel_requested: bool,
-    /// The database's time of this look.
-    pub at: DateTime<Utc>,
 }
 
 impl Standing {
@@ -243,8 +238,7 @@ pub async fn standing(db: impl PgExecutor<'_>, run_id: RunId) -> sqlx::Result<Op
     sqlx::query_as!(
         Standing,
         r#"
-        select lease as "lease: Lease", last_seq, profile_id, cancel_requested_at is not null as "cancel_requested!",
-               now() as "at!"
+        select lease as "lease: Lease", last_seq, profile_id, cancel_requested_at is not null as "cancel_requested!"
         from runs
         where run_id = $1
         "#,

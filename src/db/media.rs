@@ -4,7 +4,8 @@ use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, PgExecutor};
 use uuid::Uuid;
 
-use super::{RunId, clean};
+use super::RunId;
+use super::text::clean_if_any;
 
 /// A post as a run read it.
 #[derive(Clone, Debug)]
@@ -55,7 +56,6 @@ pub async fn record(
     profile_id: i64,
     media: &[NewMedia],
 ) -> sqlx::Result<()> {
-    let text = |value: &Option<String>| value.as_deref().map(|text| clean(text).into_owned());
     sqlx::query!(
         r#"
         insert into media as m (profile_id, shortcode, instagram_pk, kind, is_reel, is_pinned, taken_at, caption,
@@ -86,9 +86,9 @@ pub async fn record(
         &column(media, |m| m.is_reel),
         &column(media, |m| m.is_pinned),
         &column(media, |m| m.taken_at) as &[Option<DateTime<Utc>>],
-        &column(media, |m| text(&m.caption)) as &[Option<String>],
+        &column(media, |m| clean_if_any(m.caption.as_deref())) as &[Option<String>],
         &column(media, |m| m.duration_seconds) as &[Option<f64>],
-        &column(media, |m| text(&m.display_url)) as &[Option<String>],
+        &column(media, |m| clean_if_any(m.display_url.as_deref())) as &[Option<String>],
     )
     .execute(db)
     .await?;

@@ -3,7 +3,8 @@
 use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, PgExecutor};
 
-use super::{RunId, TaskId, clean};
+use super::text::clean_if_any;
+use super::{RunId, TaskId};
 
 /// An account as a run read it.
 #[derive(Clone, Debug)]
@@ -39,7 +40,6 @@ pub struct NewProfile {
 /// Stores an account as read by an event of a run, and its numbers where they changed; ties the run to it. Runs in
 /// the transaction whose first statement was the run's fenced write.
 pub async fn record(db: &mut PgConnection, run_id: RunId, seq: i64, profile: &NewProfile) -> sqlx::Result<i64> {
-    let text = |value: &Option<String>| value.as_deref().map(|text| clean(text).into_owned());
     let profile_id = sqlx::query_scalar!(
         r#"
         insert into profiles as p (instagram_pk, fbid, username, full_name, biography, category, external_url,
@@ -61,13 +61,13 @@ pub async fn record(db: &mut PgConnection, run_id: RunId, seq: i64, profile: &Ne
         returning profile_id
         "#,
         profile.instagram_pk,
-        text(&profile.fbid),
+        clean_if_any(profile.fbid.as_deref()),
         profile.username,
-        text(&profile.full_name),
-        text(&profile.biography),
-        text(&profile.category),
-        text(&profile.external_url),
-        text(&profile.profile_pic_url),
+        clean_if_any(profile.full_name.as_deref()),
+        clean_if_any(profile.biography.as_deref()),
+        clean_if_any(profile.category.as_deref()),
+        clean_if_any(profile.external_url.as_deref()),
+        clean_if_any(profile.profile_pic_url.as_deref()),
         profile.is_private,
         profile.is_verified,
         run_id.0,

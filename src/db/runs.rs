@@ -37,14 +37,10 @@ pub struct Claimed {
     pub checkpoint: Option<Value>,
     /// The state in which the claim found it.
     pub previous: RunState,
-    /// Why it waited, where it waited.
-    pub previous_reason: Option<Reason>,
     /// Whether a client has asked to cancel it.
     pub cancel_requested: bool,
     /// The database's time at the claim.
     pub claimed_at: DateTime<Utc>,
-    /// When it was asked for.
-    pub requested_at: DateTime<Utc>,
     /// When a worker first took it up.
     pub started_at: DateTime<Utc>,
     /// When it must have ended.
@@ -63,7 +59,7 @@ pub async fn claim(
         Claimed,
         r#"
         with due as (
-            select run_id, state, reason
+            select run_id, state
             from runs
             where state in ('queued', 'running', 'waiting') and claimable_at <= now()
             order by claimable_at
@@ -81,7 +77,7 @@ pub async fn claim(
                 updated_at = now()
             from due
             where r.run_id = due.run_id
-            returning r.*, due.state as previous, due.reason as previous_reason
+            returning r.*, due.state as previous
         )
         select
             run_id as "run_id!: RunId",
@@ -96,10 +92,8 @@ pub async fn claim(
             profile_id,
             checkpoint,
             previous as "previous!: RunState",
-            previous_reason as "previous_reason: Reason",
             cancel_requested_at is not null as "cancel_requested!",
             now() as "claimed_at!",
-            requested_at as "requested_at!",
             started_at as "started_at!",
             deadline_at as "deadline_at!"
         from claimed

@@ -9,6 +9,11 @@ pub fn clean(text: &str) -> Cow<'_, str> {
     if text.contains('\0') { Cow::Owned(text.replace('\0', "\u{FFFD}")) } else { Cow::Borrowed(text) }
 }
 
+/// The same for a text that may be absent.
+pub(super) fn clean_if_any(text: Option<&str>) -> Option<String> {
+    text.map(|text| clean(text).into_owned())
+}
+
 /// The same for every text in a JSON value, keys too.
 pub(super) fn clean_json(value: &mut Value) {
     match value {

@@ -11,6 +11,7 @@ use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
 use super::layers::MAX_BODY_BYTES;
+use crate::db::health;
 use crate::runs::StartError;
 
 /// Seconds after which a client may try again when the database is away.
@@ -68,19 +69,8 @@ impl IntoResponse for ApiError {
 
 impl From<sqlx::Error> for ApiError {
     fn from(error: sqlx::Error) -> Self {
-        let away = match &error {
-            sqlx::Error::Io(_)
-            | sqlx::Error::Tls(_)
-            | sqlx::Error::Protocol(_)
-            | sqlx::Error::PoolTimedOut
-            | sqlx::Error::PoolClosed
-            | sqlx::Error::WorkerCrashed => true,
-            // Connection, resources, operator intervention (shutdown, starting up), read-only.
-            sqlx::Error::Database(error) => error
-                .code()
-                .is_some_and(|code| ["08", "53", "57"].iter().any(|class| code.starts_with(class)) || code == "25006"),
-            _ => false,
-        };
+        // The pool is closed while the service shuts down.
+        let away = health::is_away(&error) || matches!(error, sqlx::Error::PoolClosed);
         if away { Self::database_away(&error) } else { Self::internal(&error) }
     }
 }

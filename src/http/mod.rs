@@ -20,6 +20,9 @@ use crate::runs::Runs;
 
 pub use router::router;
 
+/// Where version 1 lives.
+pub const V1_PATH: &str = "/codvid-ai/ig-tracking";
+
 /// What the handlers share.
 #[derive(Clone)]
 pub struct App(Arc<Shared>);

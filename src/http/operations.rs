@@ -6,8 +6,8 @@ use axum::http::{Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
-use super::App;
 use super::error::ApiError;
+use super::{App, V1_PATH};
 use crate::db;
 use crate::db::runs::RunState;
 
@@ -63,7 +63,7 @@ pub(super) async fn metrics(State(app): State<App>) -> Response {
 pub(super) async fn unknown_path(OriginalUri(uri): OriginalUri) -> ApiError {
     let path = uri.path();
     if path == "/api/v2" || path.starts_with("/api/v2/") {
-        let message = "Version 2 is announced but not served by this release; use /codvid-ai/ig-tracking/";
+        let message = format!("Version 2 is announced but not served by this release; use {V1_PATH}/");
         return ApiError::new(StatusCode::NOT_FOUND, message);
     }
     ApiError::new(StatusCode::NOT_FOUND, format!("No such path: {path}"))

@@ -3,7 +3,7 @@
 use axum::Router;
 use axum::routing::{delete, get, post};
 
-use super::{App, layers, operations, v1};
+use super::{App, V1_PATH, layers, operations, v1};
 
 /// Every route of the service, behind its layers.
 pub fn router(app: App) -> Router {
@@ -25,7 +25,7 @@ pub fn router(app: App) -> Router {
     let of_the_database = layers::need_database(of_the_database, app.availability.clone());
 
     let routes = Router::new()
-        .nest("/codvid-ai/ig-tracking", version_1)
+        .nest(V1_PATH, version_1)
         .merge(of_the_database)
         .route("/healthz", get(operations::healthz))
         .route("/metrics", get(operations::metrics))

@@ -1,5 +1,6 @@
 //! The hand's side of a run: every step numbered, fenced, and acknowledged only when it is committed.
 
+use std::borrow::Cow;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,7 +12,7 @@ use super::Core;
 use super::lease::Grip;
 use crate::db::journal::{self, Entry, NewExchange, Transition, Written};
 use crate::db::runs::Claimed;
-use crate::db::{media, profiles};
+use crate::db::{health, media, profiles};
 use crate::instagram::Exchange;
 use crate::scrape::{Checkpoint, Event, Findings, Halt, Ledger, Step};
 
@@ -169,8 +170,7 @@ impl RunLedger {
         }
         let standing = journal::standing(&self.core.pool, entry.run_id).await?;
         Ok(standing.filter(|standing| standing.holds(entry)).map(|standing| {
-            let written =
-                Written { run_id: entry.run_id, cancel_requested: standing.cancel_requested, at: standing.at };
+            let written = Written { run_id: entry.run_id, cancel_requested: standing.cancel_requested };
             (written, standing.profile_id)
         }))
     }
@@ -223,20 +223,11 @@ impl Ledger for RunLedger {
     }
 }
 
-/// Whether a write that failed may yet succeed: the database is away, overloaded, restarting or read-only for now.
+/// Whether a write that failed may yet succeed: the database is away, or this transaction was the one to give way.
 fn passes(error: &sqlx::Error) -> bool {
-    match error {
-        sqlx::Error::Database(error) => error.code().is_some_and(|code| {
-            // Connection, resources, operator intervention, system, rollback (deadlock), read-only.
-            ["08", "53", "57", "58", "40"].iter().any(|class| code.starts_with(class)) || code == "25006"
-        }),
-        sqlx::Error::Io(_)
-        | sqlx::Error::Tls(_)
-        | sqlx::Error::Protocol(_)
-        | sqlx::Error::PoolTimedOut
-        | sqlx::Error::WorkerCrashed => true,
-        _ => false,
-    }
+    // A system error; a rollback, as of a deadlock.
+    let gave_way = |code: Cow<'_, str>| code.starts_with("58") || code.starts_with("40");
+    health::is_away(error) || error.as_database_error().and_then(|error| error.code()).is_some_and(gave_way)
 }
 
 fn count_exchanges(exchanges: &[Exchange]) {
