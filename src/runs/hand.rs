@@ -8,10 +8,11 @@ use futures_util::FutureExt as _;
 use tokio::sync::OwnedSemaphorePermit;
 use tracing::Instrument as _;
 
-use super::Core;
+use super::cancel::{cancel_run, cancelled};
 use super::lease::{Grip, Stop};
 use super::ledger::RunLedger;
 use super::retry::{Decision, Standing, decide, last_word};
+use super::{Core, count_end};
 use crate::db::journal::Transition;
 use crate::db::runs::{Claimed, Reason, RunState};
 use crate::instagram::web::Visit;
@@ -161,12 +162,24 @@ impl Closing<'_> {
         };
         // A run that waits takes with it what it waits for.
         let checkpoint = matches!(transition, Transition::Wait(..)).then(|| self.checkpoint.clone());
-        self.ledger.conclude(event, visit.take_exchanges(), checkpoint, transition).await?;
+        let written = self.ledger.conclude(event, visit.take_exchanges(), checkpoint, transition).await?;
         self.count(transition);
-        if let Transition::HandOver = transition {
+        if let Transition::Wait(..) | Transition::HandOver = transition
+            && written.cancel_requested
+        {
+            self.end_what_was_cancelled().await;
+        } else if let Transition::HandOver = transition {
             self.core.live.announce_claimable();
         }
         Ok(())
+    }
+
+    /// A client asked to cancel the run while this hand was about to let go of it: whoever asked found it in hand, so
+    /// it is for the hand to end it.
+    async fn end_what_was_cancelled(&self) {
+        if let Err(error) = cancel_run(&self.core.pool, &self.core.live, self.run.run_id).await {
+            tracing::warn!(%error, "a run that was cancelled could not be ended; whoever claims it will");
+        }
     }
 
     fn complete(&self) -> (Event, Transition) {
@@ -208,7 +221,7 @@ impl Closing<'_> {
     }
 
     fn cancel(&self) -> (Event, Transition) {
-        let event = Event::ScrapeCancelled { username: self.run.username.clone(), totals: self.checkpoint.totals() };
+        let event = cancelled(self.run.username.clone(), &self.checkpoint);
         (event, Transition::Finish(RunState::Cancelled, Some(Reason::CancelledByClient)))
     }
 
@@ -234,9 +247,7 @@ impl Closing<'_> {
     fn count(&self, transition: Transition) {
         match transition {
             Transition::Finish(state, reason) => {
-                let labels = [("state", state.as_str()), ("reason", reason.map_or("none", Reason::as_str))];
-                metrics::counter!("igt_runs_finished_total", &labels).increment(1);
-                metrics::histogram!("igt_run_duration_seconds").record(self.ledger.elapsed_seconds());
+                count_end(state, reason, Some(self.ledger.elapsed_seconds()));
                 tracing::info!(state = state.as_str(), reason = reason.map(Reason::as_str), "run ended");
             }
             Transition::Wait(seconds, reason) => {

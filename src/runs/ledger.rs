@@ -79,9 +79,9 @@ impl RunLedger {
         exchanges: Vec<Exchange>,
         checkpoint: Option<Checkpoint>,
         transition: Transition,
-    ) -> Result<(), Halt> {
+    ) -> Result<Written, Halt> {
         let draft = Draft { events: vec![event], exchanges, checkpoint, findings: Findings::default(), transition };
-        self.commit(draft).await.map(drop)
+        self.commit(draft).await
     }
 
     /// Writes in a task of its own that nothing drops half-way: a hand that is stopped in the middle of a step finds
