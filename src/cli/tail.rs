@@ -70,7 +70,7 @@ pub(super) async fn follow(pool: &PgPool, moved: &mut Receiver<RunId>, run_id: R
 }
 
 /// Waits for a hint that the run moved, or for the next look.
-async fn hint(moved: &mut Receiver<RunId>, run_id: Option<RunId>) {
+pub(super) async fn hint(moved: &mut Receiver<RunId>, run_id: Option<RunId>) {
     let relevant = async {
         loop {
             match moved.recv().await {
