@@ -100,12 +100,15 @@ async fn a_throttled_run_is_cancelled_or_deleted_at_once_while_all_hands_are_bus
         assert_eq!(event_types(&status), ["scrape_started", "rate_limited", "scrape_cancelled"]);
     }
     replica.post("/cancel/deleted").await.error(404);
-    replica.post("/force_scrape/cancelled").await.ok();
-    assert_eq!(status_of(&replica, "busy").await["is_processing"], true);
-    world.instagram.let_go("busy.with.another").await;
     let metrics = replica.ask(reqwest::Method::GET, "/metrics", None).await.text;
     let counted = "igt_runs_finished_total{state=\"cancelled\",reason=\"cancelled_by_client\"} 2";
     assert!(metrics.lines().any(|line| line == counted), "{metrics}");
+
+    replica.post("/force_scrape/cancelled").await.ok();
+    assert_eq!(status_of(&replica, "busy").await["is_processing"], true);
+    assert_eq!(cancel_by(&replica, "cancelled").await, "cancelled");
+    world.instagram.let_go("busy.with.another").await;
+    world.ended(&replica, "busy").await;
     assert_sound(&world.database.pool).await;
 }
 
