@@ -33,6 +33,12 @@ pub struct DatabaseSettings {
     #[arg(long, env = "IGT_DB_CONNECTIONS", value_name = "N", default_value_t = 16, global = true,
           value_parser = value_parser!(u32).range(2..=1000))]
     pub db_connections: u32,
+
+    /// Prepare each statement once a connection; false for a transaction pooler that does not keep them apart
+    /// (PgBouncer before 1.21, or without max_prepared_statements), which costs each statement some trips more
+    #[arg(long, env = "IGT_DB_PREPARED_STATEMENTS", value_name = "BOOL", default_value_t = true, num_args = 0..=1,
+          default_missing_value = "true", action = clap::ArgAction::Set, global = true)]
+    pub db_prepared_statements: bool,
 }
 
 /// How the service is reached.

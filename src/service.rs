@@ -10,13 +10,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use metrics_exporter_prometheus::PrometheusHandle;
-use sqlx::PgPool;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{ServeSettings, SettingsError};
-use crate::db;
+use crate::db::{self, Pool};
 use crate::http::{self, App, Shared};
 use crate::instagram::web::Web;
 use crate::live::Live;
@@ -111,7 +110,7 @@ impl Service {
     }
 
     /// Where its rows are.
-    pub fn pool(&self) -> &PgPool {
+    pub fn pool(&self) -> &Pool {
         &self.database.pool
     }
 
@@ -144,7 +143,7 @@ impl Service {
     }
 }
 
-async fn keep_partitions(pool: PgPool) {
+async fn keep_partitions(pool: Pool) {
     loop {
         tokio::time::sleep(PARTITIONS_EVERY).await;
         make_partitions(&pool).await;
@@ -152,7 +151,7 @@ async fn keep_partitions(pool: PgPool) {
 }
 
 /// Partitions that are missing are nothing to fail by: until they are made, their rows go to the default one.
-async fn make_partitions(pool: &PgPool) {
+async fn make_partitions(pool: &Pool) {
     match db::partitions::ensure(pool).await {
         Ok(0) => {}
         Ok(made) => tracing::info!(made, "made partitions ahead"),

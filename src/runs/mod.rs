@@ -15,12 +15,11 @@ mod start;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::PgPool;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::db::WorkerId;
+use crate::db::{Pool, WorkerId};
 use crate::instagram::web::Web;
 use crate::live::Live;
 
@@ -47,6 +46,13 @@ pub struct Policy {
     pub max_posts: usize,
 }
 
+impl Policy {
+    /// How long a statement for a run may take: not so long that a connection that hangs costs the lease.
+    fn patience(&self) -> Duration {
+        (self.lease / 3).clamp(Duration::from_secs(1), Duration::from_secs(10))
+    }
+}
+
 /// The runs of this replica.
 #[derive(Clone)]
 pub struct Runs(Arc<Core>);
@@ -54,7 +60,10 @@ pub struct Runs(Arc<Core>);
 struct Core {
     worker: WorkerId,
     policy: Policy,
-    pool: PgPool,
+    /// For what somebody waits for who asked.
+    request_pool: Pool,
+    /// For the work on runs: the same connections, with more patience.
+    pool: Pool,
     web: Web,
     live: Live,
     journal: journal::Journal,
@@ -70,7 +79,9 @@ struct Core {
 
 impl Runs {
     /// Puts the hands to work. The heartbeat has a pool of its own, so that a busy one cannot starve it.
-    pub fn begin(pool: PgPool, heartbeat_pool: PgPool, web: Web, live: Live, policy: Policy) -> Self {
+    pub fn begin(pool: Pool, heartbeat_pool: Pool, web: Web, live: Live, policy: Policy) -> Self {
+        let request_pool = pool;
+        let pool = request_pool.patient(policy.patience());
         let core = Arc::new(Core {
             worker: WorkerId::generate(),
             journal: journal::Journal::begin(pool.clone(), live.clone()),
@@ -80,6 +91,7 @@ impl Runs {
             closed: CancellationToken::new(),
             at_work: TaskTracker::new(),
             policy,
+            request_pool,
             pool,
             web,
             live,
