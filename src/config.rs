@@ -34,11 +34,20 @@ pub struct DatabaseSettings {
           value_parser = value_parser!(u32).range(2..=1000))]
     pub db_connections: u32,
 
-    /// Prepare each statement once a connection; false for a transaction pooler that does not keep them apart
-    /// (PgBouncer before 1.21, or without max_prepared_statements), which costs each statement some trips more
-    #[arg(long, env = "IGT_DB_PREPARED_STATEMENTS", value_name = "BOOL", default_value_t = true, num_args = 0..=1,
-          default_missing_value = "true", action = clap::ArgAction::Set, global = true)]
-    pub db_prepared_statements: bool,
+    /// What stands between here and the database: none, or a pooler that gives each transaction another server
+    /// connection (PgBouncer with pool_mode=transaction). Then nothing is prepared or listened for on a connection: a
+    /// statement costs some trips more, and what would be a hint is found by polling
+    #[arg(long, env = "IGT_DB_POOLER", value_name = "KIND", default_value = "none", global = true)]
+    pub db_pooler: Pooler,
+}
+
+/// What stands between the service and its database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Pooler {
+    /// Nothing, or what gives each client a server connection of its own.
+    None,
+    /// A pooler that gives each transaction another server connection.
+    Transaction,
 }
 
 /// How the service is reached.

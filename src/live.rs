@@ -24,8 +24,8 @@ const RECONNECT_AFTER: Duration = Duration::from_secs(2);
 /// How often a replica says something only to hear it.
 const ECHO_EVERY: Duration = Duration::from_secs(5);
 
-/// A LISTEN that has heard nothing for so long is deaf: its connection hangs or leads to yesterday's primary, or a
-/// transaction pooler took it and dropped it.
+/// A LISTEN that has heard nothing for so long is deaf: its connection hangs, or leads to yesterday's primary, or
+/// to a pooler that we were not told of.
 const DEAF_AFTER: Duration = Duration::from_secs(12);
 
 /// How many run ids go into one payload: 36 bytes each, with room to spare below Postgres's limit.
@@ -72,9 +72,13 @@ impl Live {
             moved: broadcast::channel(BACKLOG).0,
             cancelled: broadcast::channel(BACKLOG).0,
         };
-        tokio::spawn(stop.clone().run_until_cancelled_owned(live.clone().listen(pool.clone())));
-        tokio::spawn(stop.clone().run_until_cancelled_owned(send(pool, inbox)));
-        tokio::spawn(stop.run_until_cancelled_owned(live.clone().echo()));
+        if pool.can_listen() {
+            tokio::spawn(stop.clone().run_until_cancelled_owned(live.clone().listen(pool.clone())));
+            tokio::spawn(stop.clone().run_until_cancelled_owned(live.clone().echo()));
+        } else {
+            tracing::info!("behind a transaction pooler: hints are sent and not heard; waiters poll");
+        }
+        tokio::spawn(stop.run_until_cancelled_owned(send(pool, inbox)));
         live
     }
 

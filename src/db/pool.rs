@@ -91,6 +91,11 @@ impl Pool {
         done.inspect_err(|error| self.places.manager().doubts.learn_from(error))
     }
 
+    /// Whether a connection of ours can hear what NOTIFY says.
+    pub fn can_listen(&self) -> bool {
+        !self.line().is_pooled
+    }
+
     /// A connection of its own that hears what NOTIFY says on a channel.
     pub async fn listen(&self, channel: &str) -> sqlx::Result<PgListener> {
         let options = self.line().options.clone();
@@ -139,15 +144,15 @@ impl Pool {
         let mut object = self.connection().await?;
         // Whoever drops this future in the middle leaves it so, and the next one asks the connection to come to rest.
         object.is_at_rest = false;
-        let prepares = self.line().prepares;
-        let answered = match prepares {
-            true => self.in_time(object.raw.fetch_many(query).try_collect()).await,
-            false => self.in_time(run_alone(&mut object.raw, query)).await,
+        let is_pooled = self.line().is_pooled;
+        let answered = match is_pooled {
+            false => self.in_time(object.raw.fetch_many(query).try_collect()).await,
+            true => self.in_time(run_alone(&mut object.raw, query)).await,
         };
         match &answered {
             Ok(_) => object.is_at_rest = true,
             // What the server refuses leaves the connection as good as it was, but for a transaction around it.
-            Err(sqlx::Error::Database(error)) if prepares && !health::is_of_the_server(error.as_ref()) => {}
+            Err(sqlx::Error::Database(error)) if !is_pooled && !health::is_of_the_server(error.as_ref()) => {}
             Err(_) => drop(Object::take(object)),
         }
         answered

@@ -8,8 +8,8 @@ pub async fn begin(connection: &mut PgConnection) -> sqlx::Result<()> {
     sqlx::raw_sql("begin; set local idle_in_transaction_session_timeout = '2s'").execute(connection).await.map(drop)
 }
 
-/// The same behind a pooler that gives each transaction another server connection and knows no prepared statements:
-/// whatever somebody else left prepared there is forgotten first.
+/// The same behind a pooler that gives each transaction another server connection: whatever somebody else left prepared
+/// there is forgotten first.
 pub async fn begin_afresh(connection: &mut PgConnection) -> sqlx::Result<()> {
     begin(connection).await?;
     sqlx::raw_sql("deallocate all").execute(connection).await.map(drop)

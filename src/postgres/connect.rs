@@ -7,7 +7,7 @@ use secrecy::ExposeSecret as _;
 use sqlx::postgres::PgConnectOptions;
 
 use super::private::{self, PrivatePostgres};
-use crate::config::DatabaseSettings;
+use crate::config::{DatabaseSettings, Pooler};
 use crate::db::{self, Line, Pool};
 
 /// How long the database may be starting up when the service starts.
@@ -93,7 +93,7 @@ impl Database {
         };
         let options = PgConnectOptions::from_str(&url).map_err(ConnectError::Address)?.application_name("ig-tracking");
         let place = format!("{}/{}", options.get_host(), options.get_database().unwrap_or_default());
-        let line = Line::new(options, settings.db_prepared_statements);
+        let line = Line::new(options, settings.db_pooler == Pooler::Transaction);
         let pool = Pool::new(line.clone(), settings.db_connections);
         let found = version_once_it_answers(&pool).await;
         let found = found.map_err(|error| ConnectError::Unreachable { place, error })?;

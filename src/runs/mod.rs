@@ -73,7 +73,7 @@ struct Core {
     closing: CancellationToken,
     /// Cancelled when the hands have given back what they had and the heartbeat may end.
     closed: CancellationToken,
-    /// Every hand at work.
+    /// Every hand at work, and every start under way.
     at_work: TaskTracker,
 }
 

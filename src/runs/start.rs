@@ -40,9 +40,10 @@ impl Runs {
     /// Starts a run of a task, if none is active.
     ///
     /// The work is done in a task of its own: a client that hangs up in the middle cannot leave a claimed run
-    /// without its hand.
+    /// without its hand, and a shutdown waits for it.
     pub async fn start(&self, task_id: TaskId, kind: TaskKind, trigger: Trigger) -> Result<StartOutcome, StartError> {
-        tokio::spawn(insert(Arc::clone(&self.0), task_id, kind, trigger)).await?
+        let insert = insert(Arc::clone(&self.0), task_id, kind, trigger);
+        tokio::spawn(self.0.at_work.track_future(insert)).await?
     }
 }
 

@@ -19,17 +19,17 @@ const PONG_WITHIN: Duration = Duration::from_millis(500);
 #[derive(Clone)]
 pub struct Line {
     pub(super) options: PgConnectOptions,
-    /// Whether statements are prepared once and used again. Where a transaction pooler cannot do that, each is a
-    /// transaction of its own.
-    pub(super) prepares: bool,
+    /// Whether a pooler in between gives each transaction another server connection. Then each statement is a
+    /// transaction of its own, and nothing may be left on the connection: no prepared statement, no LISTEN.
+    pub(super) is_pooled: bool,
 }
 
 impl Line {
-    /// To this server; `prepares` says whether statements can be prepared once and used again.
-    pub fn new(options: PgConnectOptions, prepares: bool) -> Self {
-        // A pooler refuses parameters of a session that it does not keep; and floats are exact without it since 12.
-        let options = if prepares { options } else { options.extra_float_digits(None) };
-        Self { options, prepares }
+    /// To this server, directly or by a pooler that gives each transaction another server connection.
+    pub fn new(options: PgConnectOptions, is_pooled: bool) -> Self {
+        // A pooler refuses what it cannot keep for a client; floats have been exact without it since Postgres 12.
+        let options = if is_pooled { options.extra_float_digits(None) } else { options };
+        Self { options, is_pooled }
     }
 
     /// A connection of one's own, outside the pool.
@@ -61,15 +61,13 @@ impl Manager for Connections {
 
     async fn create(&self) -> sqlx::Result<Connection> {
         let mut raw = self.line.connect().await?;
-        let takes_writes = match self.line.prepares {
-            true => health::takes_writes(&mut raw).await?,
-            false => {
-                session::begin_afresh(&mut raw).await?;
-                let takes_writes = health::takes_writes(&mut raw).await?;
-                session::commit_and_forget(&mut raw).await?;
-                takes_writes
-            }
-        };
+        if self.line.is_pooled {
+            session::begin_afresh(&mut raw).await?;
+        }
+        let takes_writes = health::takes_writes(&mut raw).await?;
+        if self.line.is_pooled {
+            session::commit_and_forget(&mut raw).await?;
+        }
         if takes_writes { Ok(Connection { raw, is_at_rest: true }) } else { Err(health::read_only()) }
     }
 

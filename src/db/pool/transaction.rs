@@ -11,24 +11,24 @@ use super::connections::{Connections, Line};
 /// A transaction. Dropped before its commit it is undone at once, and its connection with it.
 pub struct Transaction {
     object: Option<Object<Connections>>,
-    prepares: bool,
+    is_pooled: bool,
 }
 
 impl Transaction {
     pub(super) async fn begin(object: Object<Connections>, line: &Line) -> sqlx::Result<Self> {
-        let mut transaction = Self { object: Some(object), prepares: line.prepares };
-        match line.prepares {
-            true => session::begin(&mut transaction).await?,
-            false => session::begin_afresh(&mut transaction).await?,
+        let mut transaction = Self { object: Some(object), is_pooled: line.is_pooled };
+        match line.is_pooled {
+            false => session::begin(&mut transaction).await?,
+            true => session::begin_afresh(&mut transaction).await?,
         }
         Ok(transaction)
     }
 
     /// Commits. An error leaves open whether it was done.
     pub async fn commit(mut self) -> sqlx::Result<()> {
-        match self.prepares {
-            true => session::commit(&mut self).await?,
-            false => session::commit_and_forget(&mut self).await?,
+        match self.is_pooled {
+            false => session::commit(&mut self).await?,
+            true => session::commit_and_forget(&mut self).await?,
         }
         drop(self.object.take());
         Ok(())
