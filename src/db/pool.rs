@@ -220,4 +220,3 @@ impl<'c> Executor<'c> for &'c Pool {
         async move { pool.connection().await?.raw.describe(sql).await }.boxed()
     }
 }
-

@@ -20,7 +20,6 @@ pub async fn commit(connection: &mut PgConnection) -> sqlx::Result<()> {
     sqlx::raw_sql("commit").execute(connection).await.map(drop)
 }
 
-
 /// The same, and nothing stays prepared on the server connection that a pooler gives to others.
 pub async fn commit_and_forget(connection: &mut PgConnection) -> sqlx::Result<()> {
     connection.clear_cached_statements().await?;

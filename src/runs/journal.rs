@@ -6,8 +6,8 @@ use std::time::Instant;
 
 use tokio::sync::{mpsc, oneshot};
 
-use crate::db::{Pool, RunId};
 use crate::db::journal::{Entry, Written, write};
+use crate::db::{Pool, RunId};
 use crate::live::Live;
 
 /// How many entries one statement takes at most.
