@@ -33,6 +33,21 @@ pub struct DatabaseSettings {
     #[arg(long, env = "IGT_DB_CONNECTIONS", value_name = "N", default_value_t = 16, global = true,
           value_parser = value_parser!(u32).range(2..=1000))]
     pub db_connections: u32,
+
+    /// What stands between here and the database: none, or a pooler that gives each transaction another server
+    /// connection (PgBouncer with pool_mode=transaction). Then nothing is prepared or listened for on a connection: a
+    /// statement costs some trips more, and what would be a hint is found by polling
+    #[arg(long, env = "IGT_DB_POOLER", value_name = "KIND", default_value = "none", global = true)]
+    pub db_pooler: Pooler,
+}
+
+/// What stands between the service and its database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Pooler {
+    /// Nothing, or what gives each client a server connection of its own.
+    None,
+    /// A pooler that gives each transaction another server connection.
+    Transaction,
 }
 
 /// How the service is reached.

@@ -4,22 +4,29 @@
 //! not: with no LISTEN at all (behind a transaction pooler, say) everything still works, only later.
 
 use std::collections::BTreeSet;
+use std::convert::Infallible;
+use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use sqlx::PgPool;
-use sqlx::postgres::PgListener;
 use tokio::sync::{Notify, broadcast, mpsc};
 use tokio_util::sync::CancellationToken;
 
-use crate::db::{RunId, notify};
+use crate::db::{Pool, RunId, notify};
 
 /// How many hints a slow receiver may lag behind before it is told to look for itself.
 const BACKLOG: usize = 1024;
 
 /// How long to wait before LISTEN is tried again.
 const RECONNECT_AFTER: Duration = Duration::from_secs(2);
+
+/// How often a replica says something only to hear it.
+const ECHO_EVERY: Duration = Duration::from_secs(5);
+
+/// A LISTEN that has heard nothing for so long is deaf: its connection hangs, or leads to yesterday's primary, or
+/// to a pooler that we were not told of.
+const DEAF_AFTER: Duration = Duration::from_secs(12);
 
 /// How many run ids go into one payload: 36 bytes each, with room to spare below Postgres's limit.
 const IDS_PER_PAYLOAD: usize = 150;
@@ -37,6 +44,9 @@ struct Hint {
     /// These runs were asked to stop.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     cancelled: BTreeSet<RunId>,
+    /// Nothing happened; only to be heard.
+    #[serde(skip_serializing_if = "is_false")]
+    echo: bool,
 }
 
 fn is_false(flag: &bool) -> bool {
@@ -54,7 +64,7 @@ pub struct Live {
 
 impl Live {
     /// Begins to listen and to send, until the token is cancelled.
-    pub fn start(pool: PgPool, stop: CancellationToken) -> Self {
+    pub fn start(pool: Pool, stop: CancellationToken) -> Self {
         let (outbox, inbox) = mpsc::unbounded_channel();
         let live = Self {
             outbox,
@@ -62,7 +72,12 @@ impl Live {
             moved: broadcast::channel(BACKLOG).0,
             cancelled: broadcast::channel(BACKLOG).0,
         };
-        tokio::spawn(stop.clone().run_until_cancelled_owned(live.clone().listen(pool.clone())));
+        if pool.can_listen() {
+            tokio::spawn(stop.clone().run_until_cancelled_owned(live.clone().listen(pool.clone())));
+            tokio::spawn(stop.clone().run_until_cancelled_owned(live.clone().echo()));
+        } else {
+            tracing::info!("behind a transaction pooler: hints are sent and not heard; waiters poll");
+        }
         tokio::spawn(stop.run_until_cancelled_owned(send(pool, inbox)));
         live
     }
@@ -115,44 +130,55 @@ impl Live {
         }
     }
 
-    async fn listen(self, pool: PgPool) {
-        loop {
-            let ended = self.listen_once(&pool).await;
-            if pool.is_closed() {
-                return;
-            }
-            if let Err(error) = ended {
-                tracing::warn!(%error, "LISTEN was lost or refused; waiters poll until it is back");
+    async fn listen(self, pool: Pool) {
+        let mut was_heard = true;
+        while !pool.is_closed() {
+            let Err(error) = self.listen_once(&pool, &mut was_heard).await;
+            metrics::gauge!("igt_listening").set(0.0);
+            // Once an outage, not once a try.
+            match std::mem::take(&mut was_heard) {
+                true => tracing::warn!(%error, "LISTEN was lost, refused or deaf; waiters poll until it is back"),
+                false => tracing::debug!(%error, "still no LISTEN; waiters poll"),
             }
             tokio::time::sleep(RECONNECT_AFTER).await;
         }
     }
 
-    async fn listen_once(&self, pool: &PgPool) -> sqlx::Result<()> {
-        let mut listener = PgListener::connect_with(pool).await?;
-        listener.listen(notify::CHANNEL).await?;
+    /// Listens until that ends, and notes when something is heard.
+    async fn listen_once(&self, pool: &Pool, was_heard: &mut bool) -> sqlx::Result<Infallible> {
+        let mut listener = pool.listen(notify::CHANNEL).await?;
         // Whatever was said while nobody listened: look once.
         self.claimable.notify_one();
         loop {
-            let Some(notification) = listener.try_recv().await? else {
-                self.claimable.notify_one();
-                continue;
-            };
+            let heard = tokio::time::timeout(DEAF_AFTER, listener.try_recv()).await;
+            let heard = heard.map_err(|_| std::io::Error::new(ErrorKind::TimedOut, "nothing is heard on it"))??;
+            // Its connection was lost.
+            let Some(notification) = heard else { return Err(std::io::Error::from(ErrorKind::ConnectionReset).into()) };
+            *was_heard = true;
+            metrics::gauge!("igt_listening").set(1.0);
             match serde_json::from_str(notification.payload()) {
                 Ok(hint) => self.deliver(&hint),
                 Err(error) => tracing::warn!(%error, "a hint that this version cannot read was passed over"),
             }
         }
     }
+
+    async fn echo(self) {
+        loop {
+            self.announce(Hint { echo: true, ..Hint::default() });
+            tokio::time::sleep(ECHO_EVERY).await;
+        }
+    }
 }
 
 /// Sends one NOTIFY after another; what arrives while one is under way goes with the next.
-async fn send(pool: PgPool, mut inbox: mpsc::UnboundedReceiver<Hint>) {
+async fn send(pool: Pool, mut inbox: mpsc::UnboundedReceiver<Hint>) {
     while let Some(mut hint) = inbox.recv().await {
         while let Ok(more) = inbox.try_recv() {
             hint.claimable |= more.claimable;
             hint.moved.extend(more.moved);
             hint.cancelled.extend(more.cancelled);
+            hint.echo |= more.echo;
         }
         if let Err(error) = notify::send(&pool, &payloads(hint)).await {
             tracing::debug!(%error, "a hint was not sent; whoever waits for it polls");
@@ -161,8 +187,8 @@ async fn send(pool: PgPool, mut inbox: mpsc::UnboundedReceiver<Hint>) {
 }
 
 fn payloads(hint: Hint) -> Vec<String> {
-    let moved: Vec<_> = hint.moved.into_iter().collect();
-    let mut hints = vec![Hint { claimable: hint.claimable, moved: BTreeSet::new(), cancelled: hint.cancelled }];
+    let moved: Vec<_> = hint.moved.iter().copied().collect();
+    let mut hints = vec![Hint { moved: BTreeSet::new(), ..hint }];
     for ids in moved.chunks(IDS_PER_PAYLOAD) {
         match hints.as_mut_slice() {
             [only] if only.moved.is_empty() && only.cancelled.is_empty() => only.moved.extend(ids),
@@ -181,7 +207,7 @@ mod tests {
     fn every_id_is_sent_once_in_payloads_that_postgres_takes() {
         let moved: BTreeSet<_> = (0..1000).map(|_| RunId(uuid::Uuid::now_v7())).collect();
         let cancelled = BTreeSet::from([RunId(uuid::Uuid::now_v7())]);
-        let hint = Hint { claimable: true, moved: moved.clone(), cancelled: cancelled.clone() };
+        let hint = Hint { claimable: true, moved: moved.clone(), cancelled: cancelled.clone(), echo: true };
         let payloads = payloads(hint);
         assert!(payloads.iter().all(|payload| payload.len() < notify::MAX_PAYLOAD));
         let mut got = Hint::default();
@@ -190,8 +216,9 @@ mod tests {
             got.claimable |= hint.claimable;
             got.moved.extend(hint.moved);
             got.cancelled.extend(hint.cancelled);
+            got.echo |= hint.echo;
         }
-        assert_eq!(got, Hint { claimable: true, moved, cancelled });
+        assert_eq!(got, Hint { claimable: true, moved, cancelled, echo: true });
     }
 
     #[test]

@@ -10,16 +10,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use metrics_exporter_prometheus::PrometheusHandle;
-use sqlx::PgPool;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{ServeSettings, SettingsError};
-use crate::db;
+use crate::db::{self, Pool};
 use crate::http::{self, App, Shared};
 use crate::instagram::web::Web;
 use crate::live::Live;
+use crate::postgres::private::Reviver;
 use crate::postgres::{Availability, ConnectError, Database};
 use crate::runs::Runs;
 
@@ -28,6 +28,9 @@ const PARTITIONS_EVERY: Duration = Duration::from_secs(3600);
 
 /// How often the histograms are drained when nobody asks for them.
 const METRICS_UPKEEP_EVERY: Duration = Duration::from_secs(5);
+
+/// How long to wait before a private Postgres that is away is looked after again.
+const REVIVE_EVERY: Duration = Duration::from_secs(1);
 
 /// How long requests in flight may take at shutdown.
 const HTTP_DRAIN: Duration = Duration::from_secs(10);
@@ -85,6 +88,10 @@ impl Service {
         let availability = Availability::default();
         let watch = availability.clone().watch(database.heartbeat_pool.clone());
         tokio::spawn(background.clone().run_until_cancelled_owned(watch));
+        if let Some(server) = database.private_server() {
+            let revive = keep_private_server(server.reviver(), availability.clone());
+            tokio::spawn(background.clone().run_until_cancelled_owned(revive));
+        }
         let live = Live::start(pool.clone(), background.clone());
         let policy = settings.runs.policy();
         let max_posts = policy.max_posts;
@@ -111,7 +118,7 @@ impl Service {
     }
 
     /// Where its rows are.
-    pub fn pool(&self) -> &PgPool {
+    pub fn pool(&self) -> &Pool {
         &self.database.pool
     }
 
@@ -144,7 +151,18 @@ impl Service {
     }
 }
 
-async fn keep_partitions(pool: PgPool) {
+/// A private server has nobody else who would start it again when it dies.
+async fn keep_private_server(server: Reviver, availability: Availability) {
+    loop {
+        availability.away().await;
+        if let Err(error) = server.revive().await {
+            tracing::error!(%error, "the private Postgres could not be started again; trying once more");
+        }
+        tokio::time::sleep(REVIVE_EVERY).await;
+    }
+}
+
+async fn keep_partitions(pool: Pool) {
     loop {
         tokio::time::sleep(PARTITIONS_EVERY).await;
         make_partitions(&pool).await;
@@ -152,7 +170,7 @@ async fn keep_partitions(pool: PgPool) {
 }
 
 /// Partitions that are missing are nothing to fail by: until they are made, their rows go to the default one.
-async fn make_partitions(pool: &PgPool) {
+async fn make_partitions(pool: &Pool) {
     match db::partitions::ensure(pool).await {
         Ok(0) => {}
         Ok(made) => tracing::info!(made, "made partitions ahead"),

@@ -98,5 +98,6 @@ fn describe() {
     describe_counter!("igt_upstream_requests_total", "Requests to Instagram, by source, endpoint and outcome");
     describe_histogram!("igt_upstream_request_seconds", Unit::Seconds, "Time of a request to Instagram");
     describe_gauge!("igt_database_up", "1 while the database answers, else 0");
+    describe_gauge!("igt_listening", "1 while hints of other replicas are heard by LISTEN, else 0: then waiters poll");
     describe_gauge!("igt_database_connections", "Connections of this replica, by state");
 }

@@ -3,7 +3,6 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use sqlx::PgPool;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -11,7 +10,7 @@ use super::runs::{Found, find, nothing, say, time};
 use super::tail::hint;
 use super::{Failed, exit};
 use crate::db::runs::{Run, RunState};
-use crate::db::{self, RunId};
+use crate::db::{self, Pool, RunId};
 use crate::live::Live;
 use crate::runs::{Cancellation, cancel_run};
 
@@ -19,7 +18,7 @@ use crate::runs::{Cancellation, cancel_run};
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Cancels the run that the name leads to, and waits a while until it has ended.
-pub(super) async fn cancel(pool: &PgPool, name: &str) -> Result<ExitCode, Failed> {
+pub(super) async fn cancel(pool: &Pool, name: &str) -> Result<ExitCode, Failed> {
     let run = match find(pool, name).await? {
         Found::Run(run) => run,
         Found::NeverRan(task_id) => return Err(format!("task {task_id} has not run yet: nothing to cancel").into()),
@@ -42,7 +41,7 @@ pub(super) async fn cancel(pool: &PgPool, name: &str) -> Result<ExitCode, Failed
 }
 
 /// Asks again and again, which is harmless: the hint may be lost, and a hand that has gone loses the run in the end.
-async fn stop(pool: &PgPool, run_id: RunId) -> Result<Cancellation, Failed> {
+async fn stop(pool: &Pool, run_id: RunId) -> Result<Cancellation, Failed> {
     let until = Instant::now() + PATIENCE;
     let silence = CancellationToken::new();
     let _silence = silence.clone().drop_guard();

@@ -5,7 +5,6 @@ use std::process::ExitCode;
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use clap::Subcommand;
-use sqlx::PgPool;
 
 use super::{Failed, cancel, exit, tail};
 use crate::config::DatabaseSettings;
@@ -13,7 +12,7 @@ use crate::db::exchanges::Exchange;
 use crate::db::journal::Level;
 use crate::db::runs::{Run, RunState};
 use crate::db::status::Event;
-use crate::db::{self, RunId, TaskId};
+use crate::db::{self, Pool, RunId, TaskId};
 use crate::postgres::{Database, private};
 
 /// All exit codes beyond those of every command, for the help.
@@ -103,7 +102,7 @@ pub(super) enum Found {
 }
 
 /// Looks a run up by its id, or by its task's.
-pub(super) async fn find(pool: &PgPool, name: &str) -> Result<Found, Failed> {
+pub(super) async fn find(pool: &Pool, name: &str) -> Result<Found, Failed> {
     if let Ok(run_id) = name.parse::<RunId>()
         && let Some(run) = db::runs::find(pool, run_id).await?
     {
@@ -138,7 +137,7 @@ pub(super) fn nothing(name: &str) -> ExitCode {
 /// How many of a run's requests `show` tells.
 const MAX_EXCHANGES: i64 = 1000;
 
-async fn show(pool: &PgPool, name: &str, json: bool) -> Result<ExitCode, Failed> {
+async fn show(pool: &Pool, name: &str, json: bool) -> Result<ExitCode, Failed> {
     let run = match find(pool, name).await? {
         Found::Run(run) => run,
         Found::NeverRan(_) if json => {

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::Value;
-use sqlx::PgPool;
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 use tokio_util::sync::CancellationToken;
@@ -14,14 +13,14 @@ use super::Failed;
 use super::runs::{Found, exit_code, find, line, nothing, say};
 use crate::db::runs::{Run, RunState};
 use crate::db::status::Event;
-use crate::db::{self, RunId};
+use crate::db::{self, Pool, RunId};
 use crate::live::Live;
 
 /// How often to look when no hint comes.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// Follows the run that the name leads to; a task that has not run yet is waited for.
-pub(super) async fn tail(pool: &PgPool, name: &str) -> Result<ExitCode, Failed> {
+pub(super) async fn tail(pool: &Pool, name: &str) -> Result<ExitCode, Failed> {
     let stop = CancellationToken::new();
     let _stop_listening = stop.clone().drop_guard();
     // Subscribed before the first look: nothing falls in between.
@@ -48,7 +47,7 @@ pub(super) async fn tail(pool: &PgPool, name: &str) -> Result<ExitCode, Failed> 
 }
 
 /// Prints a run's events as they come, until it has ended.
-pub(super) async fn follow(pool: &PgPool, moved: &mut Receiver<RunId>, run_id: RunId) -> Result<Run, Failed> {
+pub(super) async fn follow(pool: &Pool, moved: &mut Receiver<RunId>, run_id: RunId) -> Result<Run, Failed> {
     let bar = Bar::new();
     let mut seen = 0;
     loop {

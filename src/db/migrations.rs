@@ -1,12 +1,21 @@
 //! Which migrations the database has.
 
-use sqlx::{PgExecutor, PgPool};
+use sqlx::migrate::MigrateError;
+use sqlx::{Connection as _, PgConnection, PgExecutor};
 
-static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!();
-
-/// Applies what is missing. Several replicas may start at once: one applies, the others wait for it.
-pub async fn run(pool: &PgPool) -> Result<(), sqlx::migrate::MigrateError> {
-    MIGRATOR.run(pool).await
+/// Applies what is missing, all of it or nothing. Several replicas may start at once: one applies, the others wait for
+/// it.
+///
+/// The lock belongs to the transaction: one of the session could be left behind in a transaction pooler, for ever.
+pub async fn run(connection: &mut PgConnection) -> Result<(), MigrateError> {
+    let mut migrator = sqlx::migrate!();
+    migrator.set_locking(false);
+    let mut transaction = connection.begin().await?;
+    sqlx::query!("select pg_advisory_xact_lock(hashtext('ig-tracking.migrate'))").execute(&mut *transaction).await?;
+    migrator.run(&mut *transaction).await?;
+    // A pooler would give what was prepared on the way to others.
+    transaction.clear_cached_statements().await?;
+    Ok(transaction.commit().await?)
 }
 
 /// The version of the latest migration that was applied.

@@ -14,8 +14,10 @@ pub mod media;
 pub mod migrations;
 pub mod notify;
 pub mod partitions;
+mod pool;
 pub mod profiles;
 pub mod runs;
+pub mod session;
 pub mod start;
 pub mod states;
 pub mod status;
@@ -23,4 +25,5 @@ pub mod tasks;
 mod text;
 
 pub use ids::{Lease, RunId, TaskId, TaskIdError, WorkerId};
+pub use pool::{Line, Pool, Transaction};
 pub use text::clean;

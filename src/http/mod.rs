@@ -12,9 +12,9 @@ use std::sync::Arc;
 
 use chrono::NaiveDate;
 use metrics_exporter_prometheus::PrometheusHandle;
-use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 
+use crate::db::Pool;
 use crate::postgres::Availability;
 use crate::runs::Runs;
 
@@ -30,7 +30,7 @@ pub struct App(Arc<Shared>);
 /// The parts of [`App`].
 pub struct Shared {
     /// Where the rows are.
-    pub pool: PgPool,
+    pub pool: Pool,
     /// How runs are started.
     pub runs: Runs,
     /// What `/metrics` prints.

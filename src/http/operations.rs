@@ -54,8 +54,9 @@ pub(super) async fn metrics(State(app): State<App>) -> Response {
         }
         metrics::gauge!("igt_queue_age_seconds").set(load.queue_age_seconds);
     }
-    metrics::gauge!("igt_database_connections", "state" => "open").set(f64::from(app.pool.size()));
-    metrics::gauge!("igt_database_connections", "state" => "idle").set(app.pool.num_idle() as f64);
+    let (open, idle) = app.pool.connections();
+    metrics::gauge!("igt_database_connections", "state" => "open").set(open as f64);
+    metrics::gauge!("igt_database_connections", "state" => "idle").set(idle as f64);
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], app.metrics.render()).into_response()
 }
 

@@ -1,17 +1,18 @@
-//! Whether the database answers: asked all the time by one, so that no request has to find out by waiting.
+//! Whether the database answers and takes writes: asked all the time by one, so that no request has to find out by
+//! waiting.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::PgPool;
 use tokio::sync::watch;
 
-use crate::db;
+use crate::db::{Pool, health};
 
 /// How often the database is asked.
-const EVERY: Duration = Duration::from_millis(500);
+const EVERY: Duration = Duration::from_millis(300);
 
-/// How long it may take to answer. It is called away when it fails to twice in a row, or breaks the connection.
+/// How long it may take to answer. It is called away when it fails to twice in a row, or says that it is not what we
+/// need; so whoever asks us is told within 2 s, come what may.
 const ANSWERS_WITHIN: Duration = Duration::from_millis(750);
 
 /// The last word on whether the database answers.
@@ -38,22 +39,45 @@ impl Availability {
     }
 
     /// Asks again and again, on a pool that nothing else keeps busy.
-    pub async fn watch(self, pool: PgPool) {
-        let mut silent = 0;
+    pub async fn watch(self, pool: Pool) {
         loop {
-            let asked = tokio::time::timeout(ANSWERS_WITHIN, db::health::server_version(&pool)).await;
-            silent = if asked.is_err() { silent + 1 } else { 0 };
-            let there = match asked {
-                Ok(answer) => answer.is_ok(),
-                Err(_) => silent < 2 && self.is_there(),
+            let word = match ask(&pool).await {
+                // One silence may be a busy moment.
+                Word::Silent => ask(&pool).await,
+                word => word,
             };
+            let there = word == Word::There;
             if self.0.send_if_modified(|was| std::mem::replace(was, there) != there) {
-                match there {
-                    true => tracing::info!("the database answers again"),
-                    false => tracing::error!("the database does not answer"),
+                match word {
+                    Word::There => tracing::info!("the database answers again"),
+                    Word::ReadOnly => tracing::error!("the database takes no writes: it is no primary any more"),
+                    Word::Silent | Word::Refused => tracing::error!("the database does not answer"),
                 }
             }
             tokio::time::sleep(EVERY).await;
         }
+    }
+}
+
+/// What the database says when it is asked.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Word {
+    There,
+    ReadOnly,
+    Silent,
+    Refused,
+}
+
+async fn ask(pool: &Pool) -> Word {
+    match tokio::time::timeout(ANSWERS_WITHIN, health::takes_writes(pool)).await {
+        Ok(Ok(true)) => Word::There,
+        Ok(Ok(false)) => {
+            // Whatever else leads there must find the new primary.
+            pool.replace_all();
+            Word::ReadOnly
+        }
+        Ok(Err(error)) if health::is_read_only(&error) => Word::ReadOnly,
+        Ok(Err(_)) => Word::Refused,
+        Err(_) => Word::Silent,
     }
 }

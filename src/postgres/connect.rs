@@ -1,25 +1,23 @@
 //! To the database: the one that was named, or the private one.
 
 use std::str::FromStr as _;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use secrecy::ExposeSecret as _;
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{Connection as _, PgPool};
+use sqlx::postgres::PgConnectOptions;
 
 use super::private::{self, PrivatePostgres};
-use crate::config::DatabaseSettings;
-use crate::db;
+use crate::config::{DatabaseSettings, Pooler};
+use crate::db::{self, Line, Pool};
 
-/// How long anybody waits for a connection. A busy pool is worth waiting for; that the database is away is noticed
-/// sooner, by `Availability`.
-const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long the database may be starting up when the service starts.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How often it is tried meanwhile.
+const TRY_EVERY: Duration = Duration::from_millis(200);
 
 /// What else needs a connection while the pool is busy: the heartbeat and the question whether the database answers.
 const RESERVED_CONNECTIONS: u32 = 2;
-
-/// How long a connection may rest before it is asked whether it still lives.
-const TRUSTED_FOR: Duration = Duration::from_secs(1);
 
 /// The database's name on the private server.
 const PRIVATE_DATABASE: &str = "ig_tracking";
@@ -30,9 +28,10 @@ const OLDEST_SERVER: i32 = 14_00_00;
 /// The database, connected.
 pub struct Database {
     /// Where statements run.
-    pub pool: PgPool,
+    pub pool: Pool,
     /// What the heartbeat and the watch run on, so that a busy pool cannot starve them.
-    pub heartbeat_pool: PgPool,
+    pub heartbeat_pool: Pool,
+    line: Line,
     /// The private server, in use as long as this lives.
     private: Option<PrivatePostgres>,
 }
@@ -94,21 +93,20 @@ impl Database {
         };
         let options = PgConnectOptions::from_str(&url).map_err(ConnectError::Address)?.application_name("ig-tracking");
         let place = format!("{}/{}", options.get_host(), options.get_database().unwrap_or_default());
-        let pool = pool_of(settings.db_connections).connect_with(options.clone()).await;
-        let pool = pool.map_err(|error| ConnectError::Unreachable { place, error })?;
-        let heartbeat_pool = pool_of(RESERVED_CONNECTIONS).connect_lazy_with(options);
-        let found = db::health::server_version(&pool)
-            .await
-            .map_err(|error| ConnectError::Unreachable { place: "the server".to_owned(), error })?;
+        let line = Line::new(options, settings.db_pooler == Pooler::Transaction);
+        let pool = Pool::new(line.clone(), settings.db_connections);
+        let found = version_once_it_answers(&pool).await;
+        let found = found.map_err(|error| ConnectError::Unreachable { place, error })?;
         if found < OLDEST_SERVER {
             return Err(ConnectError::TooOld { found });
         }
-        Ok(Self { pool, heartbeat_pool, private })
+        Ok(Self { heartbeat_pool: pool.beside(RESERVED_CONNECTIONS), pool, line, private })
     }
 
     /// Brings the schema up to date.
     pub async fn migrate(&self) -> Result<(), ConnectError> {
-        Ok(db::migrations::run(&self.pool).await?)
+        let mut connection = self.line.connect().await.map_err(sqlx::migrate::MigrateError::Execute)?;
+        Ok(db::migrations::run(&mut connection).await?)
     }
 
     /// Where the private server keeps its log, if it is one.
@@ -124,19 +122,16 @@ impl Database {
     }
 }
 
-/// A connection that was just in use is not asked whether it lives, which would cost every statement a second trip;
-/// one that has rested is, so that a server that was restarted meanwhile is nobody's error.
-fn pool_of(connections: u32) -> PgPoolOptions {
-    PgPoolOptions::new()
-        .max_connections(connections)
-        .acquire_timeout(ACQUIRE_TIMEOUT)
-        .test_before_acquire(false)
-        .before_acquire(|connection, meta| {
-            Box::pin(async move {
-                if meta.idle_for > TRUSTED_FOR {
-                    connection.ping().await?;
-                }
-                Ok(true)
-            })
-        })
+/// The server's version. A server that is just starting up is waited for.
+async fn version_once_it_answers(pool: &Pool) -> sqlx::Result<i32> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match db::health::server_version(pool).await {
+            Err(error) if db::health::is_starting_up(&error) && Instant::now() < deadline => {
+                tracing::debug!(%error, "the database does not answer yet; trying again");
+                tokio::time::sleep(TRY_EVERY).await;
+            }
+            answer => return answer,
+        }
+    }
 }

@@ -71,6 +71,7 @@ pub enum Durability {
 #[derive(Debug)]
 pub struct PrivatePostgres {
     folder: Folder,
+    options: Options,
     /// Shared among all users; the watchdog waits for it to be free.
     _in_use: File,
 }
@@ -91,7 +92,7 @@ impl PrivatePostgres {
             server::start(&mut folder, &options, &starting).await?;
         }
         server::check_durability(&folder, options.durability).await?;
-        Ok(Self { folder, _in_use: in_use })
+        Ok(Self { folder, options, _in_use: in_use })
     }
 
     /// The same for data that nobody would miss: where those that are there belong to a version of Postgres that is not
@@ -130,9 +131,25 @@ impl PrivatePostgres {
         Ok(url)
     }
 
+    /// What brings the server back that died under its users. It needs no hold of its own: who has this has one.
+    pub fn reviver(&self) -> Reviver {
+        Reviver(self.options.clone())
+    }
+
     /// The folder of the server's log files.
     pub fn log_dir(&self) -> PathBuf {
         self.folder.log()
+    }
+}
+
+/// Starts the server again, see [`PrivatePostgres::reviver`].
+#[derive(Debug)]
+pub struct Reviver(Options);
+
+impl Reviver {
+    /// Starts the server if it does not run. Whichever of its users comes first does it; the others find it there.
+    pub async fn revive(&self) -> Result<(), Error> {
+        PrivatePostgres::start(self.0.clone()).await.map(drop)
     }
 }
 

@@ -2,12 +2,11 @@
 
 use std::sync::Arc;
 
-use sqlx::PgPool;
 use tracing::Instrument as _;
 
 use super::{Core, RequestError, Runs, count_end};
 use crate::db::runs::{Reason, RunState};
-use crate::db::{self, RunId, TaskId};
+use crate::db::{self, Pool, RunId, TaskId};
 use crate::live::Live;
 use crate::scrape::{Checkpoint, Event};
 
@@ -36,25 +35,27 @@ pub enum CancelOutcome {
 impl Runs {
     /// Cancels a task's active run; asked again, it gives the same answer.
     ///
-    /// In a task of its own: a client that hangs up cannot leave it half done.
+    /// In a task of its own: a client that hangs up cannot leave it half done, and a shutdown waits for it.
     pub async fn cancel(&self, task_id: TaskId) -> Result<CancelOutcome, RequestError> {
-        Ok(tokio::spawn(cancel_task(Arc::clone(&self.0), task_id).in_current_span()).await??)
+        let cancel = cancel_task(Arc::clone(&self.0), task_id).in_current_span();
+        Ok(tokio::spawn(self.0.at_work.track_future(cancel)).await??)
     }
 
     /// Deletes a task and cancels its active run; its history stays. `false` where there is no such task.
     pub async fn delete_task(&self, task_id: TaskId) -> Result<bool, RequestError> {
-        Ok(tokio::spawn(delete_task(Arc::clone(&self.0), task_id).in_current_span()).await??)
+        let delete = delete_task(Arc::clone(&self.0), task_id).in_current_span();
+        Ok(tokio::spawn(self.0.at_work.track_future(delete)).await??)
     }
 }
 
 async fn cancel_task(core: Arc<Core>, task_id: TaskId) -> sqlx::Result<CancelOutcome> {
-    if db::tasks::find(&core.pool, &task_id).await?.is_none() {
+    if db::tasks::find(&core.request_pool, &task_id).await?.is_none() {
         return Ok(CancelOutcome::NoSuchTask);
     }
-    let Some(latest) = db::status::of_task(&core.pool, &task_id).await? else {
+    let Some(latest) = db::status::of_task(&core.request_pool, &task_id).await? else {
         return Ok(CancelOutcome::NotProcessing);
     };
-    Ok(match cancel_run(&core.pool, &core.live, latest.run_id).await? {
+    Ok(match cancel_run(&core.request_pool, &core.live, latest.run_id).await? {
         Cancellation::Stopping => CancelOutcome::Stopping,
         Cancellation::Ended(RunState::Cancelled) => CancelOutcome::Cancelled,
         Cancellation::Ended(_) => CancelOutcome::NotProcessing,
@@ -62,9 +63,9 @@ async fn cancel_task(core: Arc<Core>, task_id: TaskId) -> sqlx::Result<CancelOut
 }
 
 async fn delete_task(core: Arc<Core>, task_id: TaskId) -> sqlx::Result<bool> {
-    let Some(deleted) = db::tasks::delete(&core.pool, &task_id).await? else { return Ok(false) };
+    let Some(deleted) = db::tasks::delete(&core.request_pool, &task_id).await? else { return Ok(false) };
     if let Some(run_id) = deleted.stopping
-        && let Err(error) = cancel_run(&core.pool, &core.live, run_id).await
+        && let Err(error) = cancel_run(&core.request_pool, &core.live, run_id).await
     {
         // The deletion stands, and the run is marked: who has it or claims it ends it.
         tracing::warn!(%run_id, %error, "the run of a deleted task could not be ended at once");
@@ -73,7 +74,7 @@ async fn delete_task(core: Arc<Core>, task_id: TaskId) -> sqlx::Result<bool> {
 }
 
 /// Asks a run to stop. Where nobody has it in hand, it is ended here: no free hand is needed, and no replica at all.
-pub async fn cancel_run(pool: &PgPool, live: &Live, run_id: RunId) -> sqlx::Result<Cancellation> {
+pub async fn cancel_run(pool: &Pool, live: &Live, run_id: RunId) -> sqlx::Result<Cancellation> {
     loop {
         let Some(asked) = db::cancel::ask(pool, run_id).await? else {
             let ended = db::runs::find(pool, run_id).await?.ok_or(sqlx::Error::RowNotFound)?;

@@ -4,11 +4,10 @@
 
 use std::time::Instant;
 
-use sqlx::PgPool;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::db::RunId;
 use crate::db::journal::{Entry, Written, write};
+use crate::db::{Pool, RunId};
 use crate::live::Live;
 
 /// How many entries one statement takes at most.
@@ -31,7 +30,7 @@ struct Request {
 
 impl Journal {
     /// Begins to write; ends when the last handle is dropped.
-    pub(super) fn begin(pool: PgPool, live: Live) -> Self {
+    pub(super) fn begin(pool: Pool, live: Live) -> Self {
         let (inbox, requests) = mpsc::channel(MAX_WAITING);
         tokio::spawn(write_batches(pool, requests));
         Self { inbox, live }
@@ -54,7 +53,7 @@ impl Journal {
     }
 }
 
-async fn write_batches(pool: PgPool, mut requests: mpsc::Receiver<Request>) {
+async fn write_batches(pool: Pool, mut requests: mpsc::Receiver<Request>) {
     let mut batch = Vec::with_capacity(MAX_BATCH);
     while requests.recv_many(&mut batch, MAX_BATCH).await > 0 {
         let (entries, answers): (Vec<_>, Vec<_>) =

@@ -4,11 +4,10 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use sqlx::PgPool;
 use tokio::sync::{broadcast, watch};
 
 use super::Core;
-use crate::db::{Lease, RunId, cancel, heartbeat};
+use crate::db::{Lease, Pool, RunId, cancel, heartbeat};
 
 /// Why a hand must stop before its run has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,7 +103,7 @@ impl Grip {
 }
 
 /// Keeps the leases of all runs in hand, three times in a lease, and stops the hands whose lease is gone.
-pub(super) async fn beat(core: Arc<Core>, pool: PgPool) {
+pub(super) async fn beat(core: Arc<Core>, pool: Pool) {
     let lease = core.policy.lease;
     let mut beats = tokio::time::interval(lease / 3);
     beats.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -116,9 +115,9 @@ pub(super) async fn beat(core: Arc<Core>, pool: PgPool) {
         }
         let since = Instant::now();
         let leases: Vec<_> = held.iter().map(|(run_id, grip)| (*run_id, grip.lease)).collect();
-        let kept = heartbeat::keep(&pool, &leases, lease.as_secs_f64());
-        match tokio::time::timeout(lease / 3, kept).await {
-            Ok(Ok(kept)) => settle(&held, &kept, since, lease),
+        let ours = heartbeat::keep(&pool, &leases, lease.as_secs_f64());
+        match tokio::time::timeout(lease / 3, ours).await {
+            Ok(Ok(ours)) => settle(&held, &ours, since, lease),
             Ok(Err(error)) => tracing::warn!(%error, "the heartbeat failed; trying again"),
             Err(_) => tracing::warn!("the heartbeat had no answer in time; trying again"),
         }
@@ -131,17 +130,18 @@ pub(super) async fn beat(core: Arc<Core>, pool: PgPool) {
     }
 }
 
-fn settle(held: &HashMap<RunId, Arc<Grip>>, kept: &[heartbeat::Kept], since: Instant, lease: Duration) {
-    let kept: HashMap<_, _> = kept.iter().map(|kept| (kept.run_id, kept.cancel_requested)).collect();
+fn settle(held: &HashMap<RunId, Arc<Grip>>, ours: &[heartbeat::Ours], since: Instant, lease: Duration) {
+    let ours: HashMap<_, _> = ours.iter().map(|ours| (ours.run_id, ours)).collect();
     for (run_id, grip) in held {
-        match kept.get(run_id) {
-            Some(cancel_requested) => {
-                grip.keep(since, lease);
-                if *cancel_requested {
-                    grip.stop(Stop::Cancelled);
-                }
-            }
-            None => grip.stop(Stop::LeaseLost),
+        let Some(ours) = ours.get(run_id) else {
+            grip.stop(Stop::LeaseLost);
+            continue;
+        };
+        if ours.kept {
+            grip.keep(since, lease);
+        }
+        if ours.cancel_requested {
+            grip.stop(Stop::Cancelled);
         }
     }
 }
@@ -166,7 +166,7 @@ pub(super) async fn heed_cancellations(core: Arc<Core>) {
             if held.is_empty() {
                 continue;
             }
-            match cancel::asked_among(&core.pool, &held).await {
+            match cancel::asked_among(&core.request_pool, &held).await {
                 Ok(asked) => asked.into_iter().for_each(|run_id| core.held.cancel(run_id)),
                 Err(error) => tracing::debug!(%error, "could not look for cancellations; trying again"),
             }

@@ -163,7 +163,7 @@ impl RunLedger {
         let written = if findings.is_empty() {
             self.core.journal.write(entry.clone()).await?.map(|written| (written, profile_id))
         } else {
-            self.store(entry, findings, profile_id).await?
+            self.core.pool.in_time(self.store(entry, findings, profile_id)).await?
         };
         if written.is_some() {
             return Ok(written);
@@ -184,10 +184,7 @@ impl RunLedger {
     ) -> sqlx::Result<Option<(Written, Option<i64>)>> {
         let mut transaction = self.core.pool.begin().await?;
         let written = journal::write(&mut *transaction, std::slice::from_ref(entry)).await?;
-        let Some(written) = written.into_iter().next() else {
-            transaction.rollback().await?;
-            return Ok(None);
-        };
+        let Some(written) = written.into_iter().next() else { return Ok(None) };
         let (run_id, seq) = (entry.run_id, entry.after_seq + entry.events.len() as i64);
         if let Some(profile) = &findings.profile {
             profile_id = Some(profiles::record(&mut transaction, run_id, seq, profile).await?);

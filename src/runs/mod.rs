@@ -16,13 +16,12 @@ mod start;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::PgPool;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::db::WorkerId;
 use crate::db::runs::{Reason, RunState};
+use crate::db::{Pool, WorkerId};
 use crate::instagram::web::Web;
 use crate::live::Live;
 
@@ -50,6 +49,13 @@ pub struct Policy {
     pub max_posts: usize,
 }
 
+impl Policy {
+    /// How long a statement for a run may take: not so long that a connection that hangs costs the lease.
+    fn patience(&self) -> Duration {
+        (self.lease / 3).clamp(Duration::from_secs(1), Duration::from_secs(10))
+    }
+}
+
 /// Why a request to start or to cancel a run could not be done.
 #[derive(Debug, thiserror::Error)]
 pub enum RequestError {
@@ -68,7 +74,10 @@ pub struct Runs(Arc<Core>);
 struct Core {
     worker: WorkerId,
     policy: Policy,
-    pool: PgPool,
+    /// For what somebody waits for who asked.
+    request_pool: Pool,
+    /// For the work on runs: the same connections, with more patience.
+    pool: Pool,
     web: Web,
     live: Live,
     journal: journal::Journal,
@@ -78,13 +87,15 @@ struct Core {
     closing: CancellationToken,
     /// Cancelled when the hands have given back what they had and the heartbeat may end.
     closed: CancellationToken,
-    /// Every hand at work.
+    /// Every hand at work, and every start and cancellation under way.
     at_work: TaskTracker,
 }
 
 impl Runs {
     /// Puts the hands to work. The heartbeat has a pool of its own, so that a busy one cannot starve it.
-    pub fn begin(pool: PgPool, heartbeat_pool: PgPool, web: Web, live: Live, policy: Policy) -> Self {
+    pub fn begin(pool: Pool, heartbeat_pool: Pool, web: Web, live: Live, policy: Policy) -> Self {
+        let request_pool = pool;
+        let pool = request_pool.patient(policy.patience());
         let core = Arc::new(Core {
             worker: WorkerId::generate(),
             journal: journal::Journal::begin(pool.clone(), live.clone()),
@@ -94,6 +105,7 @@ impl Runs {
             closed: CancellationToken::new(),
             at_work: TaskTracker::new(),
             policy,
+            request_pool,
             pool,
             web,
             live,

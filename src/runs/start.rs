@@ -29,9 +29,10 @@ impl Runs {
     /// Starts a run of a task, if none is active.
     ///
     /// The work is done in a task of its own: a client that hangs up in the middle cannot leave a claimed run
-    /// without its hand.
+    /// without its hand, and a shutdown waits for it.
     pub async fn start(&self, task_id: TaskId, kind: TaskKind, trigger: Trigger) -> Result<StartOutcome, RequestError> {
-        tokio::spawn(insert(Arc::clone(&self.0), task_id, kind, trigger)).await?
+        let insert = insert(Arc::clone(&self.0), task_id, kind, trigger);
+        tokio::spawn(self.0.at_work.track_future(insert)).await?
     }
 }
 
@@ -56,7 +57,7 @@ async fn insert(
         message: if free_hand.is_some() { started::AT_ONCE } else { started::QUEUED },
         fields: json!({"kind": kind, "trigger": trigger, "queued": free_hand.is_none()}),
     };
-    let started = start(&core.pool, wanted).await?;
+    let started = start(&core.request_pool, wanted).await?;
     if matches!(started, Started::Claimed(_) | Started::Queued(_)) {
         metrics::counter!("igt_events_written_total").increment(1);
     }

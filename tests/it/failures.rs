@@ -531,14 +531,16 @@ async fn a_kept_body_is_what_was_answered() {
         .await
         .unwrap();
         assert_eq!(seen, i16::try_from(status).unwrap());
-        // Of an answer that tells numbers, those of another second may differ.
         let kept = zstd::decode_all(&kept[..]).unwrap();
-        if username.starts_with("cut") {
-            assert_eq!(kept[..200], answered[..200]);
-        } else {
-            assert_eq!(String::from_utf8_lossy(&kept), String::from_utf8_lossy(&answered));
-        }
         assert_eq!(bytes, kept.len() as i64);
+        let (kept, answered) = (String::from_utf8_lossy(&kept), String::from_utf8_lossy(&answered));
+        if username.starts_with("cut") {
+            // Of an answer that tells numbers, those of another second differ.
+            let before_numbers = |body: &str| body.split_once(r#""edge_followed_by""#).unwrap().0.to_owned();
+            assert_eq!(before_numbers(&kept), before_numbers(&answered));
+        } else {
+            assert_eq!(kept, answered);
+        }
         assert_eq!(url, format!("{}{path}", world.instagram.url));
     }
 }

@@ -14,6 +14,8 @@ use nix::unistd::{Pid, Uid, geteuid};
 use sqlx::{Connection, PgConnection};
 use uuid::Uuid;
 
+use crate::harness::{Instagram, Started, eventually};
+
 const PROGRAM: &str = env!("CARGO_BIN_EXE_ig-tracking");
 
 #[tokio::test]
@@ -108,6 +110,35 @@ async fn a_new_start_brings_back_a_server_that_was_killed_under_its_users() {
     for holder in [&first, &second] {
         assert_eq!(ask(&holder.url, "SELECT what FROM kept").await, "still here");
     }
+}
+
+#[tokio::test]
+async fn a_service_brings_back_its_own_server_that_was_killed_and_goes_on_with_its_runs() {
+    let scratch = Scratch::new();
+    let data_dir = scratch.data_dir();
+    let instagram = Instagram::get().await;
+    instagram.hold("revived.anna", 2).await;
+    let settings = [("IGT_DATA_DIR", data_dir.to_str().unwrap()), ("IGT_LEASE_SECONDS", "2")];
+    let replica = Started::new("", &instagram.url, &settings).listening().await;
+    replica.create("create_task", "t", "revived.anna").await;
+    replica.post("/force_scrape/t").await.ok();
+    instagram.holds_one("revived.anna").await;
+
+    let killed = scratch.postmaster();
+    kill(killed, Signal::SIGKILL).unwrap();
+    instagram.let_go("revived.anna").await;
+    let status = eventually("the run ends on the server that was brought back", async || {
+        let answer = replica.get("/task_status/t?logs_count=100").await;
+        let ended = answer.status == 200 && answer.json()["response"]["is_processing"] == false;
+        ended.then(|| answer.ok()["response"].clone())
+    })
+    .await;
+    assert_ne!(scratch.postmaster(), killed);
+    assert_eq!(status["status"], "completed");
+    assert_eq!(status["latest_event"]["scraped_posts_count"], 60);
+    replica.signal(Signal::SIGTERM);
+    assert_eq!(replica.ended().await, Some(0));
+    scratch.wait_until_stopped();
 }
 
 #[tokio::test]

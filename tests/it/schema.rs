@@ -39,10 +39,10 @@ async fn every_table_every_column_and_every_function_says_what_it_is_for() {
 #[tokio::test]
 async fn migrations_make_the_schema_from_nothing_and_change_nothing_the_second_time() {
     let database = Database::empty().await;
-    migrations::run(&database.pool).await.unwrap();
+    migrations::run(&mut database.pool.acquire().await.unwrap()).await.unwrap();
     let tables = "select count(*) from pg_class where relnamespace = 'public'::regnamespace";
     let made = count(&database.pool, tables).await;
-    migrations::run(&database.pool).await.unwrap();
+    migrations::run(&mut database.pool.acquire().await.unwrap()).await.unwrap();
     assert_eq!(count(&database.pool, tables).await, made);
     assert!(made > 10);
 }

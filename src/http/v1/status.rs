@@ -53,11 +53,10 @@ pub(in crate::http) async fn task_status(
     Ok(Json(json!({"result": true, "response": response})).into_response())
 }
 
-/// The latest run and its latest events, on one connection.
+/// The latest run and its latest events.
 async fn look_up(app: &App, task_id: &TaskId, wanted: i64) -> Result<Option<(Status, Vec<FlatEvent>)>, ApiError> {
-    let mut connection = app.pool.acquire().await?;
-    let Some(status) = status::of_task(&mut *connection, task_id).await? else { return Ok(None) };
-    let events = status::events(&mut *connection, status.run_id, status.last_seq - wanted, status.last_seq).await?;
+    let Some(status) = status::of_task(&app.pool, task_id).await? else { return Ok(None) };
+    let events = status::events(&app.pool, status.run_id, status.last_seq - wanted, status.last_seq).await?;
     Ok(Some((status, events.into_iter().map(FlatEvent::from).collect())))
 }
 

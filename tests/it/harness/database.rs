@@ -71,10 +71,10 @@ async fn begin() -> Server {
     // The template belongs to this process: another's may have other migrations.
     let template = format!("igt_test_{}_template", std::process::id());
     execute(&url, &format!("create database {template}")).await;
-    let pool = PgPool::connect(&with_database(&url, &template)).await.unwrap();
-    db::migrations::run(&pool).await.unwrap();
-    db::partitions::ensure(&pool).await.unwrap();
-    pool.close().await;
+    let mut connection = PgConnection::connect(&with_database(&url, &template)).await.unwrap();
+    db::migrations::run(&mut connection).await.unwrap();
+    db::partitions::ensure(&mut connection).await.unwrap();
+    connection.close().await.unwrap();
     Server { url, template, _private: private }
 }
 

@@ -1,0 +1,222 @@
+//! The connections to the database: a statement is answered in time, or its connection is thrown away.
+//!
+//! The places are deadpool's, the connections sqlx's. sqlx's own pool pings whatever it is given back, with no limit of
+//! time: a connection whose other end has gone without a word would keep its place for as long as TCP believes in it.
+
+mod connections;
+mod transaction;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use deadpool::managed::{self, Object, PoolError, TimeoutType, Timeouts};
+use futures_util::future::BoxFuture;
+use futures_util::stream::{self, BoxStream};
+use futures_util::{FutureExt as _, StreamExt as _, TryFutureExt as _, TryStreamExt as _};
+use sqlx::postgres::{PgListener, PgPoolOptions, PgQueryResult, PgRow, PgStatement, PgTypeInfo};
+use sqlx::{Connection as _, Either, Execute, Executor, PgConnection, Postgres, SqlStr};
+
+use super::{health, session};
+use connections::{Connections, Doubts};
+
+pub use connections::Line;
+pub use transaction::Transaction;
+
+/// How long a statement may take, where its asker has named no other time. A request that meets a silent connection is
+/// answered within 2 s.
+const ANSWERS_WITHIN: Duration = Duration::from_millis(1800);
+
+/// How long anybody waits for a place. A busy pool is worth waiting for; that the database is away is noticed sooner, by
+/// `Availability`.
+const PLACE_WITHIN: Duration = Duration::from_secs(10);
+
+/// How long a new connection may take.
+const CONNECTS_WITHIN: Duration = Duration::from_secs(5);
+
+/// How long taking leave of the server may take.
+const LEAVES_WITHIN: Duration = Duration::from_millis(500);
+
+/// A bounded number of connections, shared by all clones. Statements run on it as on a connection; see [`Executor`].
+#[derive(Clone)]
+pub struct Pool {
+    places: managed::Pool<Connections>,
+    answers_within: Duration,
+}
+
+impl Pool {
+    /// So many places, on which connections are made when they are asked for.
+    pub fn new(line: Line, places: u32) -> Self {
+        Self::with(Connections { line, doubts: Arc::new(Doubts::none()) }, places)
+    }
+
+    /// So many places beside these, for what must not wait for them. What one of the two learns, both know.
+    pub fn beside(&self, places: u32) -> Self {
+        let Connections { line, doubts } = self.places.manager();
+        Self::with(Connections { line: line.clone(), doubts: Arc::clone(doubts) }, places)
+    }
+
+    fn with(connections: Connections, places: u32) -> Self {
+        let timeouts = Timeouts { wait: Some(PLACE_WITHIN), create: Some(CONNECTS_WITHIN), recycle: None };
+        let places = managed::Pool::builder(connections)
+            .max_size(places as usize)
+            .timeouts(timeouts)
+            .runtime(deadpool::Runtime::Tokio1)
+            .build();
+        // The builder refuses time limits without a runtime, and one is named.
+        let places = places.unwrap_or_else(|error| unreachable!("{error}"));
+        Self { places, answers_within: ANSWERS_WITHIN }
+    }
+
+    /// The same connections for one whose statements may take so long.
+    #[must_use]
+    pub fn patient(&self, answers_within: Duration) -> Self {
+        Self { places: self.places.clone(), answers_within }
+    }
+
+    /// How many connections are open, and how many of them rest.
+    pub fn connections(&self) -> (usize, usize) {
+        let status = self.places.status();
+        (status.size, status.available)
+    }
+
+    /// Begins a transaction. Not for the future of a request, which may be dropped: what was begun is then undone.
+    pub async fn begin(&self) -> sqlx::Result<Transaction> {
+        Transaction::begin(self.connection().await?, self.line()).await
+    }
+
+    /// Does work that is worth nothing if it takes longer than a statement may: a whole transaction, say.
+    pub async fn in_time<T>(&self, work: impl Future<Output = sqlx::Result<T>>) -> sqlx::Result<T> {
+        let done = tokio::time::timeout(self.answers_within, work).await.unwrap_or_else(|_| Err(silence()));
+        done.inspect_err(|error| self.places.manager().doubts.learn_from(error))
+    }
+
+    /// Whether a connection of ours can hear what NOTIFY says.
+    pub fn can_listen(&self) -> bool {
+        !self.line().is_pooled
+    }
+
+    /// A connection of its own that hears what NOTIFY says on a channel.
+    pub async fn listen(&self, channel: &str) -> sqlx::Result<PgListener> {
+        let options = self.line().options.clone();
+        let own = PgPoolOptions::new().max_connections(1).acquire_timeout(CONNECTS_WITHIN).connect_lazy_with(options);
+        let mut listener = PgListener::connect_with(&own).await?;
+        listener.listen(channel).await?;
+        Ok(listener)
+    }
+
+    /// Replaces every connection by a new one, each when it is next asked for: the server is no longer the primary.
+    pub fn replace_all(&self) {
+        self.places.manager().doubts.replace_all();
+    }
+
+    /// Whether nobody can get a connection any more.
+    pub fn is_closed(&self) -> bool {
+        self.places.is_closed()
+    }
+
+    /// Takes leave of the server on every connection that rests, and lets nobody have one any more.
+    pub async fn close(&self) {
+        let resting = self.places.retain(|_, _| false).removed;
+        self.places.close();
+        for connection in resting {
+            // One that hangs is dropped, which is a leave as well.
+            let _ = tokio::time::timeout(LEAVES_WITHIN, connection.raw.close()).await;
+        }
+    }
+
+    fn line(&self) -> &Line {
+        &self.places.manager().line
+    }
+
+    async fn connection(&self) -> sqlx::Result<Object<Connections>> {
+        self.places.get().await.map_err(|error| match error {
+            PoolError::Backend(error) => error,
+            PoolError::Timeout(TimeoutType::Wait) => sqlx::Error::PoolTimedOut,
+            PoolError::Timeout(_) => silence(),
+            PoolError::Closed => sqlx::Error::PoolClosed,
+            PoolError::NoRuntimeSpecified | PoolError::PostCreateHook(_) => sqlx::Error::WorkerCrashed,
+        })
+    }
+
+    /// Runs a statement to its very end: a row that comes before the commit is no answer yet.
+    async fn run<'q>(&self, query: impl Execute<'q, Postgres> + 'q) -> sqlx::Result<Vec<Either<PgQueryResult, PgRow>>> {
+        let mut object = self.connection().await?;
+        // Whoever drops this future in the middle leaves it so, and the next one asks the connection to come to rest.
+        object.is_at_rest = false;
+        let is_pooled = self.line().is_pooled;
+        let answered = match is_pooled {
+            false => self.in_time(object.raw.fetch_many(query).try_collect()).await,
+            true => self.in_time(run_alone(&mut object.raw, query)).await,
+        };
+        match &answered {
+            Ok(_) => object.is_at_rest = true,
+            // What the server refuses leaves the connection as good as it was, but for a transaction around it.
+            Err(sqlx::Error::Database(error)) if !is_pooled && !health::is_of_the_server(error.as_ref()) => {}
+            Err(_) => drop(Object::take(object)),
+        }
+        answered
+    }
+}
+
+/// A statement as a transaction of its own, after which nothing is left prepared.
+async fn run_alone<'q>(
+    connection: &mut PgConnection,
+    query: impl Execute<'q, Postgres> + 'q,
+) -> sqlx::Result<Vec<Either<PgQueryResult, PgRow>>> {
+    session::begin_afresh(connection).await?;
+    let rows = connection.fetch_many(query).try_collect().await?;
+    session::commit_and_forget(connection).await?;
+    Ok(rows)
+}
+
+/// The error of a statement that had no answer in time.
+fn silence() -> sqlx::Error {
+    sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::TimedOut, "the database did not answer in time"))
+}
+
+impl fmt::Debug for Pool {
+    // The options hold the password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pool").field("status", &self.places.status()).finish_non_exhaustive()
+    }
+}
+
+impl<'c> Executor<'c> for &'c Pool {
+    type Database = Postgres;
+
+    fn fetch_many<'e, 'q: 'e, E>(self, query: E) -> BoxStream<'e, sqlx::Result<Either<PgQueryResult, PgRow>>>
+    where
+        'c: 'e,
+        E: 'q + Execute<'q, Postgres>,
+    {
+        let pool = self.clone();
+        let answer = async move { pool.run(query).await };
+        answer.map_ok(|rows| stream::iter(rows.into_iter().map(Ok))).try_flatten_stream().boxed()
+    }
+
+    fn fetch_optional<'e, 'q: 'e, E>(self, query: E) -> BoxFuture<'e, sqlx::Result<Option<PgRow>>>
+    where
+        'c: 'e,
+        E: 'q + Execute<'q, Postgres>,
+    {
+        let pool = self.clone();
+        async move { Ok(pool.run(query).await?.into_iter().find_map(Either::right)) }.boxed()
+    }
+
+    fn prepare_with<'e>(self, sql: SqlStr, types: &'e [PgTypeInfo]) -> BoxFuture<'e, sqlx::Result<PgStatement>>
+    where
+        'c: 'e,
+    {
+        let pool = self.clone();
+        async move { pool.connection().await?.raw.prepare_with(sql, types).await }.boxed()
+    }
+
+    fn describe<'e>(self, sql: SqlStr) -> BoxFuture<'e, sqlx::Result<sqlx::Describe<Postgres>>>
+    where
+        'c: 'e,
+    {
+        let pool = self.clone();
+        async move { pool.connection().await?.raw.describe(sql).await }.boxed()
+    }
+}
