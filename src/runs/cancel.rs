@@ -89,9 +89,10 @@ pub async fn cancel_run(pool: &Pool, live: &Live, run_id: RunId) -> sqlx::Result
         if let Some(ended) = db::cancel::end(pool, &asked, event).await? {
             live.announce_moved([run_id]);
             metrics::counter!("igt_events_written_total").increment(1);
-            count_end(RunState::Cancelled, Some(Reason::CancelledByClient), ended.worked_seconds);
-            tracing::info!(%run_id, "run cancelled while nobody had it in hand");
-            return Ok(Cancellation::Ended(RunState::Cancelled));
+            let (state, reason) = (RunState::Cancelled, Reason::CancelledByClient);
+            count_end(state, Some(reason), ended.worked_seconds);
+            tracing::info!(%run_id, state = state.as_str(), reason = reason.as_str(), "run ended");
+            return Ok(Cancellation::Ended(state));
         }
         // Somebody claimed it, or another canceller ended it.
     }
