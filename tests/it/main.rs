@@ -16,6 +16,7 @@ mod errors;
 mod failures;
 mod golden;
 mod lives;
+mod model;
 mod operations;
 mod pipelines;
 mod private_postgres;

@@ -1,0 +1,404 @@
+//! The hands of some workers and a task's clients, and everything that can happen to them and between them.
+//!
+//! A statement is sent, executed and answered in one action, with a fate: the answer may be lost, and the statement
+//! may still be under way when its sender has given up on it or is gone (`late`), to be executed at any later time or
+//! never. That a hand is slow needs no action: whatever lies between two of its own may be done by others.
+
+use super::flaws::Flaw;
+use super::tables::{Entry, Kind, Outcome, Tables, Writer};
+
+/// How far the model goes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Bounds {
+    pub(super) workers: u8,
+    pub(super) runs: u8,
+    /// Claims of all runs together, those of a start included.
+    pub(super) claims: u8,
+    /// Events of all runs together.
+    pub(super) events: u8,
+    /// Statements that are still under way though nobody waits for their answer.
+    pub(super) late: usize,
+    /// How many events a step has at most.
+    pub(super) step: u8,
+}
+
+/// Workers and clients over the tables of one task.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Life {
+    pub(super) bounds: Bounds,
+    pub(super) flaw: Option<Flaw>,
+    /// Whether states that differ in nothing that counts are made one.
+    pub(super) folds: bool,
+}
+
+/// All of it at one moment.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Moment {
+    pub(super) tables: Tables,
+    /// A worker's hand: one each, since two hands of a worker share nothing that counts here.
+    pub(super) hands: Vec<Option<Grip>>,
+    pub(super) late: Vec<Entry>,
+    /// Whether a start was answered that no run stands for.
+    pub(super) false_start: bool,
+    /// Whether a hand was told that an entry stands that does not stand in the log once.
+    pub(super) false_answer: bool,
+}
+
+/// What a hand believes of the run that it works.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) struct Grip {
+    pub(super) run: u8,
+    pub(super) lease: u8,
+    pub(super) last_seq: u8,
+    /// What it has to write next: it was told to stop, or a step could not be stored.
+    ending: Option<Kind>,
+    pending: Option<Pending>,
+}
+
+/// An entry that a hand is not done with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+enum Pending {
+    /// No answer came: it may stand or not, now or later.
+    InDoubt(Entry),
+    /// It was passed over: the hand has to look whether it stands already.
+    PassedOver(Entry),
+    /// Only of a fence that is a join: checked, and not inserted yet.
+    Checked(Entry),
+}
+
+/// What becomes of a write on its way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// Executed, and the answer comes.
+    Answered,
+    /// Executed, and the answer is lost.
+    AnswerLost,
+    /// Given up on before it was executed; it may be executed later.
+    Late,
+    /// Refused by the database for good, as a value that it cannot store.
+    Refused,
+}
+
+const FATES: [Fate; 4] = [Fate::Answered, Fate::AnswerLost, Fate::Late, Fate::Refused];
+
+/// Something that happens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Action {
+    /// A client starts a run, on a worker whose hand is free or on one that has none.
+    Start { hand: Option<u8>, answered: bool },
+    /// A free hand takes up what is due.
+    Claim { hand: u8, answered: bool },
+    /// A hand writes.
+    Write { hand: u8, kind: Kind, events: u8, fate: Fate },
+    /// A hand writes the entry again that it is in doubt about.
+    Retry { hand: u8, fate: Fate },
+    /// A hand whose entry was passed over looks where the run stands.
+    Look { hand: u8, answered: bool },
+    /// The second half of a write whose fence is a join.
+    Insert { hand: u8 },
+    /// The heartbeat of a hand.
+    Beat { hand: u8, answered: bool },
+    /// A hand forgets all: its worker dies, or its own clock says that the lease has passed.
+    Forget { hand: u8 },
+    /// A lease or a wait is over by the database's clock, whatever its hand knows.
+    Pass { run: u8 },
+    /// A statement that nobody waits for any more reaches the database.
+    Arrive { late: usize },
+    /// A client cancels the active run: it is asked to stop, and where no hand has it, its last word is on its way.
+    Cancel,
+}
+
+impl Life {
+    pub(super) fn beginning(&self) -> Moment {
+        Moment {
+            tables: Tables::default(),
+            hands: vec![None; self.bounds.workers as usize],
+            late: Vec::new(),
+            false_start: false,
+            false_answer: false,
+        }
+    }
+
+    /// What can happen next within the bounds.
+    pub(super) fn possible(&self, moment: &Moment, actions: &mut Vec<Action>) {
+        let Bounds { runs, claims, .. } = self.bounds;
+        let tables = &moment.tables;
+        let claims_left = claims.saturating_sub(tables.runs.iter().map(|run| run.lease).sum());
+        let events_left = self.bounds.events.saturating_sub(tables.runs.iter().map(|run| run.last_seq).sum());
+        let active = tables.active().map(|run| (run, tables.run(run)));
+        let may_start = tables.runs.len() < runs as usize && events_left > 1;
+        if may_start {
+            both_answers(actions, |answered| Action::Start { hand: None, answered });
+        }
+        for (hand, grip) in (0..).zip(&moment.hands) {
+            match grip {
+                Some(grip) => {
+                    let room = tables.run(grip.run).last_seq + events_left;
+                    self.possible_in_hand(hand, grip, room, actions);
+                }
+                None if claims_left > 0 => {
+                    if may_start {
+                        both_answers(actions, |answered| Action::Start { hand: Some(hand), answered });
+                    }
+                    if active.is_some_and(|(_, run)| run.due) {
+                        both_answers(actions, |answered| Action::Claim { hand, answered });
+                    }
+                }
+                None => {}
+            }
+        }
+        actions.extend((0..moment.late.len()).map(|late| Action::Arrive { late }));
+        if let Some((run, row)) = active {
+            if !row.due {
+                actions.push(Action::Pass { run });
+            }
+            if events_left > 0 {
+                actions.push(Action::Cancel);
+            }
+        }
+    }
+
+    /// What can happen to a hand at work whose run's log may grow to `room` events.
+    fn possible_in_hand(&self, hand: u8, grip: &Grip, room: u8, actions: &mut Vec<Action>) {
+        actions.push(Action::Forget { hand });
+        both_answers(actions, |answered| Action::Beat { hand, answered });
+        let mut write = |kind: Kind, events: u8| {
+            // What leaves the run active leaves room for its last word.
+            if grip.last_seq + events + u8::from(!kind.is_final()) <= room {
+                actions.extend(FATES.map(|fate| Action::Write { hand, kind, events, fate }));
+            }
+        };
+        match (grip.pending, grip.ending) {
+            (Some(Pending::InDoubt(_)), _) => actions.extend(FATES.map(|fate| Action::Retry { hand, fate })),
+            (Some(Pending::PassedOver(_)), _) => both_answers(actions, |answered| Action::Look { hand, answered }),
+            (Some(Pending::Checked(_)), _) => actions.push(Action::Insert { hand }),
+            (None, Some(ending)) => write(ending, 1),
+            (None, None) => {
+                (1..=self.bounds.step).for_each(|events| write(Kind::Step, events));
+                [Kind::BackedOff, Kind::HandedOver, Kind::Ended].into_iter().for_each(|kind| write(kind, 1));
+            }
+        }
+    }
+
+    /// Does it, whether or not it is within the bounds.
+    pub(super) fn step(&self, moment: &mut Moment, action: Action) -> Outcome {
+        match action {
+            Action::Start { hand, answered } => self.start(moment, hand, answered),
+            Action::Claim { hand, answered } => self.claim(moment, hand, answered),
+            Action::Write { hand, kind, events, fate } => {
+                let Some(grip) = moment.hands[hand as usize] else { return Outcome::Nothing };
+                let Grip { run, lease, last_seq, .. } = grip;
+                let entry = Entry { run, writer: Writer::Hand(hand), lease, after_seq: last_seq, events, kind };
+                self.send(moment, hand, entry, fate, false)
+            }
+            Action::Retry { hand, fate } => match moment.pending(hand) {
+                Some(Pending::InDoubt(entry)) => self.send(moment, hand, entry, fate, true),
+                _ => Outcome::Nothing,
+            },
+            Action::Look { hand, answered } => self.look(moment, hand, answered),
+            Action::Insert { hand } => match moment.pending(hand) {
+                Some(Pending::Checked(entry)) => {
+                    let done = moment.tables.insert(entry, self.flaw);
+                    self.hear(moment, hand, entry, done, false)
+                }
+                _ => Outcome::Nothing,
+            },
+            Action::Beat { hand, answered } => self.beat(moment, hand, answered),
+            Action::Forget { hand } => {
+                moment.hands[hand as usize] = None;
+                Outcome::Nothing
+            }
+            Action::Pass { run } => {
+                moment.tables.pass(run);
+                Outcome::Nothing
+            }
+            Action::Arrive { late } => {
+                let entry = moment.late.remove(late);
+                match entry.writer {
+                    Writer::Client => moment.tables.end_cancelled(entry, self.flaw),
+                    Writer::Hand(_) => moment.tables.write(entry, self.flaw).unwrap_or(Outcome::PassedOver),
+                }
+            }
+            Action::Cancel => {
+                let Some(run) = moment.tables.active() else { return Outcome::Nothing };
+                let last_word = moment.tables.ask_to_stop(run, self.flaw);
+                if let Some(last_word) = last_word {
+                    self.delay(moment, last_word);
+                }
+                Outcome::Asked { in_hand: last_word.is_none() }
+            }
+        }
+    }
+
+    fn start(&self, moment: &mut Moment, hand: Option<u8>, answered: bool) -> Outcome {
+        // Answered too soon, the worker may die before the statement.
+        let dies = self.flaw == Some(Flaw::StartAnsweredTooSoon) && hand.is_none();
+        let next = moment.tables.runs.len() as u8;
+        let outcome = if dies { Outcome::Started(next) } else { moment.tables.start(hand, self.flaw) };
+        if let (Outcome::Started(run), true) = (outcome, answered) {
+            moment.false_start |= moment.tables.runs.get(usize::from(run)).is_none();
+            if let Some(hand) = hand {
+                moment.hands[hand as usize] = Some(Grip { run, lease: 1, last_seq: 1, ending: None, pending: None });
+            }
+        }
+        outcome
+    }
+
+    fn claim(&self, moment: &mut Moment, hand: u8, answered: bool) -> Outcome {
+        let outcome = moment.tables.claim(hand, self.flaw);
+        if let (Outcome::Claimed { run, lease, last_seq, cancel_requested, .. }, true) = (outcome, answered) {
+            let ending = cancel_requested.then_some(Kind::Cancelled);
+            moment.hands[hand as usize] = Some(Grip { run, lease, last_seq, ending, pending: None });
+        }
+        outcome
+    }
+
+    /// One try to write an entry. `again`: an earlier try may stand, or may yet arrive.
+    fn send(&self, moment: &mut Moment, hand: u8, entry: Entry, fate: Fate, again: bool) -> Outcome {
+        match fate {
+            Fate::Refused => {
+                self.refused(moment, hand, entry, again);
+                Outcome::Nothing
+            }
+            Fate::Late => {
+                self.delay(moment, entry);
+                moment.set_pending(hand, Pending::InDoubt(entry));
+                Outcome::Nothing
+            }
+            Fate::Answered if self.flaw == Some(Flaw::FenceIsAJoin) => {
+                let holds = moment.tables.fence_holds(entry, self.flaw);
+                let pending = if holds { Pending::Checked(entry) } else { Pending::PassedOver(entry) };
+                moment.set_pending(hand, pending);
+                Outcome::Nothing
+            }
+            Fate::Answered => {
+                let done = moment.tables.write(entry, self.flaw);
+                self.hear(moment, hand, entry, done, again)
+            }
+            Fate::AnswerLost => {
+                let done = moment.tables.write(entry, self.flaw);
+                moment.set_pending(hand, Pending::InDoubt(entry));
+                done.unwrap_or(Outcome::PassedOver)
+            }
+        }
+    }
+
+    /// A hand hears what came of its write. `None`: the database refused it.
+    fn hear(&self, moment: &mut Moment, hand: u8, entry: Entry, done: Option<Outcome>, again: bool) -> Outcome {
+        match done {
+            Some(Outcome::Written { cancel_requested }) => moment.settle(hand, entry, cancel_requested),
+            Some(_) => moment.set_pending(hand, Pending::PassedOver(entry)),
+            None => self.refused(moment, hand, entry, again),
+        }
+        done.unwrap_or(Outcome::Nothing)
+    }
+
+    /// A step that the database will not store ends the run; with any other entry the hand lets go, and also where an
+    /// earlier try may stand, so that it does not know where the log ends.
+    fn refused(&self, moment: &mut Moment, hand: u8, entry: Entry, again: bool) {
+        let knows_where_it_stands = !again || self.flaw == Some(Flaw::DoubtForgotten);
+        let grip = &mut moment.hands[hand as usize];
+        match grip {
+            Some(grip) if knows_where_it_stands && entry.kind == Kind::Step => {
+                grip.pending = None;
+                grip.ending = Some(Kind::Ended);
+            }
+            _ => *grip = None,
+        }
+    }
+
+    fn look(&self, moment: &mut Moment, hand: u8, answered: bool) -> Outcome {
+        let Some(Pending::PassedOver(entry)) = moment.pending(hand) else { return Outcome::Nothing };
+        let stands = moment.tables.stands(entry, self.flaw);
+        match (answered, stands) {
+            (false, _) => moment.set_pending(hand, Pending::InDoubt(entry)),
+            (true, true) => {
+                let cancel_requested = moment.tables.run(entry.run).cancel_requested;
+                moment.settle(hand, entry, cancel_requested);
+            }
+            (true, false) => moment.hands[hand as usize] = None,
+        }
+        Outcome::Stands(stands)
+    }
+
+    fn beat(&self, moment: &mut Moment, hand: u8, answered: bool) -> Outcome {
+        let Some(grip) = &mut moment.hands[hand as usize] else { return Outcome::Nothing };
+        let outcome = moment.tables.keep(grip.run, grip.lease);
+        match outcome {
+            Outcome::Kept { cancel_requested: true } if answered => {
+                grip.ending.get_or_insert(Kind::Cancelled);
+            }
+            Outcome::NotKept if answered => moment.hands[hand as usize] = None,
+            _ => {}
+        }
+        outcome
+    }
+
+    /// Keeps a statement for later; beyond the bound it is never executed.
+    fn delay(&self, moment: &mut Moment, entry: Entry) {
+        if moment.late.len() < self.bounds.late {
+            let at = moment.late.partition_point(|other| *other <= entry);
+            moment.late.insert(at, entry);
+        }
+    }
+
+    /// Whether, once all hands have forgotten what they did, one worker alone brings every run to its end, and the
+    /// task can be started again.
+    pub(super) fn can_be_brought_to_its_end(&self, moment: &Moment) -> bool {
+        let mut moment = moment.clone();
+        moment.hands.fill(None);
+        // A claim for each run would do; the bound only keeps a broken model from going on for ever.
+        for _ in 0..=moment.tables.runs.len() {
+            let Some(run) = moment.tables.active() else { break };
+            self.step(&mut moment, Action::Pass { run });
+            self.step(&mut moment, Action::Claim { hand: 0, answered: true });
+            let kind = moment.hands[0].and_then(|grip| grip.ending).unwrap_or(Kind::Ended);
+            self.step(&mut moment, Action::Write { hand: 0, kind, events: 1, fate: Fate::Answered });
+            self.step(&mut moment, Action::Insert { hand: 0 });
+        }
+        moment.tables.active().is_none()
+            && matches!(self.step(&mut moment, Action::Start { hand: None, answered: true }), Outcome::Started(_))
+    }
+}
+
+impl Grip {
+    /// The entry that the hand is not done with.
+    pub(super) fn entry_mut(&mut self) -> Option<&mut Entry> {
+        match &mut self.pending {
+            Some(Pending::InDoubt(entry) | Pending::PassedOver(entry) | Pending::Checked(entry)) => Some(entry),
+            None => None,
+        }
+    }
+}
+
+impl Moment {
+    fn pending(&self, hand: u8) -> Option<Pending> {
+        self.hands[hand as usize].and_then(|grip| grip.pending)
+    }
+
+    fn set_pending(&mut self, hand: u8, pending: Pending) {
+        if let Some(grip) = &mut self.hands[hand as usize] {
+            grip.pending = Some(pending);
+        }
+    }
+
+    /// A hand knows that its entry stands: it goes on behind it, or is done.
+    fn settle(&mut self, hand: u8, entry: Entry, cancel_requested: bool) {
+        self.false_answer |= !self.tables.run(entry.run).holds_once(entry);
+        let grip = &mut self.hands[hand as usize];
+        match grip {
+            Some(grip) if entry.kind == Kind::Step => {
+                grip.pending = None;
+                grip.last_seq = entry.last_seq();
+                if cancel_requested {
+                    grip.ending.get_or_insert(Kind::Cancelled);
+                }
+            }
+            _ => *grip = None,
+        }
+    }
+}
+
+fn both_answers(actions: &mut Vec<Action>, action: impl Fn(bool) -> Action) {
+    actions.extend([action(true), action(false)]);
+}
