@@ -3,12 +3,16 @@
 //! the statements do.
 //!
 //! `tables` has the rows and the statements, `life` the hands and what may happen to them, `promises` what must hold
-//! in every state, `flaws` what breaks it; `explored` has the tests that look at all of it, `replayed` those that
-//! hold it against Postgres, and `contended` two real statements on one row.
+//! in every state, `flaws` what would break it, `folded` what makes states fewer; `explored` has the tests that look at
+//! all of them. `real` has the program's own statements; `replayed` has the tests that walk both ways at once, and
+//! `contended` those of two real statements on one row.
 
+mod contended;
 mod explored;
 mod flaws;
 mod folded;
 mod life;
 mod promises;
+mod real;
+mod replayed;
 mod tables;

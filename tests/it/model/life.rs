@@ -108,6 +108,33 @@ pub(super) enum Action {
     Cancel,
 }
 
+/// A statement on real tables.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Statement {
+    Start {
+        hand: Option<u8>,
+    },
+    Claim {
+        hand: u8,
+    },
+    Write(Entry),
+    /// The same with a value that the tables do not take.
+    Unstorable(Entry),
+    Look(Entry),
+    Keep {
+        run: u8,
+        lease: u8,
+    },
+    AskToStop {
+        run: u8,
+    },
+    EndCancelled(Entry),
+    /// No statement of the program: the test moves the time.
+    Pass {
+        run: u8,
+    },
+}
+
 impl Life {
     pub(super) fn beginning(&self) -> Moment {
         Moment {
@@ -187,9 +214,7 @@ impl Life {
             Action::Claim { hand, answered } => self.claim(moment, hand, answered),
             Action::Write { hand, kind, events, fate } => {
                 let Some(grip) = moment.hands[hand as usize] else { return Outcome::Nothing };
-                let Grip { run, lease, last_seq, .. } = grip;
-                let entry = Entry { run, writer: Writer::Hand(hand), lease, after_seq: last_seq, events, kind };
-                self.send(moment, hand, entry, fate, false)
+                self.send(moment, hand, grip.entry(Writer::Hand(hand), kind, events), fate, false)
             }
             Action::Retry { hand, fate } => match moment.pending(hand) {
                 Some(Pending::InDoubt(entry)) => self.send(moment, hand, entry, fate, true),
@@ -342,26 +367,69 @@ impl Life {
         }
     }
 
-    /// Whether, once all hands have forgotten what they did, one worker alone brings every run to its end, and the
-    /// task can be started again.
-    pub(super) fn can_be_brought_to_its_end(&self, moment: &Moment) -> bool {
+    /// What one worker alone does, once all hands have forgotten what they did, to bring every run to its end. `None`
+    /// where that fails, or where the task cannot be started again then.
+    pub(super) fn way_out(&self, moment: &Moment) -> Option<Vec<Action>> {
         let mut moment = moment.clone();
-        moment.hands.fill(None);
-        // A claim for each run would do; the bound only keeps a broken model from going on for ever.
-        for _ in 0..=moment.tables.runs.len() {
-            let Some(run) = moment.tables.active() else { break };
-            self.step(&mut moment, Action::Pass { run });
-            self.step(&mut moment, Action::Claim { hand: 0, answered: true });
-            let kind = moment.hands[0].and_then(|grip| grip.ending).unwrap_or(Kind::Ended);
-            self.step(&mut moment, Action::Write { hand: 0, kind, events: 1, fate: Fate::Answered });
-            self.step(&mut moment, Action::Insert { hand: 0 });
+        let mut way = Vec::new();
+        let mut go = |moment: &mut Moment, action| {
+            way.push(action);
+            self.step(moment, action)
+        };
+        let at_work: Vec<_> =
+            (0..).zip(&moment.hands).filter(|(_, grip)| grip.is_some()).map(|(hand, _)| hand).collect();
+        for hand in at_work {
+            go(&mut moment, Action::Forget { hand });
         }
-        moment.tables.active().is_none()
-            && matches!(self.step(&mut moment, Action::Start { hand: None, answered: true }), Outcome::Started(_))
+        // There is at most one active run, but a flaw may have made more.
+        for _ in 0..moment.tables.runs.len() {
+            let Some(run) = moment.tables.active() else { break };
+            go(&mut moment, Action::Pass { run });
+            go(&mut moment, Action::Claim { hand: 0, answered: true });
+            let kind = moment.hands[0].and_then(|grip| grip.ending).unwrap_or(Kind::Ended);
+            go(&mut moment, Action::Write { hand: 0, kind, events: 1, fate: Fate::Answered });
+            if self.flaw == Some(Flaw::FenceIsAJoin) {
+                go(&mut moment, Action::Insert { hand: 0 });
+            }
+        }
+        let ended = moment.tables.active().is_none();
+        let restarted = self.step(&mut moment, Action::Start { hand: None, answered: true });
+        (ended && matches!(restarted, Outcome::Started(_))).then_some(way)
+    }
+
+    /// The statement that reaches the database when this happens.
+    pub(super) fn statement(&self, moment: &Moment, action: Action) -> Option<Statement> {
+        let grip = |hand: u8| moment.hands[hand as usize];
+        let executed = |entry: Entry, fate: Fate| match fate {
+            Fate::Answered | Fate::AnswerLost => Some(Statement::Write(entry)),
+            Fate::Refused => Some(Statement::Unstorable(entry)),
+            Fate::Late => None,
+        };
+        match action {
+            Action::Start { hand, .. } => Some(Statement::Start { hand }),
+            Action::Claim { hand, .. } => Some(Statement::Claim { hand }),
+            Action::Write { hand, kind, events, fate } => {
+                executed(grip(hand)?.entry(Writer::Hand(hand), kind, events), fate)
+            }
+            Action::Retry { hand, fate } => executed(*grip(hand)?.entry_mut()?, fate),
+            Action::Look { hand, .. } => Some(Statement::Look(*grip(hand)?.entry_mut()?)),
+            Action::Beat { hand, .. } => grip(hand).map(|Grip { run, lease, .. }| Statement::Keep { run, lease }),
+            Action::Pass { run } => Some(Statement::Pass { run }),
+            Action::Arrive { late } => Some(match moment.late[late] {
+                entry if entry.writer == Writer::Client => Statement::EndCancelled(entry),
+                entry => Statement::Write(entry),
+            }),
+            Action::Cancel => moment.tables.active().map(|run| Statement::AskToStop { run }),
+            Action::Insert { .. } | Action::Forget { .. } => None,
+        }
     }
 }
 
 impl Grip {
+    fn entry(self, writer: Writer, kind: Kind, events: u8) -> Entry {
+        Entry { run: self.run, writer, lease: self.lease, after_seq: self.last_seq, events, kind }
+    }
+
     /// The entry that the hand is not done with.
     pub(super) fn entry_mut(&mut self) -> Option<&mut Entry> {
         match &mut self.pending {

@@ -199,10 +199,9 @@ impl Tables {
     pub(super) fn fence_holds(&self, entry: Entry, flaw: Option<Flaw>) -> bool {
         let run = self.run(entry.run);
         let lease_alone = flaw == Some(Flaw::EndFencedByLeaseAlone) && entry.kind.is_final();
-        let seq_is_free = matches!(
-            flaw,
-            Some(Flaw::NumberedByTheRow | Flaw::SeqNotFenced | Flaw::SeqFencedByTheKeyAlone)
-        ) || lease_alone;
+        let seq_is_free =
+            matches!(flaw, Some(Flaw::NumberedByTheRow | Flaw::SeqNotFenced | Flaw::SeqFencedByTheKeyAlone))
+                || lease_alone;
         let state_is_free = flaw == Some(Flaw::StateNotFenced) || lease_alone;
         (run.lease == entry.lease || flaw == Some(Flaw::LeaseNotFenced))
             && (run.last_seq == entry.after_seq || seq_is_free)
@@ -212,8 +211,11 @@ impl Tables {
     /// What the write does where its fence holds.
     pub(super) fn insert(&mut self, entry: Entry, flaw: Option<Flaw>) -> Option<Outcome> {
         let run = self.run_mut(entry.run);
-        let rightful = run.state == State::Running && run.lease == entry.lease && Some(entry.writer) == run.worker.map(Writer::Hand);
-        let by_the_row = flaw == Some(Flaw::NumberedByTheRow) || (flaw == Some(Flaw::EndFencedByLeaseAlone) && entry.kind.is_final());
+        let rightful = run.state == State::Running
+            && run.lease == entry.lease
+            && Some(entry.writer) == run.worker.map(Writer::Hand);
+        let by_the_row = flaw == Some(Flaw::NumberedByTheRow)
+            || (flaw == Some(Flaw::EndFencedByLeaseAlone) && entry.kind.is_final());
         let after = if by_the_row { run.last_seq } else { entry.after_seq };
         run.log(entry, after, rightful, flaw)?;
         if entry.kind != Kind::Step {
