@@ -28,7 +28,7 @@ async fn a_write_that_waits_for_a_claim_is_passed_over() {
         let mut one = pool.acquire().await.unwrap();
         let mut claiming = one.begin().await.unwrap();
         assert_eq!(claim(&mut claiming).await, Some(2));
-        let writing = waits(&pool, |mut other| async move { write(&mut *other, run, 1, transition).await }).await;
+        let writing = waits(&pool, |mut other| async move { write(&mut other, run, 1, transition).await }).await;
         claiming.commit().await.unwrap();
         assert!(!writing.await.unwrap(), "{transition:?} was written under a lease that was lost");
         assert!(write(&mut one, run, 2, END).await);
@@ -118,7 +118,7 @@ async fn of_a_claim_and_the_cancellers_of_a_queued_run_one_gets_it() {
     let mut claiming = one.begin().await.unwrap();
     assert_eq!(claim(&mut claiming).await, Some(1));
     let same = asked.clone();
-    let ending = waits(&pool, |mut other| async move { end_cancelled(&mut *other, &same).await }).await;
+    let ending = waits(&pool, |mut other| async move { end_cancelled(&mut other, &same).await }).await;
     claiming.commit().await.unwrap();
     assert!(!ending.await.unwrap());
 
@@ -130,7 +130,7 @@ async fn of_a_claim_and_the_cancellers_of_a_queued_run_one_gets_it() {
     assert!(end_cancelled(&mut ending, &asked).await);
     let mut third = pool.acquire().await.unwrap();
     assert_eq!(claim(&mut third).await, None);
-    let again = waits(&pool, |mut other| async move { end_cancelled(&mut *other, &asked).await }).await;
+    let again = waits(&pool, |mut other| async move { end_cancelled(&mut other, &asked).await }).await;
     ending.commit().await.unwrap();
     assert!(!again.await.unwrap());
     assert_eq!(claim(&mut third).await, None);
@@ -146,7 +146,7 @@ async fn a_start_waits_for_another_start_or_an_end_and_goes_by_what_was_committe
     for commits in [false, true] {
         let mut starting = one.begin().await.unwrap();
         assert!(matches!(begin(&mut starting, worker).await, Started::Claimed(_)));
-        let other = waits(&pool, |mut other| async move { begin(&mut *other, None).await }).await;
+        let other = waits(&pool, |mut other| async move { begin(&mut other, None).await }).await;
         if commits {
             starting.commit().await.unwrap();
             assert!(matches!(other.await.unwrap(), Started::Busy));
@@ -165,7 +165,7 @@ async fn a_start_waits_for_another_start_or_an_end_and_goes_by_what_was_committe
     for commits in [false, true] {
         let mut ending = one.begin().await.unwrap();
         assert!(write(&mut ending, run, 1, END).await);
-        let other = waits(&pool, |mut other| async move { begin(&mut *other, worker).await }).await;
+        let other = waits(&pool, |mut other| async move { begin(&mut other, worker).await }).await;
         if commits {
             ending.commit().await.unwrap();
             assert!(matches!(other.await.unwrap(), Started::Claimed(_)));

@@ -5,7 +5,8 @@ use std::time::Instant;
 use stateright::{Checker as _, HasDiscoveries, Model as _};
 
 use super::flaws::Flaw;
-use super::life::{Action, Bounds, Life};
+use super::life::{Action, Life};
+use super::possible::Bounds;
 use super::promises as promise;
 
 /// Two runs of a task, the second begun while the first one's zombie may still write.

@@ -5,22 +5,8 @@
 //! never. That a hand is slow needs no action: whatever lies between two of its own may be done by others.
 
 use super::flaws::Flaw;
+use super::possible::Bounds;
 use super::tables::{Entry, Kind, Outcome, Tables, Writer};
-
-/// How far the model goes.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Bounds {
-    pub(super) workers: u8,
-    pub(super) runs: u8,
-    /// Claims of all runs together, those of a start included.
-    pub(super) claims: u8,
-    /// Events of all runs together.
-    pub(super) events: u8,
-    /// Statements that are still under way though nobody waits for their answer.
-    pub(super) late: usize,
-    /// How many events a step has at most.
-    pub(super) step: u8,
-}
 
 /// Workers and clients over the tables of one task.
 #[derive(Clone, Copy, Debug)]
@@ -51,13 +37,13 @@ pub(super) struct Grip {
     pub(super) lease: u8,
     pub(super) last_seq: u8,
     /// What it has to write next: it was told to stop, or a step could not be stored.
-    ending: Option<Kind>,
-    pending: Option<Pending>,
+    pub(super) ending: Option<Kind>,
+    pub(super) pending: Option<Pending>,
 }
 
 /// An entry that a hand is not done with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-enum Pending {
+pub(super) enum Pending {
     /// No answer came: it may stand or not, now or later.
     InDoubt(Entry),
     /// It was passed over: the hand has to look whether it stands already.
@@ -78,8 +64,6 @@ pub(super) enum Fate {
     /// Refused by the database for good, as a value that it cannot store.
     Refused,
 }
-
-const FATES: [Fate; 4] = [Fate::Answered, Fate::AnswerLost, Fate::Late, Fate::Refused];
 
 /// Something that happens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,33 +92,6 @@ pub(super) enum Action {
     Cancel,
 }
 
-/// A statement on real tables.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Statement {
-    Start {
-        hand: Option<u8>,
-    },
-    Claim {
-        hand: u8,
-    },
-    Write(Entry),
-    /// The same with a value that the tables do not take.
-    Unstorable(Entry),
-    Look(Entry),
-    Keep {
-        run: u8,
-        lease: u8,
-    },
-    AskToStop {
-        run: u8,
-    },
-    EndCancelled(Entry),
-    /// No statement of the program: the test moves the time.
-    Pass {
-        run: u8,
-    },
-}
-
 impl Life {
     pub(super) fn beginning(&self) -> Moment {
         Moment {
@@ -143,67 +100,6 @@ impl Life {
             late: Vec::new(),
             false_start: false,
             false_answer: false,
-        }
-    }
-
-    /// What can happen next within the bounds.
-    pub(super) fn possible(&self, moment: &Moment, actions: &mut Vec<Action>) {
-        let Bounds { runs, claims, .. } = self.bounds;
-        let tables = &moment.tables;
-        let claims_left = claims.saturating_sub(tables.runs.iter().map(|run| run.lease).sum());
-        let events_left = self.bounds.events.saturating_sub(tables.runs.iter().map(|run| run.last_seq).sum());
-        let active = tables.active().map(|run| (run, tables.run(run)));
-        let may_start = tables.runs.len() < runs as usize && events_left > 1;
-        if may_start {
-            both_answers(actions, |answered| Action::Start { hand: None, answered });
-        }
-        for (hand, grip) in (0..).zip(&moment.hands) {
-            match grip {
-                Some(grip) => {
-                    let room = tables.run(grip.run).last_seq + events_left;
-                    self.possible_in_hand(hand, grip, room, actions);
-                }
-                None if claims_left > 0 => {
-                    if may_start {
-                        both_answers(actions, |answered| Action::Start { hand: Some(hand), answered });
-                    }
-                    if active.is_some_and(|(_, run)| run.due) {
-                        both_answers(actions, |answered| Action::Claim { hand, answered });
-                    }
-                }
-                None => {}
-            }
-        }
-        actions.extend((0..moment.late.len()).map(|late| Action::Arrive { late }));
-        if let Some((run, row)) = active {
-            if !row.due {
-                actions.push(Action::Pass { run });
-            }
-            if events_left > 0 {
-                actions.push(Action::Cancel);
-            }
-        }
-    }
-
-    /// What can happen to a hand at work whose run's log may grow to `room` events.
-    fn possible_in_hand(&self, hand: u8, grip: &Grip, room: u8, actions: &mut Vec<Action>) {
-        actions.push(Action::Forget { hand });
-        both_answers(actions, |answered| Action::Beat { hand, answered });
-        let mut write = |kind: Kind, events: u8| {
-            // What leaves the run active leaves room for its last word.
-            if grip.last_seq + events + u8::from(!kind.is_final()) <= room {
-                actions.extend(FATES.map(|fate| Action::Write { hand, kind, events, fate }));
-            }
-        };
-        match (grip.pending, grip.ending) {
-            (Some(Pending::InDoubt(_)), _) => actions.extend(FATES.map(|fate| Action::Retry { hand, fate })),
-            (Some(Pending::PassedOver(_)), _) => both_answers(actions, |answered| Action::Look { hand, answered }),
-            (Some(Pending::Checked(_)), _) => actions.push(Action::Insert { hand }),
-            (None, Some(ending)) => write(ending, 1),
-            (None, None) => {
-                (1..=self.bounds.step).for_each(|events| write(Kind::Step, events));
-                [Kind::BackedOff, Kind::HandedOver, Kind::Ended].into_iter().for_each(|kind| write(kind, 1));
-            }
         }
     }
 
@@ -396,37 +292,11 @@ impl Life {
         let restarted = self.step(&mut moment, Action::Start { hand: None, answered: true });
         (ended && matches!(restarted, Outcome::Started(_))).then_some(way)
     }
-
-    /// The statement that reaches the database when this happens.
-    pub(super) fn statement(&self, moment: &Moment, action: Action) -> Option<Statement> {
-        let grip = |hand: u8| moment.hands[hand as usize];
-        let executed = |entry: Entry, fate: Fate| match fate {
-            Fate::Answered | Fate::AnswerLost => Some(Statement::Write(entry)),
-            Fate::Refused => Some(Statement::Unstorable(entry)),
-            Fate::Late => None,
-        };
-        match action {
-            Action::Start { hand, .. } => Some(Statement::Start { hand }),
-            Action::Claim { hand, .. } => Some(Statement::Claim { hand }),
-            Action::Write { hand, kind, events, fate } => {
-                executed(grip(hand)?.entry(Writer::Hand(hand), kind, events), fate)
-            }
-            Action::Retry { hand, fate } => executed(*grip(hand)?.entry_mut()?, fate),
-            Action::Look { hand, .. } => Some(Statement::Look(*grip(hand)?.entry_mut()?)),
-            Action::Beat { hand, .. } => grip(hand).map(|Grip { run, lease, .. }| Statement::Keep { run, lease }),
-            Action::Pass { run } => Some(Statement::Pass { run }),
-            Action::Arrive { late } => Some(match moment.late[late] {
-                entry if entry.writer == Writer::Client => Statement::EndCancelled(entry),
-                entry => Statement::Write(entry),
-            }),
-            Action::Cancel => moment.tables.active().map(|run| Statement::AskToStop { run }),
-            Action::Insert { .. } | Action::Forget { .. } => None,
-        }
-    }
 }
 
 impl Grip {
-    fn entry(self, writer: Writer, kind: Kind, events: u8) -> Entry {
+    /// What it writes next.
+    pub(super) fn entry(self, writer: Writer, kind: Kind, events: u8) -> Entry {
         Entry { run: self.run, writer, lease: self.lease, after_seq: self.last_seq, events, kind }
     }
 
@@ -465,8 +335,4 @@ impl Moment {
             _ => *grip = None,
         }
     }
-}
-
-fn both_answers(actions: &mut Vec<Action>, action: impl Fn(bool) -> Action) {
-    actions.extend([action(true), action(false)]);
 }

@@ -10,11 +10,66 @@ use serde_json::json;
 use sqlx::pool::PoolConnection;
 use sqlx::{PgPool, Postgres};
 
-use super::life::Statement;
-use super::tables::{Entry, Kind, Outcome, Run, State, Tables};
+use super::life::{Action, Fate, Grip, Life, Moment};
+use super::tables::{Entry, Kind, Outcome, Run, State, Tables, Writer};
 
 /// Longer than any test: time passes where a walk says so.
 const LEASE_SECONDS: f64 = 3600.0;
+
+/// A statement of the program, or the passing of time.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Statement {
+    Start {
+        hand: Option<u8>,
+    },
+    Claim {
+        hand: u8,
+    },
+    Write(Entry),
+    /// The same with a value that the tables do not take.
+    Unstorable(Entry),
+    Look(Entry),
+    Keep {
+        run: u8,
+        lease: u8,
+    },
+    AskToStop {
+        run: u8,
+    },
+    EndCancelled(Entry),
+    Pass {
+        run: u8,
+    },
+}
+
+impl Life {
+    /// The statement that reaches the database when this happens.
+    pub(super) fn statement(&self, moment: &Moment, action: Action) -> Option<Statement> {
+        let grip = |hand: u8| moment.hands[hand as usize];
+        let executed = |entry: Entry, fate: Fate| match fate {
+            Fate::Answered | Fate::AnswerLost => Some(Statement::Write(entry)),
+            Fate::Refused => Some(Statement::Unstorable(entry)),
+            Fate::Late => None,
+        };
+        match action {
+            Action::Start { hand, .. } => Some(Statement::Start { hand }),
+            Action::Claim { hand, .. } => Some(Statement::Claim { hand }),
+            Action::Write { hand, kind, events, fate } => {
+                executed(grip(hand)?.entry(Writer::Hand(hand), kind, events), fate)
+            }
+            Action::Retry { hand, fate } => executed(*grip(hand)?.entry_mut()?, fate),
+            Action::Look { hand, .. } => Some(Statement::Look(*grip(hand)?.entry_mut()?)),
+            Action::Beat { hand, .. } => grip(hand).map(|Grip { run, lease, .. }| Statement::Keep { run, lease }),
+            Action::Pass { run } => Some(Statement::Pass { run }),
+            Action::Arrive { late } => Some(match moment.late[late] {
+                entry if entry.writer == Writer::Client => Statement::EndCancelled(entry),
+                entry => Statement::Write(entry),
+            }),
+            Action::Cancel => moment.tables.active().map(|run| Statement::AskToStop { run }),
+            Action::Insert { .. } | Action::Forget { .. } => None,
+        }
+    }
+}
 
 /// A task in a database, and the workers that work its runs.
 pub(super) struct Real {

@@ -8,7 +8,8 @@ use rand::rngs::StdRng;
 use rand::seq::IndexedRandom as _;
 
 use super::flaws::Flaw;
-use super::life::{Action, Bounds, Life, Moment};
+use super::life::{Action, Life, Moment};
+use super::possible::Bounds;
 use super::real::{Real, rows_of};
 use super::tables::{Outcome, Writer};
 use sqlx::PgPool;
@@ -132,7 +133,7 @@ async fn walk_of(flaw: Option<Flaw>, real: &mut Real, seed: u64, seen: &mut Seen
     let mut moment = life.beginning();
     let mut way = Vec::new();
     for _ in 0..STEPS {
-        let action = any_of(&life, &moment, &mut dice);
+        let Some(action) = any_of(&life, &moment, &mut dice) else { break };
         step(&life, real, &mut moment, action, &mut way, seen).await?;
     }
     for action in life.way_out(&moment).ok_or_else(|| format!("no way out: {way:#?}"))? {
@@ -141,8 +142,9 @@ async fn walk_of(flaw: Option<Flaw>, real: &mut Real, seed: u64, seen: &mut Seen
     Ok(())
 }
 
-/// One that is possible: first of what sort, so that the many ways to write do not crowd out the rest.
-fn any_of(life: &Life, moment: &Moment, dice: &mut StdRng) -> Action {
+/// One that is possible: first of what sort, so that the many ways to write do not crowd out the rest. `None`: all that
+/// the bounds allow is done.
+fn any_of(life: &Life, moment: &Moment, dice: &mut StdRng) -> Option<Action> {
     let mut possible = Vec::new();
     life.possible(moment, &mut possible);
     let sorts: BTreeSet<&str> = possible.iter().map(|action| sort_of(moment, *action)).collect();
@@ -154,9 +156,9 @@ fn any_of(life: &Life, moment: &Moment, dice: &mut StdRng) -> Action {
         "time" | "heartbeat" => 2,
         _ => 1,
     };
-    let sort = *sorts.choose_weighted(dice, weight).unwrap();
+    let sort = *sorts.choose_weighted(dice, weight).ok()?;
     possible.retain(|action| sort_of(moment, *action) == sort);
-    *possible.choose(dice).unwrap()
+    possible.choose(dice).copied()
 }
 
 /// Does it in the model and in the tables, and compares.
