@@ -22,4 +22,3 @@ pub mod tasks;
 mod text;
 
 pub use ids::{Lease, RunId, TaskId, TaskIdError, WorkerId};
-pub use text::clean;
