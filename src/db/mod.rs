@@ -25,4 +25,3 @@ mod text;
 
 pub use ids::{Lease, RunId, TaskId, TaskIdError, WorkerId};
 pub use pool::{Line, Pool, Transaction};
-pub use text::clean;

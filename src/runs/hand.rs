@@ -58,8 +58,12 @@ async fn work(core: &Arc<Core>, run: &Arc<Claimed>, grip: &Arc<Grip>) {
         Err(error) => Outcome::Panicked(error.to_string()),
     };
     let closing = Closing { core, run, ledger: &ledger, checkpoint: ledger.checkpoint().await };
-    if let Err(halt) = closing.settle(outcome, &mut visit).await {
-        tracing::warn!(?halt, "let go of the run without a word: it is no longer ours to write for");
+    match closing.settle(outcome, &mut visit).await {
+        Ok(()) => {}
+        Err(Halt::Unwritable) => {
+            tracing::error!("let go of the run without a word: the database refuses every one; it is taken up again");
+        }
+        Err(halt) => tracing::warn!(?halt, "let go of the run without a word: it is no longer ours to write for"),
     }
 }
 
@@ -161,12 +165,25 @@ impl Closing<'_> {
         };
         // A run that waits takes with it what it waits for.
         let checkpoint = matches!(transition, Transition::Wait(..)).then(|| self.checkpoint.clone());
-        self.ledger.conclude(event, visit.take_exchanges(), checkpoint, transition).await?;
+        let transition = match self.ledger.conclude(event, visit.take_exchanges(), checkpoint, transition).await {
+            Err(Halt::Unwritable) => self.give_up().await?,
+            written => written.map(|()| transition)?,
+        };
         self.count(transition);
         if let Transition::HandOver = transition {
             self.core.live.announce_claimable();
         }
         Ok(())
+    }
+
+    /// Ends a run whose last word was refused, with one that has nothing in it that came from outside.
+    async fn give_up(&self) -> Result<Transition, Halt> {
+        let message = "its last word could not be stored; the service's log says why".to_owned();
+        let (mut event, transition) = self.end_for(Reason::InternalError, message);
+        if let Event::ScrapeEnded { totals, .. } = &mut event {
+            totals.clear();
+        }
+        self.ledger.conclude(event, Vec::new(), None, transition).await.map(|()| transition)
     }
 
     fn complete(&self) -> (Event, Transition) {

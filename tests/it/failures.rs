@@ -329,6 +329,25 @@ static TABLE: &[Row] = &[
         "unknownkind",
         Outcome::partial("upstream_changed", Posts::All, "media_type").with(&[], &["upstream_changed"; 2]),
     ),
+    // What no column can hold is replaced or cut, and costs nothing else.
+    both("nul", smooth()),
+    both("halfpair", smooth()),
+    both("notext", smooth()),
+    both("longtext.1", smooth()),
+    both("verbose.1", Outcome::failed("upstream_changed", &["web_profile_info 400 unexpected_shape"], "no no no")),
+    both("deep", Outcome::failed("upstream_changed", &["web_profile_info 200 unexpected_shape"], "recursion limit")),
+    both(
+        "deepaside",
+        Outcome::failed("upstream_changed", &["web_profile_info 200 unexpected_shape"], "recursion limit"),
+    ),
+    both(
+        "endless",
+        Outcome::failed("upstream_changed", &["web_profile_info 200 unexpected_shape"], "larger than 16 MiB"),
+    ),
+    both(
+        "beyond",
+        Outcome::partial("upstream_changed", Posts::All, "edge_followed_by.count").with(&[], &["upstream_changed"; 12]),
+    ),
     both(
         "garbled",
         Outcome::partial("upstream_changed", Posts::All, "could not be read at").with(&[], &["upstream_changed"; 4]),

@@ -14,6 +14,7 @@ mod documents;
 mod errors;
 mod failures;
 mod golden;
+mod limits;
 mod lives;
 mod operations;
 mod pipelines;
