@@ -20,9 +20,6 @@ const CLERK: [(&str, &str); 1] = [("IGT_CONCURRENCY", "0")];
 /// A replica that finds nothing out by itself within a test: neither by a look nor by a heartbeat.
 const BLIND: [(&str, &str); 2] = [("IGT_POLL_MS", "60000"), ("IGT_LEASE_SECONDS", "3600")];
 
-/// A replica whose runs are soon free when it dies.
-const SHORT_LEASE: [(&str, &str); 2] = [("IGT_LEASE_SECONDS", "1"), ("IGT_POLL_MS", "50")];
-
 #[tokio::test]
 async fn a_run_of_another_replica_is_cancelled_and_does_not_wait_for_the_request_that_is_under_way() {
     let world = World::new().await;
@@ -164,12 +161,13 @@ async fn a_cancellation_that_races_with_the_end_is_the_end_or_comes_too_late() {
 #[tokio::test]
 async fn a_cancelled_run_whose_replica_was_killed_is_ended_by_whoever_claims_it() {
     let world = World::new().await;
-    let doomed = world.replica(&SHORT_LEASE).await;
+    let doomed = world.replica(&BLIND).await;
     start_held(&world, &doomed, "t", "killed.anna", 2).await;
     doomed.kill().await;
     // By a canceller that died itself.
     mark_cancelled(&world.database.pool).await;
-    let heir = world.replica(&SHORT_LEASE).await;
+    pass_the_lease(&world.database.pool).await;
+    let heir = world.replica(&[]).await;
     let status = world.ended(&heir, "t").await;
     assert_eq!((&status["status"], &status["reason"]), (&json!("cancelled"), &json!("cancelled_by_client")));
     assert!(!event_types(&status).contains(&"run_resumed"), "{status:#}");
@@ -180,11 +178,13 @@ async fn a_cancelled_run_whose_replica_was_killed_is_ended_by_whoever_claims_it(
 #[tokio::test]
 async fn a_run_whose_replica_was_killed_is_cancelled_without_any_hand_once_its_lease_has_passed() {
     let world = World::new().await;
-    let doomed = world.replica(&SHORT_LEASE).await;
+    let doomed = world.replica(&BLIND).await;
     let clerk = world.replica(&CLERK).await;
     start_held(&world, &doomed, "t", "orphaned.anna", 2).await;
     doomed.kill().await;
-    cancel_until_it_is(&clerk, "t").await;
+    assert_eq!(cancel_by(&clerk, "t").await, "cancelling");
+    pass_the_lease(&world.database.pool).await;
+    assert_eq!(cancel_by(&clerk, "t").await, "cancelled");
     let status = status_of(&clerk, "t").await;
     assert_eq!(status["latest_event"]["event_type"], "scrape_cancelled");
     assert_eq!(status["latest_event"]["scraped_posts_count"], 24);
@@ -264,7 +264,7 @@ async fn a_canceller_ends_no_run_that_a_hand_has_and_a_hand_takes_no_end_for_its
     let last_word = || entry(&run, 1).events.remove(0);
     assert!(asked.in_hand);
     assert!(cancel::end(&pool, &asked, last_word()).await.unwrap().is_none(), "it is in a hand");
-    sqlx::query("update runs set claimable_at = now()").execute(&pool).await.unwrap();
+    pass_the_lease(&pool).await;
     asked = cancel::ask(&pool, run.run_id).await.unwrap().unwrap();
     for stale in [cancel::Asked { last_seq: 2, ..asked.clone() }, cancel::Asked { lease: Lease(7), ..asked.clone() }] {
         assert!(cancel::end(&pool, &stale, last_word()).await.unwrap().is_none(), "{stale:?}");
@@ -359,8 +359,7 @@ async fn runs_cancel_says_who_has_not_answered_and_until_when() {
     assert_eq!(asked.code, Some(7), "{asked:?}");
     assert!(asked.stdout.contains("was asked to stop") && asked.stdout.contains(&worker), "{asked:?}");
     assert!(asked.stdout.contains(&lease_end), "{asked:?}");
-    // The lease has passed.
-    sqlx::query("update runs set claimable_at = now()").execute(&world.database.pool).await.unwrap();
+    pass_the_lease(&world.database.pool).await;
     assert_eq!(runs_cancel(&world, "t").await.code, Some(0));
     world.instagram.let_go("silent.anna").await;
     assert_sound(&world.database.pool).await;
@@ -417,6 +416,11 @@ async fn runs_cancel(world: &World, name: &str) -> Finished {
 async fn mark_cancelled(pool: &PgPool) {
     let marked = sqlx::query("update runs set cancel_requested_at = now()").execute(pool).await.unwrap();
     assert_eq!(marked.rows_affected(), 1);
+}
+
+/// Moves the end of the only run's lease to now.
+async fn pass_the_lease(pool: &PgPool) {
+    sqlx::query("update runs set claimable_at = now()").execute(pool).await.unwrap();
 }
 
 async fn only_run(pool: &PgPool) -> RunId {
