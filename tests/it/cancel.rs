@@ -60,7 +60,7 @@ async fn a_cancellation_of_which_no_hint_came_is_found_by_looking() {
 async fn a_run_that_no_hand_has_begun_is_cancelled_at_once_and_its_task_starts_again_at_once() {
     let world = World::new().await;
     let clerk = world.replica(&CLERK).await;
-    clerk.create("create_task", "t", "queued.anna").await;
+    clerk.create("create_task", "t", "unbegun.anna").await;
     clerk.post("/cancel/t").await.error(409);
     clerk.post("/force_scrape/t").await.ok();
     assert_eq!(cancel_by(&clerk, "t").await, "cancelled");
@@ -162,7 +162,7 @@ async fn a_cancellation_that_races_with_the_end_is_the_end_or_comes_too_late() {
 async fn a_cancelled_run_whose_replica_was_killed_is_ended_by_whoever_claims_it() {
     let world = World::new().await;
     let doomed = world.replica(&BLIND).await;
-    start_held(&world, &doomed, "t", "killed.anna", 2).await;
+    start_held(&world, &doomed, "t", "bereaved.anna", 2).await;
     doomed.kill().await;
     // By a canceller that died itself.
     mark_cancelled(&world.database.pool).await;
@@ -171,7 +171,7 @@ async fn a_cancelled_run_whose_replica_was_killed_is_ended_by_whoever_claims_it(
     let status = world.ended(&heir, "t").await;
     assert_eq!((&status["status"], &status["reason"]), (&json!("cancelled"), &json!("cancelled_by_client")));
     assert!(!event_types(&status).contains(&"run_resumed"), "{status:#}");
-    world.instagram.let_go("killed.anna").await;
+    world.instagram.let_go("bereaved.anna").await;
     assert_sound(&world.database.pool).await;
 }
 
@@ -286,7 +286,7 @@ async fn clients_that_hang_up_leave_no_run_half_cancelled() {
     let world = World::new().await;
     let clerk = world.replica(&CLERK).await;
     for n in 0..TASKS {
-        clerk.create("create_task", &format!("t{n}"), "hangup.anna").await;
+        clerk.create("create_task", &format!("t{n}"), "impatient.anna").await;
         clerk.post(&format!("/force_scrape/t{n}")).await.ok();
     }
     for n in 0..TASKS {
@@ -347,7 +347,7 @@ async fn runs_cancel_tells_the_worker_and_waits_until_it_has_stopped() {
 async fn runs_cancel_says_who_has_not_answered_and_until_when() {
     let world = World::new().await;
     let doomed = world.replica(&BLIND).await;
-    start_held(&world, &doomed, "t", "silent.anna", 1).await;
+    start_held(&world, &doomed, "t", "wordless.anna", 1).await;
     doomed.kill().await;
     let asked = runs_cancel(&world, "t").await;
     let (worker, lease_end): (String, String) = sqlx::query_as(
@@ -361,7 +361,7 @@ async fn runs_cancel_says_who_has_not_answered_and_until_when() {
     assert!(asked.stdout.contains(&lease_end), "{asked:?}");
     pass_the_lease(&world.database.pool).await;
     assert_eq!(runs_cancel(&world, "t").await.code, Some(0));
-    world.instagram.let_go("silent.anna").await;
+    world.instagram.let_go("wordless.anna").await;
     assert_sound(&world.database.pool).await;
 }
 
