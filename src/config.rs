@@ -111,7 +111,7 @@ pub struct RunSettings {
           value_parser = value_parser!(u64).range(1..=86_400))]
     pub throttle_seconds: u64,
 
-    /// Milliseconds after which a free hand looks for a due run when nothing wakes it
+    /// Milliseconds after which a hand looks for a due run, or whether its run was cancelled, when nothing tells it
     #[arg(long, env = "IGT_POLL_MS", value_name = "MS", default_value_t = 1000,
           value_parser = value_parser!(u64).range(10..=60_000))]
     pub poll_ms: u64,

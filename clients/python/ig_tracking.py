@@ -27,6 +27,7 @@ __all__ = [
     "Client",
     "InvalidRequest",
     "NotAllowed",
+    "NotProcessing",
     "Status",
     "TaskBusy",
     "TaskExists",
@@ -59,6 +60,10 @@ class TaskNotFound(TrackingError):
 
 class TaskBusy(TrackingError):
     """The task has an active run (409): follow that one, or wait for it."""
+
+
+class NotProcessing(TrackingError):
+    """The task has no run to cancel (409): it never ran, or its latest run ended by itself."""
 
 
 class TaskExists(TrackingError):
@@ -174,11 +179,19 @@ class Client:
         Where the service was away (503), the start is sent again; if the first one had got through after all, that
         is TaskBusy, too.
         """
-        return self._ask("POST", f"force_scrape/{_quoted(task_id)}", busy=TaskBusy)
+        return self._ask("POST", f"force_scrape/{_quoted(task_id)}", conflict=TaskBusy)
 
     def force_scrape_reel(self, task_id: str) -> Dict[str, Any]:
         """The same for a reel task."""
-        return self._ask("POST", f"force_scrape_reel/{_quoted(task_id)}", busy=TaskBusy)
+        return self._ask("POST", f"force_scrape_reel/{_quoted(task_id)}", conflict=TaskBusy)
+
+    def cancel(self, task_id: str) -> str:
+        """Stops the task's run and keeps what it stored; NotProcessing where there is nothing to stop.
+
+        "cancelled", or "cancelling" where a worker has it and ends it in a moment, for which `wait` waits. Doing it
+        again is harmless.
+        """
+        return self._ask("POST", f"cancel/{_quoted(task_id)}", conflict=NotProcessing)["status"]
 
     def task_status(self, task_id: str, logs_count: int = 10) -> Dict[str, Any]:
         """The service's whole answer about the task's latest run, with its latest 1 to 100 events."""
@@ -230,9 +243,9 @@ class Client:
     def _create(self, route: str, username: str, task_id: Optional[str]) -> str:
         # An id made here, so that a request that has to be sent twice makes one task.
         body = {"username": username, "task_id": task_id or str(uuid.uuid4())}
-        return self._ask("POST", route, body, busy=TaskExists)["task_id"]
+        return self._ask("POST", route, body, conflict=TaskExists)["task_id"]
 
-    def _ask(self, method: str, path: str, body: Any = None, busy: type = TrackingError) -> Dict[str, Any]:
+    def _ask(self, method: str, path: str, body: Any = None, conflict: type = TrackingError) -> Dict[str, Any]:
         """Asks until there is an answer other than 503, and returns it or raises what it says."""
         deadline = time.monotonic() + self.patience
         while True:
@@ -241,7 +254,7 @@ class Client:
             if status == 200:
                 return answer
             if status != 503:
-                kinds = {400: InvalidRequest, 401: NotAllowed, 403: NotAllowed, 404: TaskNotFound, 409: busy}
+                kinds = {400: InvalidRequest, 401: NotAllowed, 403: NotAllowed, 404: TaskNotFound, 409: conflict}
                 raise kinds.get(status, TrackingError)(message, status)
             if time.monotonic() + retry_after > deadline:
                 raise Unavailable(f"{message} (gave up after {self.patience:g} s)", status)

@@ -96,6 +96,17 @@ class WithService(unittest.TestCase):
         self.client.delete_task(task_id)
         self.assertEqual(self.client.wait(task_id, 60, poll=0.2).status, "cancelled")
 
+    def test_cancel(self):
+        task_id = self.client.create_task(account("throttled.60"))
+        self.assertRaises(ig_tracking.NotProcessing, self.client.cancel, task_id)
+        self.client.force_scrape(task_id)
+        self.assertIn(self.client.cancel(task_id), ("cancelled", "cancelling"))
+        status = self.client.wait(task_id, 60, poll=0.2)
+        self.assertEqual((status.status, status.reason), ("cancelled", "cancelled_by_client"))
+        self.assertEqual(self.client.cancel(task_id), "cancelled")
+        self.client.force_scrape(task_id)
+        self.client.cancel(task_id)
+
     def test_failure_in_the_background(self):
         task_id = self.client.create_task(account("missing"))
         self.assertTrue(self.client.force_scrape(task_id)["result"], "the start knows nothing of it")
@@ -119,7 +130,7 @@ class WithService(unittest.TestCase):
         self.assertFalse(mine & {task["task_id"] for task in self.client.tasks()})
 
     def test_errors(self):
-        for call in (self.client.force_scrape, self.client.task_details, self.client.delete_task):
+        for call in (self.client.force_scrape, self.client.cancel, self.client.task_details, self.client.delete_task):
             for nobody in (str(uuid.uuid4()), "no/such task?"):
                 self.assertRaises(ig_tracking.TaskNotFound, call, nobody)
         task_id = self.client.create_task(account())

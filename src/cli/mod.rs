@@ -1,5 +1,6 @@
 //! The command line: what each command does, in terms of the other rooms.
 
+mod cancel;
 mod demo;
 mod runs;
 mod sandbox;
@@ -31,6 +32,8 @@ mod exit {
     pub(super) const RUN_PARTIAL: u8 = 5;
     /// The run was cancelled.
     pub(super) const RUN_CANCELLED: u8 = 6;
+    /// The run was asked to stop and has not stopped yet.
+    pub(super) const STILL_STOPPING: u8 = 7;
 }
 
 /// A command's exit codes, for its help.
@@ -73,7 +76,7 @@ enum Command {
     /// Bring the database's schema up to date, and say which version it has
     #[command(after_help = exit_codes("0 the schema is up to date", ""))]
     Migrate,
-    /// Look at runs
+    /// Look at runs, or cancel one
     #[command(subcommand, after_help = exit_codes("0 done", runs::EXIT_CODES))]
     Runs(runs::RunsCommand),
     /// Ask a service on this machine whether it is ready; for health checks

@@ -1,4 +1,4 @@
-//! `migrate`, `runs show` and the look-ups that commands share.
+//! `migrate`, `runs show`, and what the commands on runs share.
 
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use chrono::{DateTime, SecondsFormat, Utc};
 use clap::Subcommand;
 
-use super::{Failed, exit, tail};
+use super::{Failed, cancel, exit, tail};
 use crate::config::DatabaseSettings;
 use crate::db::exchanges::Exchange;
 use crate::db::journal::Level;
@@ -15,15 +15,21 @@ use crate::db::status::Event;
 use crate::db::{self, Pool, RunId, TaskId};
 use crate::postgres::{Database, private};
 
-/// Exit codes beyond those of every command, for the help.
-pub(super) const EXIT_CODES: &str =
-    " · 3 no such task or run · 4 the run failed · 5 it obtained a part · 6 it was cancelled";
+/// All exit codes beyond those of every command, for the help.
+pub(super) const EXIT_CODES: &str = " · 3 no such task or run · 4 the run failed · 5 it obtained a part · \
+                                     6 it was cancelled · 7 it was asked to stop and has not yet";
 
-/// What can be looked at.
+/// Those of `tail`.
+const TAIL_CODES: &str = " · 3 no such task or run · 4 the run failed · 5 it obtained a part · 6 it was cancelled";
+
+/// Those of `cancel`.
+const CANCEL_CODES: &str = " · 3 no such task or run · 7 it was asked to stop and has not yet";
+
+/// What can be done about runs.
 #[derive(Subcommand)]
 pub(super) enum RunsCommand {
     /// Follow a task's latest run, live, to its end; the exit code says how it ended
-    #[command(after_help = super::exit_codes("0 the run succeeded", EXIT_CODES))]
+    #[command(after_help = super::exit_codes("0 the run succeeded", TAIL_CODES))]
     Tail {
         /// The task, or a run of it
         #[arg(value_name = "TASK|RUN")]
@@ -39,11 +45,18 @@ pub(super) enum RunsCommand {
         #[arg(long)]
         json: bool,
     },
+    /// Stop a run, wherever it stands; what it stored stays. One that has ended otherwise is an error
+    #[command(after_help = super::exit_codes("0 it is cancelled, now or before", CANCEL_CODES))]
+    Cancel {
+        /// The run, or a task, whose latest run is meant
+        #[arg(value_name = "RUN|TASK")]
+        of: String,
+    },
 }
 
 /// Does what was asked.
 pub(super) async fn run(command: RunsCommand, settings: &DatabaseSettings) -> Result<ExitCode, Failed> {
-    // Looking makes nothing: no server where there is none, no schema in a database that has none.
+    // They make nothing: no server where there is none, no schema in a database that has none.
     if settings.database_url.is_none() {
         let data_dir = settings.data_dir.clone().unwrap_or_else(private::default_data_dir);
         if !private::has_data(&data_dir) {
@@ -61,6 +74,7 @@ pub(super) async fn run(command: RunsCommand, settings: &DatabaseSettings) -> Re
     let done = match command {
         RunsCommand::Tail { of } => tail::tail(&database.pool, &of).await,
         RunsCommand::Show { of, json } => show(&database.pool, &of, json).await,
+        RunsCommand::Cancel { of } => cancel::cancel(&database.pool, &of).await,
     };
     database.close().await;
     done
@@ -154,7 +168,6 @@ async fn show(pool: &Pool, name: &str, json: bool) -> Result<ExitCode, Failed> {
 
 fn head(run: &Run) -> Vec<String> {
     let reason = run.reason.map_or_else(String::new, |reason| format!(", reason {}", reason.as_str()));
-    let time = |at: DateTime<Utc>| at.to_rfc3339_opts(SecondsFormat::Millis, true);
     let never = || "–".to_owned();
     let mut lines = vec![
         format!("run        {}", run.run_id),
@@ -201,6 +214,11 @@ pub(super) fn line(event: &Event) -> String {
         Level::Debug => console::style(words).dim().to_string(),
         Level::Info => words,
     }
+}
+
+/// A time as text.
+pub(super) fn time(at: DateTime<Utc>) -> String {
+    at.to_rfc3339_opts(SecondsFormat::Millis, true)
 }
 
 fn clock(at: DateTime<Utc>) -> String {

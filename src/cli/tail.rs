@@ -69,7 +69,7 @@ pub(super) async fn follow(pool: &Pool, moved: &mut Receiver<RunId>, run_id: Run
 }
 
 /// Waits for a hint that the run moved, or for the next look.
-async fn hint(moved: &mut Receiver<RunId>, run_id: Option<RunId>) {
+pub(super) async fn hint(moved: &mut Receiver<RunId>, run_id: Option<RunId>) {
     let relevant = async {
         loop {
             match moved.recv().await {

@@ -82,7 +82,7 @@ pub enum Transition {
     Stay,
     /// It ends.
     Finish(RunState, Option<Reason>),
-    /// It backs off for so many seconds.
+    /// It backs off for so many seconds; one that a client has asked to cancel is due at once.
     Wait(f64, Reason),
     /// It goes back to the queue, its attempt not spent.
     HandOver,
@@ -147,6 +147,7 @@ pub async fn write(db: impl PgExecutor<'_>, entries: &[Entry]) -> sqlx::Result<V
                 attempt = case when entry.state = 'queued' then r.attempt - 1 else r.attempt end,
                 claimable_at = case
                     when entry.state is null then r.claimable_at
+                    when entry.state = 'waiting' and r.cancel_requested_at is not null then now()
                     else now() + make_interval(secs => entry.claimable_in)
                 end,
                 finished_at = case

@@ -10,7 +10,7 @@ use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
 use crate::db::health;
-use crate::runs::StartError;
+use crate::runs::RequestError;
 
 /// Seconds after which a client may try again when the database is away.
 const RETRY_AFTER_SECONDS: u16 = 1;
@@ -73,11 +73,11 @@ impl From<sqlx::Error> for ApiError {
     }
 }
 
-impl From<StartError> for ApiError {
-    fn from(error: StartError) -> Self {
+impl From<RequestError> for ApiError {
+    fn from(error: RequestError) -> Self {
         match error {
-            StartError::Database(error) => error.into(),
-            StartError::Broken(error) => Self::internal(&error),
+            RequestError::Database(error) => error.into(),
+            RequestError::Broken(error) => Self::internal(&error),
         }
     }
 }

@@ -15,6 +15,7 @@ pub fn router(app: App) -> Router {
         .route("/task_details/{task_id}", get(v1::details::task_details))
         .route("/force_scrape/{task_id}", post(v1::scrape::force_scrape))
         .route("/force_scrape_reel/{task_id}", post(v1::scrape::force_scrape_reel))
+        .route("/cancel/{task_id}", post(v1::scrape::cancel))
         .route("/task_status/{task_id}", get(v1::status::task_status))
         .method_not_allowed_fallback(operations::wrong_method);
     let version_1 = layers::need_database(version_1, app.availability.clone());

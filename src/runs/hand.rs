@@ -8,11 +8,12 @@ use futures_util::FutureExt as _;
 use tokio::sync::OwnedSemaphorePermit;
 use tracing::Instrument as _;
 
-use super::Core;
+use super::cancel::{cancel_run, cancelled};
 use super::lease::{Grip, Stop};
 use super::ledger::RunLedger;
 use super::retry::{Decision, Standing, decide, last_word};
-use crate::db::journal::Transition;
+use super::{Core, count_end};
+use crate::db::journal::{Transition, Written};
 use crate::db::runs::{Claimed, Reason, RunState};
 use crate::instagram::web::Visit;
 use crate::instagram::{Failure, Username};
@@ -165,25 +166,39 @@ impl Closing<'_> {
         };
         // A run that waits takes with it what it waits for.
         let checkpoint = matches!(transition, Transition::Wait(..)).then(|| self.checkpoint.clone());
-        let transition = match self.ledger.conclude(event, visit.take_exchanges(), checkpoint, transition).await {
+        let written = self.ledger.conclude(event, visit.take_exchanges(), checkpoint, transition).await;
+        let (written, transition) = match written {
             Err(Halt::Unwritable) => self.give_up().await?,
-            written => written.map(|()| transition)?,
+            written => (written?, transition),
         };
         self.count(transition);
-        if let Transition::HandOver = transition {
+        if let Transition::Wait(..) | Transition::HandOver = transition
+            && written.cancel_requested
+        {
+            self.end_what_was_cancelled().await;
+        } else if let Transition::HandOver = transition {
             self.core.live.announce_claimable();
         }
         Ok(())
     }
 
     /// Ends a run whose last word was refused, with one that has nothing in it that came from outside.
-    async fn give_up(&self) -> Result<Transition, Halt> {
+    async fn give_up(&self) -> Result<(Written, Transition), Halt> {
         let message = "its last word could not be stored; the service's log says why".to_owned();
         let (mut event, transition) = self.end_for(Reason::InternalError, message);
         if let Event::ScrapeEnded { totals, .. } = &mut event {
             totals.clear();
         }
-        self.ledger.conclude(event, Vec::new(), None, transition).await.map(|()| transition)
+        let written = self.ledger.conclude(event, Vec::new(), None, transition).await?;
+        Ok((written, transition))
+    }
+
+    /// A client asked to cancel the run while this hand was about to let go of it: whoever asked found it in hand, so
+    /// it is for the hand to end it.
+    async fn end_what_was_cancelled(&self) {
+        if let Err(error) = cancel_run(&self.core.pool, &self.core.live, self.run.run_id).await {
+            tracing::warn!(%error, "a run that was cancelled could not be ended; whoever claims it will");
+        }
     }
 
     fn complete(&self) -> (Event, Transition) {
@@ -225,7 +240,7 @@ impl Closing<'_> {
     }
 
     fn cancel(&self) -> (Event, Transition) {
-        let event = Event::ScrapeCancelled { username: self.run.username.clone(), totals: self.checkpoint.totals() };
+        let event = cancelled(self.run.username.clone(), &self.checkpoint);
         (event, Transition::Finish(RunState::Cancelled, Some(Reason::CancelledByClient)))
     }
 
@@ -251,9 +266,7 @@ impl Closing<'_> {
     fn count(&self, transition: Transition) {
         match transition {
             Transition::Finish(state, reason) => {
-                let labels = [("state", state.as_str()), ("reason", reason.map_or("none", Reason::as_str))];
-                metrics::counter!("igt_runs_finished_total", &labels).increment(1);
-                metrics::histogram!("igt_run_duration_seconds").record(self.ledger.elapsed_seconds());
+                count_end(state, reason, Some(self.ledger.elapsed_seconds()));
                 tracing::info!(state = state.as_str(), reason = reason.map(Reason::as_str), "run ended");
             }
             Transition::Wait(seconds, reason) => {

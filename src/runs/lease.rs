@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{broadcast, watch};
 
 use super::Core;
-use crate::db::{Lease, Pool, RunId, heartbeat};
+use crate::db::{Lease, Pool, RunId, cancel, heartbeat};
 
 /// Why a hand must stop before its run has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -146,15 +146,31 @@ fn settle(held: &HashMap<RunId, Arc<Grip>>, ours: &[heartbeat::Ours], since: Ins
     }
 }
 
-/// Stops the hands whose runs a client asked to cancel, as soon as the hint comes.
+/// Stops the hands whose runs a client asked to cancel: as soon as the hint comes, or at the next look.
 pub(super) async fn heed_cancellations(core: Arc<Core>) {
-    let mut cancelled = core.live.cancelled();
-    loop {
-        match cancelled.recv().await {
-            Ok(run_id) => core.held.cancel(run_id),
-            // What was missed is seen by the next heartbeat.
-            Err(broadcast::error::RecvError::Lagged(_)) => {}
-            Err(broadcast::error::RecvError::Closed) => return,
+    let by_hint = async {
+        let mut cancelled = core.live.cancelled();
+        loop {
+            match cancelled.recv().await {
+                Ok(run_id) => core.held.cancel(run_id),
+                // What was missed is seen by the next look.
+                Err(broadcast::error::RecvError::Lagged(_)) => {}
+                Err(broadcast::error::RecvError::Closed) => return,
+            }
         }
-    }
+    };
+    let by_looking = async {
+        loop {
+            tokio::time::sleep(core.policy.poll).await;
+            let held: Vec<RunId> = core.held.all().into_keys().collect();
+            if held.is_empty() {
+                continue;
+            }
+            match cancel::asked_among(&core.request_pool, &held).await {
+                Ok(asked) => asked.into_iter().for_each(|run_id| core.held.cancel(run_id)),
+                Err(error) => tracing::debug!(%error, "could not look for cancellations; trying again"),
+            }
+        }
+    };
+    tokio::join!(by_hint, by_looking);
 }

@@ -77,9 +77,9 @@ impl RunLedger {
         exchanges: Vec<Exchange>,
         checkpoint: Option<Checkpoint>,
         transition: Transition,
-    ) -> Result<(), Halt> {
+    ) -> Result<Written, Halt> {
         let draft = Draft { events: vec![event], exchanges, checkpoint, findings: Findings::default(), transition };
-        self.commit(draft).await.map(drop)
+        self.commit(draft).await
     }
 
     /// Writes in a task of its own that nothing drops half-way: a hand that is stopped in the middle of a step finds
@@ -111,8 +111,8 @@ impl RunLedger {
         let (kept, is_end) = (&position.checkpoint, matches!(transition, Transition::Finish(..)));
         let limit = self.core.policy.max_events;
         let dropped = kept.events_dropped + room::drop_progress(&mut events, position.last_seq, limit);
-        if is_end && dropped > 0 {
-            events.insert(0, Event::EventsDropped { dropped, limit });
+        if is_end {
+            events.splice(0..0, room::dropped(dropped));
         }
         let mut bodies_kept = kept.bodies_kept;
         let exchanges = room::rows_of(exchanges, &mut bodies_kept, is_end);

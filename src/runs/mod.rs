@@ -1,9 +1,10 @@
-//! How a run lives: start, claim, lease, journal, end.
+//! How a run lives: start, claim, lease, journal, end, cancel.
 //!
 //! A replica has a number of hands. A hand works one run at a time; it takes it up by a claim (or gets it with the
 //! very statement that starts it), keeps it by the replica's heartbeat, and writes for it only while its lease
 //! holds. The rows are the truth: a replica may die at any line, and another one's next claim takes its runs up.
 
+mod cancel;
 mod claim;
 mod hand;
 mod journal;
@@ -20,11 +21,13 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::db::runs::{Reason, RunState};
 use crate::db::{Pool, WorkerId};
 use crate::instagram::web::Web;
 use crate::live::Live;
 
-pub use start::{StartError, StartOutcome};
+pub use cancel::{CancelOutcome, Cancellation, cancel_run};
+pub use start::StartOutcome;
 
 /// How runs are worked on this replica; see the settings of the same names.
 #[derive(Clone, Debug)]
@@ -41,7 +44,7 @@ pub struct Policy {
     pub retry_base: Duration,
     /// How long to wait when the upstream throttles without saying for how long.
     pub throttle_cooldown: Duration,
-    /// How often a free hand looks for a due run when nothing wakes it.
+    /// How often a free hand looks for a due run, and whether one in hand was cancelled, when nothing wakes it.
     pub poll: Duration,
     /// How many of the latest posts a run reads.
     pub max_posts: usize,
@@ -54,6 +57,17 @@ impl Policy {
     fn patience(&self) -> Duration {
         (self.lease / 3).clamp(Duration::from_secs(1), Duration::from_secs(10))
     }
+}
+
+/// Why a request to start or to cancel a run could not be done.
+#[derive(Debug, thiserror::Error)]
+pub enum RequestError {
+    /// The database did not take it.
+    #[error(transparent)]
+    Database(#[from] sqlx::Error),
+    /// The task that did it broke.
+    #[error("the request broke off: {0}")]
+    Broken(#[from] tokio::task::JoinError),
 }
 
 /// The runs of this replica.
@@ -76,7 +90,7 @@ struct Core {
     closing: CancellationToken,
     /// Cancelled when the hands have given back what they had and the heartbeat may end.
     closed: CancellationToken,
-    /// Every hand at work, and every start under way.
+    /// Every hand at work, and every start and cancellation under way.
     at_work: TaskTracker,
 }
 
@@ -134,5 +148,14 @@ impl Runs {
             let _ = tokio::time::timeout(core.policy.lease, core.at_work.wait()).await;
         }
         core.closed.cancel();
+    }
+}
+
+/// Counts a run that ended here, so many seconds after a worker first took it up.
+fn count_end(state: RunState, reason: Option<Reason>, worked_seconds: Option<f64>) {
+    let labels = [("state", state.as_str()), ("reason", reason.map_or("none", Reason::as_str))];
+    metrics::counter!("igt_runs_finished_total", &labels).increment(1);
+    if let Some(seconds) = worked_seconds {
+        metrics::histogram!("igt_run_duration_seconds").record(seconds);
     }
 }

@@ -27,6 +27,11 @@ pub(super) fn drop_progress(events: &mut Vec<Event>, last_seq: i64, limit: i64) 
     (all - events.len()) as u64
 }
 
+/// What a run says before its last word where some of its progress was dropped.
+pub(super) fn dropped(dropped: u64) -> Option<Event> {
+    (dropped > 0).then_some(Event::EventsDropped { dropped })
+}
+
 /// The rows of requests, with the bodies for which there is room; `kept` counts these.
 pub(super) fn rows_of(exchanges: Vec<Exchange>, kept: &mut u32, is_end: bool) -> Vec<NewExchange> {
     let row = |exchange: Exchange| {

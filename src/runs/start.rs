@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use serde_json::json;
 
-use super::{Core, Runs, hand};
+use super::{Core, RequestError, Runs, hand};
 use crate::db::runs::Trigger;
 use crate::db::start::{Start, Started, start};
 use crate::db::tasks::TaskKind;
@@ -25,23 +25,12 @@ pub enum StartOutcome {
     NoSuchTask,
 }
 
-/// Why a start could not be tried.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// The database did not take it.
-    #[error(transparent)]
-    Database(#[from] sqlx::Error),
-    /// The start itself broke.
-    #[error("starting a run broke off: {0}")]
-    Broken(#[from] tokio::task::JoinError),
-}
-
 impl Runs {
     /// Starts a run of a task, if none is active.
     ///
     /// The work is done in a task of its own: a client that hangs up in the middle cannot leave a claimed run
     /// without its hand, and a shutdown waits for it.
-    pub async fn start(&self, task_id: TaskId, kind: TaskKind, trigger: Trigger) -> Result<StartOutcome, StartError> {
+    pub async fn start(&self, task_id: TaskId, kind: TaskKind, trigger: Trigger) -> Result<StartOutcome, RequestError> {
         let insert = insert(Arc::clone(&self.0), task_id, kind, trigger);
         tokio::spawn(self.0.at_work.track_future(insert)).await?
     }
@@ -52,7 +41,7 @@ async fn insert(
     task_id: TaskId,
     kind: TaskKind,
     trigger: Trigger,
-) -> Result<StartOutcome, StartError> {
+) -> Result<StartOutcome, RequestError> {
     let free_hand = match core.closing.is_cancelled() {
         true => None,
         false => Arc::clone(&core.hands).try_acquire_owned().ok(),

@@ -147,8 +147,6 @@ pub enum Event {
     EventsDropped {
         /// How many events are missing.
         dropped: u64,
-        /// How many the log holds.
-        limit: i64,
     },
 }
 
@@ -321,9 +319,9 @@ impl Event {
                 ),
                 object(json!({"path": unread.path, "expected": unread.expected, "found": unread.found})),
             ),
-            Self::EventsDropped { dropped, limit } => (
-                format!("{dropped} events on the run's progress are not told: the log of a run holds {limit}"),
-                object(json!({"dropped": dropped, "limit": limit})),
+            Self::EventsDropped { dropped } => (
+                format!("{dropped} events on the run's progress are not told: its log was full (IGT_MAX_EVENTS)"),
+                object(json!({"dropped": dropped})),
             ),
         }
     }

@@ -106,7 +106,7 @@ async fn a_run_that_is_not_there_is_a_3() {
     let world = World::new().await;
     let settings = [("DATABASE_URL", world.database.url.as_str())];
     for name in ["nobody", "01990000-0000-7000-8000-000000000000", "no such name", ""] {
-        for command in ["show", "tail"] {
+        for command in ["show", "tail", "cancel"] {
             let finished = call(&["runs", command, name], &settings).finished().await;
             assert_eq!(finished.code, Some(3), "{finished:?}");
             assert!(finished.stderr.contains("DATABASE_URL"), "{finished:?}");

@@ -34,6 +34,7 @@ async fn a_wrong_method_is_a_405_that_names_the_right_one() {
         (Method::DELETE, "/task_details/t", "GET,HEAD"),
         (Method::GET, "/force_scrape/t", "POST"),
         (Method::PATCH, "/force_scrape_reel/t", "POST"),
+        (Method::GET, "/cancel/t", "POST"),
         (Method::POST, "/task_status/t", "GET,HEAD"),
     ] {
         let answer = replica.ask(method, &format!("{V1}{path}"), None).await;
@@ -115,6 +116,7 @@ async fn an_id_that_no_task_can_have_is_a_task_that_is_not_there() {
     for id in [long.as_str(), "a%20b", "a%00b", "%00", "a%2Fb", "%zz", "a%", "é"] {
         replica.get(&format!("/task_details/{id}")).await.error(404);
         replica.post(&format!("/force_scrape/{id}")).await.error(404);
+        replica.post(&format!("/cancel/{id}")).await.error(404);
         replica.delete(&format!("/task/{id}")).await.error(404);
         let status = replica.get(&format!("/task_status/{id}")).await.ok();
         assert_eq!(status["response"]["is_processing"], false, "{id}");
@@ -143,6 +145,7 @@ async fn while_the_database_is_away_it_says_so_and_goes_on_when_it_is_back() {
     for (method, path, body) in [
         (Method::POST, "/force_scrape/before", None),
         (Method::POST, "/force_scrape_reel/before", None),
+        (Method::POST, "/cancel/before", None),
         (Method::GET, "/task_status/before", None),
         (Method::GET, "/task_details/before", None),
         (Method::GET, "/tasks", None),
@@ -288,7 +291,7 @@ async fn clients_that_hang_up_leave_nothing_half_done() {
 }
 
 /// Sends a request and closes the connection: at once, or some turns of the scheduler later.
-async fn hang_up(replica: &Replica, method: &str, path: &str, body: &str, patience: usize) {
+pub(crate) async fn hang_up(replica: &Replica, method: &str, path: &str, body: &str, patience: usize) {
     let mut stream = replica.connect().await;
     let length = body.len();
     let request = format!("{method} {V1}/{path} HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n{body}");

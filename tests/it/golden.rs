@@ -143,6 +143,31 @@ async fn force_scrape() {
 }
 
 #[tokio::test]
+async fn cancel() {
+    let world = World::new().await;
+    let clerk = world.replica(&[("IGT_CONCURRENCY", "0")]).await;
+    golden("cancel_unknown", &clerk.post("/cancel/task_123").await);
+    clerk.create("create_task", "task_123", "cancelled.anna").await;
+    golden("cancel_not_processing", &clerk.post("/cancel/task_123").await);
+    clerk.post("/force_scrape/task_123").await.ok();
+    golden("cancel", &clerk.post("/cancel/task_123").await);
+    golden("cancel", &clerk.post("/cancel/task_123").await);
+    golden("task_status_cancelled_in_the_queue", &clerk.get("/task_status/task_123").await);
+
+    world.instagram.hold("cancelled.anna", 1).await;
+    clerk.post("/force_scrape/task_123").await.ok();
+    let worker = world.replica(&[]).await;
+    world.instagram.holds_one("cancelled.anna").await;
+    golden("cancel_running", &worker.post("/cancel/task_123").await);
+    world.ended(&clerk, "task_123").await;
+    // A body, as some clients always send one, is not looked at.
+    golden("cancel", &clerk.post_json("/cancel/task_123", &json!({})).await);
+    world.instagram.let_go("cancelled.anna").await;
+    world.scrape(&worker, "task_123", "cancelled.anna").await;
+    golden("cancel_not_processing", &clerk.post("/cancel/task_123").await);
+}
+
+#[tokio::test]
 async fn task_status_without_a_run() {
     let (_world, replica) = World::with_replica().await;
     golden("task_status_unknown", &replica.get("/task_status/task_123").await);

@@ -368,7 +368,8 @@ fn said(replica: &Replica, words: &str) -> bool {
 }
 
 /// What must hold of every run, whatever was done to it: seqs without a gap that the run's own row agrees with, one
-/// last word at most, and it is the last; exchanges without a gap; no two active runs.
+/// last word at most, and it is the last; exchanges without a gap; no two active runs; none cancelled that nobody asked
+/// to, and none that was asked to stop made to wait.
 pub(crate) async fn assert_sound(pool: &PgPool) {
     let runs: Vec<(Uuid, String, i64, i64)> =
         sqlx::query_as("select run_id, state, last_seq, last_exchange from runs").fetch_all(pool).await.unwrap();
@@ -396,4 +397,9 @@ pub(crate) async fn assert_sound(pool: &PgPool) {
     let doubled = "select count(*) from (select task_id from runs where claimable_at is not null
                    group by task_id having count(*) > 1) as doubled";
     assert_eq!(count(pool, doubled).await, 0);
+    let unasked = "select count(*) from runs where state = 'cancelled' and cancel_requested_at is null";
+    assert_eq!(count(pool, unasked).await, 0);
+    let kept_waiting = "select count(*) from runs where state in ('queued', 'waiting') and claimable_at > now()
+                        and cancel_requested_at is not null";
+    assert_eq!(count(pool, kept_waiting).await, 0);
 }

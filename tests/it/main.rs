@@ -7,6 +7,7 @@
 
 mod harness;
 
+mod cancel;
 mod clients;
 mod commands;
 mod docs;

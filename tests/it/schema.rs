@@ -546,7 +546,7 @@ async fn task(pool: &PgPool, name: &str) -> TaskId {
 }
 
 /// A run that this test has in hand, with its first event.
-async fn claimed(pool: &PgPool, name: &str) -> Claimed {
+pub(crate) async fn claimed(pool: &PgPool, name: &str) -> Claimed {
     let task = task(pool, name).await;
     let wanted = Start {
         task_id: &task,
@@ -565,7 +565,7 @@ async fn claimed(pool: &PgPool, name: &str) -> Claimed {
 }
 
 /// What the hand of this run may write next.
-fn entry(run: &Claimed, after_seq: i64) -> Entry {
+pub(crate) fn entry(run: &Claimed, after_seq: i64) -> Entry {
     Entry {
         run_id: run.run_id,
         lease: run.lease,

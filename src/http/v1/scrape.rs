@@ -1,4 +1,4 @@
-//! The start of a scrape: answered at once, worked in the background.
+//! A scrape is started, answered at once and worked in the background, or cancelled.
 
 use axum::Json;
 use axum::extract::State;
@@ -12,7 +12,7 @@ use super::KnownTaskId;
 use crate::db::TaskId;
 use crate::db::runs::Trigger;
 use crate::db::tasks::TaskKind;
-use crate::runs::StartOutcome;
+use crate::runs::{CancelOutcome, StartOutcome};
 
 /// `POST force_scrape/<task_id>`: starts a run of a profile task.
 ///
@@ -45,4 +45,23 @@ async fn start(app: &App, task_id: TaskId, kind: TaskKind, message: &'static str
         })),
         StartOutcome::NoSuchTask => Err(ApiError::no_such_task()),
     }
+}
+
+/// `POST cancel/<task_id>`: stops the task's active run, wherever it stands; what was stored stays.
+///
+/// `cancelled` where the run has ended as such, now or before; `cancelling` where a worker has it and was told to stop.
+/// 404 for an unknown task, 409 where it has never run or its latest run ended otherwise.
+pub(in crate::http) async fn cancel(
+    State(app): State<App>,
+    KnownTaskId(task_id): KnownTaskId,
+) -> Result<Response, ApiError> {
+    let (message, status) = match app.runs.cancel(task_id.clone()).await? {
+        CancelOutcome::Cancelled => ("Task scraping cancelled", "cancelled"),
+        CancelOutcome::Stopping => ("Task scraping is being cancelled", "cancelling"),
+        CancelOutcome::NotProcessing => {
+            return Err(ApiError::new(StatusCode::CONFLICT, "Task is not being processed"));
+        }
+        CancelOutcome::NoSuchTask => return Err(ApiError::no_such_task()),
+    };
+    Ok(Json(json!({"result": true, "message": message, "task_id": task_id, "status": status})).into_response())
 }

@@ -103,14 +103,13 @@ pub(in crate::http) async fn list(State(app): State<App>, RawQuery(query): RawQu
         .into_response())
 }
 
-/// `DELETE task/<task_id>`: the task takes no more runs, an active one is asked to stop, its history stays.
+/// `DELETE task/<task_id>`: the task takes no more runs, an active one is cancelled, its history stays.
 pub(in crate::http) async fn delete(
     State(app): State<App>,
     KnownTaskId(task_id): KnownTaskId,
 ) -> Result<Response, ApiError> {
-    let deleted = tasks::delete(&app.pool, &task_id).await?.ok_or_else(ApiError::no_such_task)?;
-    if let Some(run_id) = deleted.stopping {
-        app.runs.live().announce_cancelled(run_id);
+    if !app.runs.delete_task(task_id.clone()).await? {
+        return Err(ApiError::no_such_task());
     }
     Ok(Json(json!({"result": true, "message": "Task deleted successfully", "task_id": task_id})).into_response())
 }
