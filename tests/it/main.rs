@@ -13,6 +13,7 @@ mod docs;
 mod documents;
 mod errors;
 mod failures;
+mod faults;
 mod golden;
 mod lives;
 mod operations;
