@@ -50,7 +50,7 @@ async fn clients_that_hang_up_at_any_moment_leave_nothing_open_and_nothing_half_
     };
     let all_rude = async {
         futures_util::future::join_all(rude).await;
-        drop(done);
+        done.send(()).unwrap();
     };
     let ((kept, slowest_answer), ()) = tokio::join!(polite, all_rude);
 

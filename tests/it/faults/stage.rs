@@ -229,7 +229,7 @@ impl Stage {
     }
 
     /// What there is to find out from.
-    async fn evidence(&self) -> String {
+    pub(super) async fn evidence(&self) -> String {
         let mut told = story(&self.pool).await;
         for (n, replica) in self.members.iter().enumerate() {
             let lines = replica.replica.as_ref().map(Replica::lines).unwrap_or_default();

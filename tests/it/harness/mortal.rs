@@ -71,7 +71,11 @@ impl MortalServer {
     /// Tells it to stop (SIGINT: at once, in good order; SIGQUIT: at once, leaving the rest to the next start), and
     /// waits until it is gone.
     pub(crate) async fn stop(&self, how: Signal) {
-        kill(self.processes()[0], how).unwrap();
+        let postmaster = self.processes()[0];
+        kill(postmaster, how).unwrap();
+        // It answers no more long before its last word is written.
+        let process = Path::new("/proc").join(postmaster.to_string());
+        eventually("the server has stopped", async || (!process.exists()).then_some(())).await;
         self.gone().await;
     }
 
