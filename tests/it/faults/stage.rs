@@ -119,7 +119,7 @@ pub(super) struct Stage {
 }
 
 /// What the accounts of the tasks are called, before their number.
-const ACCOUNTS: [&str; 6] = ["anna.", "flaky.1.bert.", "cleo.", "throttledonce.1.dora.", "emil.", "truncated.faye."];
+const ACCOUNTS: [&str; 6] = ["anna.", "flaky.1.bert.", "cleo.", "throttledonce.1.dora.", "emil.", "missing.faye."];
 
 impl Stage {
     /// Replicas on a database of the common server.
