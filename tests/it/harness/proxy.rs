@@ -222,9 +222,15 @@ impl Proxy {
 
     fn decide(&self, fate: Fate, which: impl Fn(&Link) -> bool) -> usize {
         let links = self.shared.links.lock().unwrap();
-        // What was forgotten stays so: that nobody is told is the point.
-        let chosen = links.iter().filter(|link| *link.fate.borrow() == Fate::Lives && which(link));
-        chosen.map(|link| link.fate.send_replace(fate)).count()
+        let mut met = 0;
+        for link in links.iter() {
+            // What was forgotten stays so: that nobody is told is the point.
+            if *link.fate.borrow() == Fate::Lives && which(link) {
+                link.fate.send_replace(fate);
+                met += 1;
+            }
+        }
+        met
     }
 }
 
