@@ -186,3 +186,14 @@ async fn a_replica_whose_listen_went_deaf_notices_and_listens_again() {
     super::report::record(fault, 1, cost);
     stage.end().await;
 }
+
+#[tokio::test]
+async fn a_replica_with_a_deaf_connection_ends_when_it_is_told_to() {
+    let stage = Stage::new(2).await;
+    let stop = async |stage: &mut Stage| {
+        assert_eq!(stage.members[0].proxy.deafen_listeners(), 1);
+        assert_eq!(stage.members[0].terminate(1).await, Some(0));
+        stage.members[0].revive().await;
+    };
+    stage.suffers("SIGTERM with a half-open connection", stop).await;
+}

@@ -49,6 +49,20 @@ async fn a_server_that_is_paused_and_goes_on_loses_nothing() {
 }
 
 #[tokio::test]
+async fn a_replica_that_is_told_to_stop_while_the_server_is_paused_ends() {
+    let stage = Stage::with_server(MortalServer::start().await, 2).await;
+    let stop = async |stage: &mut Stage| {
+        let frozen = stage.server.as_ref().unwrap().freeze().await;
+        stage.members[0].tell_to_stop();
+        beyond_the_lease().await;
+        frozen.thaw().await;
+        stage.members[0].terminate(0).await;
+        stage.members[0].revive().await;
+    };
+    stage.suffers("SIGTERM while Postgres is paused", stop).await;
+}
+
+#[tokio::test]
 async fn a_server_that_is_read_only_for_a_while_loses_nothing() {
     let stage = Stage::with_server(MortalServer::start().await, 2).await;
     let freeze = async |stage: &mut Stage| {

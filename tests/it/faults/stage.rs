@@ -68,7 +68,15 @@ impl Member {
             replica.signal(Signal::SIGTERM);
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
-        replica.ended().await
+        let (lines, ended) = (replica.kept_lines(), tokio::time::timeout(PATIENCE, replica.ended()).await);
+        ended.unwrap_or_else(|_| {
+            let lines = lines.lock().unwrap();
+            let last = &lines[lines.len().saturating_sub(30)..];
+            panic!(
+                "a replica that was told to stop has not ended after {PATIENCE:?}; its log ends:\n{}",
+                last.join("\n")
+            )
+        })
     }
 
     /// SIGTERM; its end is not waited for.
