@@ -10,8 +10,7 @@ use serde_json::{Value, json};
 use sqlx::PgPool;
 
 use crate::errors::hang_up;
-use crate::harness::{Database, Finished, Replica, World, call, event_types, eventually};
-use crate::lives::assert_sound;
+use crate::harness::{Database, Finished, Replica, World, assert_sound, call, event_types, eventually};
 use crate::schema::{claimed, entry};
 
 /// A replica that only answers.

@@ -23,6 +23,10 @@ fn variables(command: &clap::Command) -> BTreeSet<String> {
     own.chain(command.get_subcommands().flat_map(variables)).collect()
 }
 
+/// What the tests themselves read.
+const OF_THE_TESTS: [&str; 5] =
+    ["IGT_FAULT_MINUTES", "IGT_FAULT_ROUNDS", "IGT_FAULT_SEED", "IGT_FAULT_STRIDE", "IGT_HANGUPS"];
+
 #[test]
 fn every_variable_in_the_documents_is_a_setting_and_every_setting_is_in_the_readme() {
     let settings = variables(&ig_tracking::cli::command());
@@ -30,7 +34,8 @@ fn every_variable_in_the_documents_is_a_setting_and_every_setting_is_in_the_read
     for document in documents() {
         let text = fs::read_to_string(&document).unwrap();
         for found in name.find_iter(&text) {
-            assert!(settings.contains(found.as_str()), "{}: {} is no setting", document.display(), found.as_str());
+            let known = settings.contains(found.as_str()) || OF_THE_TESTS.contains(&found.as_str());
+            assert!(known, "{}: {} is no setting", document.display(), found.as_str());
         }
     }
     let readme = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();

@@ -8,8 +8,7 @@ use ig_tracking::sandbox;
 use serde_json::{Value, json};
 use sqlx::PgPool;
 
-use crate::harness::{Replica, World, event, event_types};
-use crate::lives::assert_sound;
+use crate::harness::{Replica, World, assert_sound, event, event_types};
 use crate::pipelines::{SESSION, assert_truthful};
 
 /// Waits are short, so that all that waits at all is through in seconds.

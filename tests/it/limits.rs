@@ -5,8 +5,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, PgPool};
 
-use crate::harness::{Replica, V1, World, event, event_types, eventually};
-use crate::lives::assert_sound;
+use crate::harness::{Replica, V1, World, assert_sound, event, event_types, eventually};
 use crate::pipelines::SESSION;
 
 /// Waits are short and a dead worker is missed soon.

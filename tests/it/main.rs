@@ -14,6 +14,7 @@ mod docs;
 mod documents;
 mod errors;
 mod failures;
+mod faults;
 mod golden;
 mod limits;
 mod lives;
