@@ -1,7 +1,7 @@
 # What a person types. Every target is also what CI runs.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run test lint prepare bench
+.PHONY: help setup demo run test faults lint prepare bench
 
 # Where scripts/setup may have found cargo, and where it puts cargo's own tools.
 export PATH := $(PATH):$(or $(CARGO_HOME),$(HOME)/.cargo)/bin
@@ -21,6 +21,9 @@ run: setup ## the service itself (settings: --help, or README.md)
 
 test: setup ## all tests
 	cargo test --locked
+
+faults: setup ## every fault at length, then a table of what each cost (see docs/reliability-matrix.md)
+	@scripts/faults
 
 lint: ## everything CI checks beside the tests
 	cargo fmt --check

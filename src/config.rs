@@ -120,6 +120,11 @@ pub struct RunSettings {
     #[arg(long, env = "IGT_MAX_POSTS", value_name = "N", default_value_t = 60,
           value_parser = value_parser!(u16).range(1..=1000))]
     pub max_posts: u16,
+
+    /// How many events a run may write; beyond them its progress is counted and not told
+    #[arg(long, env = "IGT_MAX_EVENTS", value_name = "N", default_value_t = 10_000,
+          value_parser = value_parser!(u32).range(20..=1_000_000))]
+    pub max_events: u32,
 }
 
 /// Where Instagram is.
@@ -251,6 +256,7 @@ impl RunSettings {
             throttle_cooldown: Duration::from_secs(self.throttle_seconds),
             poll: Duration::from_millis(self.poll_ms),
             max_posts: usize::from(self.max_posts),
+            max_events: i64::from(self.max_events),
         }
     }
 

@@ -8,7 +8,7 @@ use sqlx::PgExecutor;
 use uuid::Uuid;
 
 use super::journal::NewEvent;
-use super::text::{clean, clean_json};
+use super::text::{MESSAGE, fit, fit_fields};
 use super::{Lease, RunId};
 
 /// An active run that was asked to stop: all that it takes to write its last word.
@@ -54,38 +54,43 @@ pub struct Ended {
     pub worked_seconds: Option<f64>,
 }
 
-/// Ends a run that nobody has in hand as cancelled, with its last event. `None`: somebody claimed or ended it since it
+/// Ends a run that nobody has in hand as cancelled, with its last events. `None`: somebody claimed or ended it since it
 /// was asked; who claimed it has seen the flag.
 ///
 /// Like a claim it raises the lease: a hand that lost the run cannot take this word for its own.
-pub async fn end(db: impl PgExecutor<'_>, asked: &Asked, mut event: NewEvent) -> sqlx::Result<Option<Ended>> {
-    clean_json(&mut event.fields);
-    let message = clean(&event.message);
+pub async fn end(db: impl PgExecutor<'_>, asked: &Asked, events: &[NewEvent]) -> sqlx::Result<Option<Ended>> {
+    let levels: Vec<_> = events.iter().map(|event| event.level.as_str()).collect();
+    let event_types: Vec<_> = events.iter().map(|event| event.event_type).collect();
+    let messages: Vec<_> = events.iter().map(|event| fit(&event.message, MESSAGE).into_owned()).collect();
+    let fields: Vec<_> = events.iter().map(|event| fit_fields(&event.fields)).collect();
     sqlx::query_as!(
         Ended,
         r#"
         with ended as (
             update runs
-            set state = 'cancelled', reason = 'cancelled_by_client', lease = lease + 1, last_seq = last_seq + 1,
+            set state = 'cancelled', reason = 'cancelled_by_client', lease = lease + 1,
+                last_seq = last_seq + cardinality($4::text[]),
                 claimable_at = null, finished_at = now(), updated_at = now()
             where run_id = $1
                 and lease = $2
                 and last_seq = $3
                 and (state in ('queued', 'waiting') or (state = 'running' and claimable_at <= now()))
-            returning run_id, last_seq, started_at
+            returning run_id, started_at
         ), logged as (
             insert into events (run_id, seq, at, level, event_type, message, fields)
-            select run_id, last_seq, now(), $4, $5, $6, $7 from ended
+            select ended.run_id, $3 + e.place, now(), e.level, e.event_type, e.message, e.fields
+            from ended, unnest($4::text[], $5::text[], $6::text[], $7::jsonb[]) with ordinality
+                as e (level, event_type, message, fields, place)
         )
         select extract(epoch from now() - started_at)::float8 as worked_seconds from ended
         "#,
         asked.run_id.0,
         asked.lease.0,
         asked.last_seq,
-        event.level.as_str(),
-        event.event_type,
-        &message,
-        event.fields,
+        &levels as &[&str],
+        &event_types as &[&str],
+        &messages,
+        &fields,
     )
     .fetch_optional(db)
     .await

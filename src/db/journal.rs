@@ -1,15 +1,15 @@
 //! The one statement by which a worker writes for its runs, and the fence in it.
 //!
 //! For each run of a batch it moves `runs` on (last seq, checkpoint, state) and inserts its events and exchanges; a
-//! run whose lease is no longer the writer's, or whose seq is not where the writer left it, is passed over whole.
-//! The UPDATE is the fence: it takes the run's row lock, so no claim can slip between the check and the rows.
+//! run whose lease is no longer the writer's, or whose two seqs are not where the writer left them, is passed over
+//! whole. The UPDATE is the fence: it takes the run's row lock, so no claim can slip between the check and the rows.
 
 use serde_json::Value;
 use sqlx::PgExecutor;
 use uuid::Uuid;
 
 use super::runs::{Reason, RunState};
-use super::text::{clean, clean_json};
+use super::text::{ADDRESS, MESSAGE, clean_json, fit, fit_fields};
 use super::{Lease, RunId};
 
 /// How much a log line matters.
@@ -103,7 +103,8 @@ pub struct Entry {
     pub after_exchange: i64,
     /// How many seconds ago all of it happened, at the time of writing.
     pub age_seconds: f64,
-    /// What happened: at least one event.
+    /// What happened. None where all of it is left out because the run's log is full; then the run goes on, and an
+    /// entry that changes its state has one.
     pub events: Vec<NewEvent>,
     /// What was asked of the upstream on the way.
     pub exchanges: Vec<NewExchange>,
@@ -157,6 +158,7 @@ pub async fn write(db: impl PgExecutor<'_>, entries: &[Entry]) -> sqlx::Result<V
             where r.run_id = entry.run_id
                 and r.lease = entry.lease
                 and r.last_seq = entry.after_seq
+                and r.last_exchange = entry.after_exchange
                 and r.state = 'running'
             returning r.run_id, r.cancel_requested_at is not null as cancel_requested
         ), logged as (
@@ -220,6 +222,8 @@ pub struct Standing {
     pub lease: Lease,
     /// The seq of its latest event.
     pub last_seq: i64,
+    /// The seq of its latest exchange.
+    pub last_exchange: i64,
     /// The account, once found.
     pub profile_id: Option<i64>,
     /// Whether a client has asked to cancel it.
@@ -227,10 +231,18 @@ pub struct Standing {
 }
 
 impl Standing {
-    /// Whether the entry stands there already: the lease is the writer's and the seq is where this entry would have
-    /// left it. Only its own writer moves a run's seq under a lease, one entry at a time, so nothing else can have.
+    /// Whether the entry stands there already: the lease is the writer's and both seqs are where this entry would have
+    /// left them. Only its own writer moves a run's seqs under a lease, one entry at a time, so nothing else can have.
+    ///
+    /// An entry with neither events nor exchanges moves neither seq, so the fence lets it through a second time, and
+    /// that does no harm: it says how far the run is, not how much further (a checkpoint, the account, posts and their
+    /// numbers as they are), so twice is once. Nor can it come late and undo a later one: that would take a later one
+    /// which moves no seq either, and then what it puts back is a step that asked and told nothing, and that the next
+    /// hand takes anew.
     pub fn holds(&self, entry: &Entry) -> bool {
-        self.lease == entry.lease && self.last_seq == entry.after_seq + entry.events.len() as i64
+        self.lease == entry.lease
+            && self.last_seq == entry.after_seq + entry.events.len() as i64
+            && self.last_exchange == entry.after_exchange + entry.exchanges.len() as i64
     }
 }
 
@@ -239,7 +251,8 @@ pub async fn standing(db: impl PgExecutor<'_>, run_id: RunId) -> sqlx::Result<Op
     sqlx::query_as!(
         Standing,
         r#"
-        select lease as "lease: Lease", last_seq, profile_id, cancel_requested_at is not null as "cancel_requested!"
+        select lease as "lease: Lease", last_seq, last_exchange, profile_id,
+               cancel_requested_at is not null as "cancel_requested!"
         from runs
         where run_id = $1
         "#,
@@ -317,7 +330,8 @@ impl<'a> Columns<'a> {
         self.after_exchange.push(entry.after_exchange);
         self.exchanges.push(entry.exchanges.len() as i64);
         self.checkpoint.push(entry.checkpoint.clone().map(|mut checkpoint| {
-            clean_json(&mut checkpoint);
+            // It is our own, and cut it could not be read again.
+            clean_json(&mut checkpoint, usize::MAX);
             checkpoint
         }));
         self.state.push(state.map(RunState::as_str));
@@ -334,15 +348,13 @@ impl<'a> Columns<'a> {
 
 impl EventColumns {
     fn push(&mut self, entry: &Entry, seq: i64, event: &NewEvent) {
-        let mut fields = event.fields.clone();
-        clean_json(&mut fields);
         self.run_id.push(entry.run_id.0);
         self.seq.push(seq);
         self.age_seconds.push(entry.age_seconds);
         self.level.push(event.level.as_str());
         self.event_type.push(event.event_type);
-        self.message.push(clean(&event.message).into_owned());
-        self.fields.push(fields);
+        self.message.push(fit(&event.message, MESSAGE).into_owned());
+        self.fields.push(fit_fields(&event.fields));
     }
 }
 
@@ -354,7 +366,7 @@ impl<'a> ExchangeColumns<'a> {
         self.source.push(exchange.source);
         self.endpoint.push(exchange.endpoint);
         self.method.push(exchange.method);
-        self.url.push(clean(&exchange.url).into_owned());
+        self.url.push(fit(&exchange.url, ADDRESS).into_owned());
         self.status.push(exchange.status);
         self.duration_ms.push(exchange.duration_ms);
         self.bytes.push(exchange.bytes);

@@ -5,7 +5,7 @@ use sqlx::{PgConnection, PgExecutor};
 use uuid::Uuid;
 
 use super::RunId;
-use super::text::clean_if_any;
+use super::text::fit_if_any;
 
 /// A post as a run read it.
 #[derive(Clone, Debug)]
@@ -86,9 +86,9 @@ pub async fn record(
         &column(media, |m| m.is_reel),
         &column(media, |m| m.is_pinned),
         &column(media, |m| m.taken_at) as &[Option<DateTime<Utc>>],
-        &column(media, |m| clean_if_any(m.caption.as_deref())) as &[Option<String>],
+        &column(media, |m| fit_if_any(m.caption.as_deref())) as &[Option<String>],
         &column(media, |m| m.duration_seconds) as &[Option<f64>],
-        &column(media, |m| clean_if_any(m.display_url.as_deref())) as &[Option<String>],
+        &column(media, |m| fit_if_any(m.display_url.as_deref())) as &[Option<String>],
     )
     .execute(db)
     .await?;

@@ -1,7 +1,7 @@
 //! All SQL of the service, a file a subject.
 //!
 //! Plain functions on a connection, checked against the schema at compile time. They know the tables and nothing
-//! else of ours. Statements on the hot path are single and set-based: what stands in one statement commits or does
+//! else of ours; [`Pool`] is where they get their connections. Statements on the hot path are single and set-based: what stands in one statement commits or does
 //! not, whoever hangs up. No statement joins a small table with a big one.
 
 pub mod cancel;
@@ -26,4 +26,3 @@ mod text;
 
 pub use ids::{Lease, RunId, TaskId, TaskIdError, WorkerId};
 pub use pool::{Line, Pool, Transaction};
-pub use text::clean;

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, PgExecutor};
 
-use super::text::clean_if_any;
+use super::text::fit_if_any;
 use super::{RunId, TaskId};
 
 /// An account as a run read it.
@@ -61,13 +61,13 @@ pub async fn record(db: &mut PgConnection, run_id: RunId, seq: i64, profile: &Ne
         returning profile_id
         "#,
         profile.instagram_pk,
-        clean_if_any(profile.fbid.as_deref()),
+        fit_if_any(profile.fbid.as_deref()),
         profile.username,
-        clean_if_any(profile.full_name.as_deref()),
-        clean_if_any(profile.biography.as_deref()),
-        clean_if_any(profile.category.as_deref()),
-        clean_if_any(profile.external_url.as_deref()),
-        clean_if_any(profile.profile_pic_url.as_deref()),
+        fit_if_any(profile.full_name.as_deref()),
+        fit_if_any(profile.biography.as_deref()),
+        fit_if_any(profile.category.as_deref()),
+        fit_if_any(profile.external_url.as_deref()),
+        fit_if_any(profile.profile_pic_url.as_deref()),
         profile.is_private,
         profile.is_verified,
         run_id.0,

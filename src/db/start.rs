@@ -6,7 +6,7 @@ use sqlx::PgExecutor;
 
 use super::runs::{Claimed, RunState, Trigger};
 use super::tasks::{Source, TaskKind};
-use super::text::clean_json;
+use super::text::fit_fields;
 use super::{Lease, RunId, TaskId, WorkerId};
 
 /// What a start asks for.
@@ -56,8 +56,7 @@ struct Row {
 
 /// Inserts a run with its first event, already claimed where the caller has a free hand. That a task has one active
 /// run at most is the unique index's doing: where it refuses, no row comes back and that is the answer.
-pub async fn start(db: impl PgExecutor<'_>, mut start: Start<'_>) -> sqlx::Result<Started> {
-    clean_json(&mut start.fields);
+pub async fn start(db: impl PgExecutor<'_>, start: Start<'_>) -> sqlx::Result<Started> {
     let row = sqlx::query_as!(
         Row,
         r#"
@@ -97,7 +96,7 @@ pub async fn start(db: impl PgExecutor<'_>, mut start: Start<'_>) -> sqlx::Resul
         start.claim.map(|(_, seconds)| seconds),
         start.event_type,
         start.message,
-        start.fields,
+        fit_fields(&start.fields),
     )
     .fetch_optional(db)
     .await?;

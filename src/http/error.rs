@@ -5,12 +5,10 @@
 //! and told without its inner words.
 
 use axum::Json;
-use axum::extract::rejection::BytesRejection;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
-use super::layers::MAX_BODY_BYTES;
 use crate::db::health;
 use crate::runs::RequestError;
 
@@ -72,17 +70,6 @@ impl From<sqlx::Error> for ApiError {
         // The pool is closed while the service shuts down.
         let away = health::is_away(&error) || matches!(error, sqlx::Error::PoolClosed);
         if away { Self::database_away(&error) } else { Self::internal(&error) }
-    }
-}
-
-impl From<BytesRejection> for ApiError {
-    fn from(rejection: BytesRejection) -> Self {
-        match rejection.status() {
-            status @ StatusCode::PAYLOAD_TOO_LARGE => {
-                Self::new(status, format!("The request's body is larger than {MAX_BODY_BYTES} bytes"))
-            }
-            status => Self::new(status, rejection.body_text()),
-        }
     }
 }
 

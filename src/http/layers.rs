@@ -1,11 +1,11 @@
-//! What every request passes through, outermost first: its id, its log line and metrics, a net for panics, a time
-//! limit, a size limit, and the rule that every error is JSON.
+//! What every request passes through, outermost first: its id, its log line and metrics, the rule that every error is
+//! JSON, a net for panics, a time limit.
 
 use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{DefaultBodyLimit, MatchedPath, Request};
+use axum::extract::{MatchedPath, Request};
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
@@ -17,11 +17,9 @@ use tower_http::timeout::TimeoutLayer;
 use tracing::Instrument as _;
 
 use super::V1Dates;
+use super::body::MAX_BODY_BYTES;
 use super::error::ApiError;
 use crate::postgres::Availability;
-
-/// A request's body may have so many bytes; beyond it the answer is 413.
-pub(super) const MAX_BODY_BYTES: usize = 64 * 1024;
 
 /// A request takes at most this long; beyond it the answer is 503.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
@@ -41,8 +39,7 @@ pub(super) fn wrap(routes: Router) -> Router {
             .layer(middleware::from_fn(observe))
             .layer(middleware::from_fn(errors_are_json))
             .layer(CatchPanicLayer::custom(panicked))
-            .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, REQUEST_TIMEOUT))
-            .layer(DefaultBodyLimit::max(MAX_BODY_BYTES)),
+            .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, REQUEST_TIMEOUT)),
     )
 }
 

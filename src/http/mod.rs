@@ -1,6 +1,7 @@
 //! The interface: routes, layers, answers. Starts runs, reads rows, writes tasks; knows nothing of Instagram but
 //! what a username looks like.
 
+mod body;
 mod error;
 mod layers;
 mod operations;

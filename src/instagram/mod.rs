@@ -4,6 +4,7 @@
 //! hands back what it could not read by the path of the field. What to do about a failure is decided in `runs`.
 
 mod failure;
+mod lenient;
 mod model;
 mod name;
 mod node;

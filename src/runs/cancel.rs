@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tracing::Instrument as _;
 
-use super::{Core, RequestError, Runs, count_end};
+use super::{Core, RequestError, Runs, count_end, room};
 use crate::db::runs::{Reason, RunState};
 use crate::db::{self, Pool, RunId, TaskId};
 use crate::live::Live;
@@ -85,10 +85,12 @@ pub async fn cancel_run(pool: &Pool, live: &Live, run_id: RunId) -> sqlx::Result
             return Ok(Cancellation::Stopping);
         }
         let checkpoint = Checkpoint::from_row(asked.checkpoint.clone());
-        let event = cancelled(asked.username.clone(), &checkpoint).into_row();
-        if let Some(ended) = db::cancel::end(pool, &asked, event).await? {
+        let last_words =
+            [room::dropped(checkpoint.events_dropped), Some(cancelled(asked.username.clone(), &checkpoint))];
+        let last_words: Vec<_> = last_words.into_iter().flatten().map(Event::into_row).collect();
+        if let Some(ended) = db::cancel::end(pool, &asked, &last_words).await? {
             live.announce_moved([run_id]);
-            metrics::counter!("igt_events_written_total").increment(1);
+            metrics::counter!("igt_events_written_total").increment(last_words.len() as u64);
             let (state, reason) = (RunState::Cancelled, Reason::CancelledByClient);
             count_end(state, Some(reason), ended.worked_seconds);
             tracing::info!(%run_id, state = state.as_str(), reason = reason.as_str(), "run ended");

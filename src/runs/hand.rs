@@ -13,7 +13,7 @@ use super::lease::{Grip, Stop};
 use super::ledger::RunLedger;
 use super::retry::{Decision, Standing, decide, last_word};
 use super::{Core, count_end};
-use crate::db::journal::Transition;
+use crate::db::journal::{Transition, Written};
 use crate::db::runs::{Claimed, Reason, RunState};
 use crate::instagram::web::Visit;
 use crate::instagram::{Failure, Username};
@@ -59,8 +59,12 @@ async fn work(core: &Arc<Core>, run: &Arc<Claimed>, grip: &Arc<Grip>) {
         Err(error) => Outcome::Panicked(error.to_string()),
     };
     let closing = Closing { core, run, ledger: &ledger, checkpoint: ledger.checkpoint().await };
-    if let Err(halt) = closing.settle(outcome, &mut visit).await {
-        tracing::warn!(?halt, "let go of the run without a word: it is no longer ours to write for");
+    match closing.settle(outcome, &mut visit).await {
+        Ok(()) => {}
+        Err(Halt::Unwritable) => {
+            tracing::error!("let go of the run without a word: the database refuses every one; it is taken up again");
+        }
+        Err(halt) => tracing::warn!(?halt, "let go of the run without a word: it is no longer ours to write for"),
     }
 }
 
@@ -162,7 +166,11 @@ impl Closing<'_> {
         };
         // A run that waits takes with it what it waits for.
         let checkpoint = matches!(transition, Transition::Wait(..)).then(|| self.checkpoint.clone());
-        let written = self.ledger.conclude(event, visit.take_exchanges(), checkpoint, transition).await?;
+        let written = self.ledger.conclude(event, visit.take_exchanges(), checkpoint, transition).await;
+        let (written, transition) = match written {
+            Err(Halt::Unwritable) => self.give_up().await?,
+            written => (written?, transition),
+        };
         self.count(transition);
         if let Transition::Wait(..) | Transition::HandOver = transition
             && written.cancel_requested
@@ -172,6 +180,17 @@ impl Closing<'_> {
             self.core.live.announce_claimable();
         }
         Ok(())
+    }
+
+    /// Ends a run whose last word was refused, with one that has nothing in it that came from outside.
+    async fn give_up(&self) -> Result<(Written, Transition), Halt> {
+        let message = "its last word could not be stored; the service's log says why".to_owned();
+        let (mut event, transition) = self.end_for(Reason::InternalError, message);
+        if let Event::ScrapeEnded { totals, .. } = &mut event {
+            totals.clear();
+        }
+        let written = self.ledger.conclude(event, Vec::new(), None, transition).await?;
+        Ok((written, transition))
     }
 
     /// A client asked to cancel the run while this hand was about to let go of it: whoever asked found it in hand, so

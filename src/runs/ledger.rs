@@ -10,14 +10,12 @@ use tokio::sync::Mutex;
 
 use super::Core;
 use super::lease::Grip;
-use crate::db::journal::{self, Entry, NewExchange, Transition, Written};
+use super::room;
+use crate::db::journal::{self, Entry, Transition, Written};
 use crate::db::runs::Claimed;
 use crate::db::{health, media, profiles};
 use crate::instagram::Exchange;
 use crate::scrape::{Checkpoint, Event, Findings, Halt, Ledger, Step};
-
-/// A request's body is kept up to this size, before compression.
-const MAX_BODY_BYTES: usize = 256 * 1024;
 
 /// The first and the longest pause between two tries to write while the database is away.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
@@ -109,7 +107,18 @@ impl RunLedger {
     async fn write_until_settled(&self, position: &mut Position, draft: Draft) -> Result<Written, Halt> {
         let happened = Instant::now();
         count_exchanges(&draft.exchanges);
-        let Draft { events, exchanges, checkpoint, findings, transition } = draft;
+        let Draft { mut events, exchanges, mut checkpoint, findings, transition } = draft;
+        let (kept, is_end) = (&position.checkpoint, matches!(transition, Transition::Finish(..)));
+        let limit = self.core.policy.max_events;
+        let dropped = kept.events_dropped + room::drop_progress(&mut events, position.last_seq, limit);
+        if is_end {
+            events.splice(0..0, room::dropped(dropped));
+        }
+        let mut bodies_kept = kept.bodies_kept;
+        let exchanges = room::rows_of(exchanges, &mut bodies_kept, is_end);
+        if let Some(checkpoint) = &mut checkpoint {
+            (checkpoint.events_dropped, checkpoint.bodies_kept) = (dropped, bodies_kept);
+        }
         let mut entry = Entry {
             run_id: self.run.run_id,
             lease: self.run.lease,
@@ -117,7 +126,7 @@ impl RunLedger {
             after_seq: position.last_seq,
             after_exchange: position.last_exchange,
             events: events.into_iter().map(Event::into_row).collect(),
-            exchanges: exchanges.into_iter().map(row_of).collect(),
+            exchanges,
             age_seconds: 0.0,
             checkpoint: checkpoint.as_ref().and_then(|checkpoint| serde_json::to_value(checkpoint).ok()),
             transition,
@@ -238,19 +247,5 @@ fn count_exchanges(exchanges: &[Exchange]) {
         metrics::counter!("igt_upstream_requests_total", &labels).increment(1);
         metrics::histogram!("igt_upstream_request_seconds", "source" => "web", "endpoint" => exchange.endpoint)
             .record(exchange.duration.as_secs_f64());
-    }
-}
-
-fn row_of(exchange: Exchange) -> NewExchange {
-    NewExchange {
-        source: "web",
-        endpoint: exchange.endpoint,
-        method: exchange.method,
-        url: exchange.url,
-        status: exchange.status.and_then(|status| i16::try_from(status).ok()),
-        duration_ms: exchange.duration.as_secs_f64() * 1000.0,
-        bytes: i64::try_from(exchange.bytes).unwrap_or(i64::MAX),
-        failure: exchange.failure,
-        body: exchange.body.and_then(|body| zstd::encode_all(&body[..body.len().min(MAX_BODY_BYTES)], 3).ok()),
     }
 }

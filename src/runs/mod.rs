@@ -11,6 +11,7 @@ mod journal;
 mod lease;
 mod ledger;
 mod retry;
+mod room;
 mod start;
 
 use std::sync::Arc;
@@ -47,6 +48,8 @@ pub struct Policy {
     pub poll: Duration,
     /// How many of the latest posts a run reads.
     pub max_posts: usize,
+    /// How many events a run may write before its progress is only counted.
+    pub max_events: i64,
 }
 
 impl Policy {

@@ -145,6 +145,7 @@ mod tests {
             throttle_cooldown: Duration::from_secs(660),
             poll: Duration::from_secs(1),
             max_posts: 60,
+            max_events: 10_000,
         }
     }
 

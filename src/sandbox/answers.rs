@@ -5,11 +5,13 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use futures_util::{StreamExt, stream};
 use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
 
 use super::endpoint::Endpoint;
 use super::fault::{Fault, Rule};
 use super::legacy;
 use super::page;
+use super::raw;
 use super::scene::Scene;
 
 /// The answer for a request that meets one of the faults that leave nothing of the right answer.
@@ -54,6 +56,7 @@ fn refuse(scene: &Scene, rule: &Rule, endpoint: Endpoint) -> Option<Response> {
         Fault::StatusFail => {
             fail(StatusCode::OK, json!({ "message": "Sorry, there was a problem with your request." }))
         }
+        Fault::Verbose => fail(StatusCode::BAD_REQUEST, json!({ "message": "no ".repeat(rule.mebibytes() / 3) })),
         _ => return None,
     };
     Some(response)
@@ -61,12 +64,13 @@ fn refuse(scene: &Scene, rule: &Rule, endpoint: Endpoint) -> Option<Response> {
 
 /// JSON with a status.
 pub(super) fn json_of(status: StatusCode, value: &Value) -> Response {
-    (status, [(header::CONTENT_TYPE, "application/json; charset=utf-8")], value.to_string()).into_response()
+    (status, [(header::CONTENT_TYPE, "application/json; charset=utf-8")], raw::bytes_of(value.to_string()))
+        .into_response()
 }
 
 /// HTML with a status.
 pub(super) fn html_of(status: StatusCode, text: String) -> Response {
-    (status, [(header::CONTENT_TYPE, "text/html; charset=\"utf-8\"")], text).into_response()
+    (status, [(header::CONTENT_TYPE, "text/html; charset=\"utf-8\"")], raw::bytes_of(text)).into_response()
 }
 
 /// JSON of a failure: `status` is `fail` whatever the HTTP status is.
@@ -181,6 +185,15 @@ pub(super) fn half(response: Response, body: &Bytes, breaks: bool) -> Response {
     };
     let pieces = stream::once(async { Ok(first) }).chain(stream::once(broken));
     Response::from_parts(parts, Body::from_stream(pieces))
+}
+
+/// An answer that goes on until the client has enough, or the sandbox closes.
+pub(super) fn endless(closing: CancellationToken) -> Response {
+    let piece = Bytes::from(vec![b'x'; 64 * 1024]);
+    let begin = stream::once(async { Bytes::from_static(b"{\"status\":\"") });
+    let pieces = begin.chain(stream::repeat(piece)).take_until(closing.cancelled_owned());
+    let body = Body::from_stream(pieces.map(Ok::<_, std::io::Error>));
+    (StatusCode::OK, [(header::CONTENT_TYPE, "application/json; charset=utf-8")], body).into_response()
 }
 
 fn login_address(username: &str) -> String {

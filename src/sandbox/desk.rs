@@ -137,6 +137,9 @@ impl Desk {
         if let Some(response) = caller.turned_away(endpoint).or_else(|| answers::refusal(scene, endpoint)) {
             return response;
         }
+        if scene.has(Fault::Endless) {
+            return answers::endless(self.closing.clone());
+        }
         let response = match build(scene) {
             Answer::Json(mut value) => {
                 if scene.has(Fault::FieldException)

@@ -1,9 +1,10 @@
 //! Faults that change a right answer on its way out: counts that are renamed, null or gone, posts of no known kind,
-//! posts that cannot be read.
+//! posts that cannot be read, texts and numbers that no database takes. What no JSON can say is `raw`'s.
 
 use serde_json::{Value, json};
 
 use super::fault::Fault;
+use super::raw;
 use super::scene::Scene;
 
 /// The fields that count something: the ones of the newer dialect, then those of the older.
@@ -24,6 +25,15 @@ const COUNTS: [&str; 15] = [
     "edge_media_preview_like",
     "edge_media_to_comment",
 ];
+
+/// The fields in which people write: the names, the biography, the caption (in both dialects).
+const TEXTS: [&str; 3] = ["biography", "full_name", "text"];
+
+/// Numbers that fit into no column: beyond 63 bits, beyond 64 bits, beyond all floating point.
+const BEYOND: [&str; 3] = ["9223372036854775808", "18446744073709551616", "1e400"];
+
+/// How deep the deep faults nest.
+const DEPTH: usize = 100_000;
 
 /// Applies every fault of this kind that meets the request.
 pub(super) fn distort(scene: &Scene, answer: &mut Value) {
@@ -47,6 +57,33 @@ pub(super) fn distort(scene: &Scene, answer: &mut Value) {
             }),
             Fault::UnknownKind => each_list(answer, &|items| items.iter_mut().step_by(3).for_each(unknown_kind)),
             Fault::Garbled => each_list(answer, &|items| items.iter_mut().skip(1).take(1).for_each(garble)),
+            Fault::Nul => each_text(answer, &|text| format!("nul\0 {text}").into()),
+            // The second is no half pair but a backslash and letters.
+            Fault::HalfPair => each_text(answer, &|text| format!("half{} \\ud83d {text}", raw::HALF_PAIR).into()),
+            Fault::NoText => each_text(answer, &|text| format!("bytes{} {text}", raw::NO_TEXT).into()),
+            Fault::LongText => {
+                let long = "ä".repeat(rule.mebibytes() / 2);
+                first_text(answer, &mut |text| *text = long.clone().into());
+            }
+            Fault::Beyond => {
+                each_count(answer, &|fields, name| {
+                    if let Some(value) = fields.get_mut(name) {
+                        let place = COUNTS.iter().position(|count| *count == name).unwrap_or_default();
+                        let number = raw::value(BEYOND[place % BEYOND.len()]);
+                        match value.get_mut("count") {
+                            Some(count) => *count = number,
+                            None => *value = number,
+                        }
+                    }
+                });
+                each_list(answer, &|items| items.iter_mut().skip(2).take(1).for_each(without_number));
+            }
+            Fault::Deep => first_text(answer, &mut |text| *text = deep()),
+            Fault::DeepAside => {
+                if let Value::Object(fields) = answer {
+                    fields.insert("brand_new".to_owned(), deep());
+                }
+            }
             _ => {}
         }
     }
@@ -55,14 +92,46 @@ pub(super) fn distort(scene: &Scene, answer: &mut Value) {
 type Fields = serde_json::Map<String, Value>;
 
 fn each_count(value: &mut Value, change: &impl Fn(&mut Fields, &str)) {
+    each_object(value, &mut |fields| COUNTS.iter().for_each(|name| change(fields, name)));
+}
+
+fn each_text(value: &mut Value, change: &impl Fn(&str) -> Value) {
+    each_object(value, &mut |fields| {
+        for name in TEXTS {
+            if let Some(value) = fields.get_mut(name)
+                && let Some(text) = value.as_str()
+            {
+                *value = change(text);
+            }
+        }
+    });
+}
+
+/// The first biography or caption of an answer.
+fn first_text(value: &mut Value, change: &mut impl FnMut(&mut Value)) {
+    let mut done = false;
+    each_object(value, &mut |fields| {
+        let text = ["biography", "text"].into_iter().find(|name| fields.get(*name).is_some_and(Value::is_string));
+        if let (false, Some(text)) = (done, text.and_then(|name| fields.get_mut(name))) {
+            change(text);
+            done = true;
+        }
+    });
+}
+
+fn each_object(value: &mut Value, change: &mut impl FnMut(&mut Fields)) {
     match value {
         Value::Object(fields) => {
-            COUNTS.iter().for_each(|name| change(fields, name));
-            fields.values_mut().for_each(|value| each_count(value, change));
+            change(fields);
+            fields.values_mut().for_each(|value| each_object(value, change));
         }
-        Value::Array(items) => items.iter_mut().for_each(|item| each_count(item, change)),
+        Value::Array(items) => items.iter_mut().for_each(|item| each_object(item, change)),
         _ => {}
     }
+}
+
+fn deep() -> Value {
+    raw::value(&format!("{}{}", "[".repeat(DEPTH), "]".repeat(DEPTH)))
 }
 
 /// Hands every list of posts to `change`: the arrays called `items` or `edges`.
@@ -105,6 +174,16 @@ fn garble(item: &mut Value) {
         for name in ["pk", "id", "code", "shortcode", "taken_at", "taken_at_timestamp"] {
             if let Some(field) = fields.get_mut(name) {
                 *field = json!({ "unexpected": true });
+            }
+        }
+    }
+}
+
+fn without_number(item: &mut Value) {
+    if let Some(fields) = post(item) {
+        for name in ["pk", "id"] {
+            if let Some(field) = fields.get_mut(name) {
+                *field = raw::value(BEYOND[0]);
             }
         }
     }

@@ -84,6 +84,24 @@ pub(super) enum Fault {
     Looping,
     /// Each page begins with the last posts of the page before.
     Repeating,
+    /// NUL in texts.
+    Nul,
+    /// Half surrogate pairs in texts.
+    HalfPair,
+    /// Bytes that are no text in texts.
+    NoText,
+    /// A text of so many MiB.
+    LongText,
+    /// 400 with a message of so many MiB.
+    Verbose,
+    /// Numbers that no column can hold.
+    Beyond,
+    /// Endless nesting in the place of a text.
+    Deep,
+    /// The same in a field that nobody reads.
+    DeepAside,
+    /// A body without end.
+    Endless,
 }
 
 /// A row of the table: a name, and what an account of that name meets.
@@ -207,6 +225,15 @@ static TABLE: &[FaultName] = &[
     ),
     row("repeating", Fault::Repeating, LISTS, "each page begins with the last posts of the page before")
         .number("posts", 3),
+    row("nul", Fault::Nul, ALL, "a NUL (\\u0000) in names, biographies and captions"),
+    row("halfpair", Fault::HalfPair, ALL, "half a surrogate pair (\\ud83d) in names, biographies and captions"),
+    row("notext", Fault::NoText, ALL, "bytes that are not UTF-8 in names, biographies and captions"),
+    row("longtext", Fault::LongText, JSON, "a biography or a caption of each answer is very long").number("MiB", 10),
+    row("verbose", Fault::Verbose, JSON, "400 with a very long message").number("MiB", 10),
+    row("beyond", Fault::Beyond, ALL, "counts, and numbers of posts, beyond 63 bits, beyond 64 bits and 1e400"),
+    row("deep", Fault::Deep, JSON, "JSON nested 100,000 deep in the place of biographies and captions"),
+    row("deepaside", Fault::DeepAside, JSON, "JSON nested 100,000 deep in a field that is new"),
+    row("endless", Fault::Endless, ALL, "a body that does not end"),
 ];
 
 /// All fault names, in the order of the table.
@@ -259,6 +286,11 @@ impl Rule {
             // An hour at most, so that no sum of delays can overflow.
             delay_ms: if row.fault == Fault::Slow { number.min(3_600) * 1_000 } else { 0 },
         }
+    }
+
+    /// The number, where it is one of MiB, in bytes. A hundred at most: more tells nothing new.
+    pub(super) fn mebibytes(&self) -> usize {
+        self.number.min(100) as usize * 1024 * 1024
     }
 
     /// The rule that an account's own name brings.

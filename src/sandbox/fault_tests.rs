@@ -216,7 +216,8 @@ async fn slow_answers_are_right_and_late() {
 
 #[tokio::test]
 async fn every_name_of_the_table_answers() {
-    for row in names().iter().filter(|row| row.fault != Fault::Truncated && row.fault != Fault::Slow) {
+    let ends_well = |fault| !matches!(fault, Fault::Truncated | Fault::Slow | Fault::Endless);
+    for row in names().iter().filter(|row| ends_well(row.fault)) {
         let router = sandbox(NOW);
         let name = format!("{}.anything", row.name);
         testing::profile(&router, &name).await;
@@ -225,4 +226,44 @@ async fn every_name_of_the_table_answers() {
         let faults = testing::control(&router, "GET", &format!("/sandbox/faults/{name}"), Value::Null).await.json();
         assert!(faults["faults"][0]["fired"].as_i64().unwrap() > 0, "{name}");
     }
+}
+
+#[tokio::test]
+async fn texts_and_numbers_may_be_what_no_database_takes() {
+    let router = sandbox(NOW);
+    let biography =
+        async |name: &str| testing::profile(&router, name).await.json()["data"]["user"]["biography"].clone();
+    assert!(biography("nul.x").await.as_str().unwrap().starts_with("nul\0 "));
+    assert_eq!(biography("longtext.1.x").await.as_str().unwrap().len(), 1024 * 1024);
+    assert_eq!(testing::profile(&router, "verbose.1.x").await.json()["message"].as_str().unwrap().len(), 1_048_575);
+    for (name, words) in [
+        ("halfpair.x", r#""biography":"half\ud83d \\ud83d "#),
+        ("notext.x", "\"biography\":\"bytes\u{fffd}\u{fffd} "),
+        ("beyond.x", ":1e400"),
+        ("beyond.x", ":18446744073709551616"),
+        ("deep.x", "\"biography\":[[[["),
+        ("deepaside.x", "\"brand_new\":[[[["),
+    ] {
+        let answer = testing::profile(&router, name).await;
+        assert_eq!(answer.status, 200, "{name}");
+        assert!(answer.text.contains(words), "{name}: {:.2000}", answer.text);
+    }
+    assert!(testing::timeline(&router, "beyond.x", None).await.text.contains("\"pk\":9223372036854775808"));
+}
+
+#[tokio::test]
+async fn an_endless_answer_goes_on_until_its_reader_has_enough() {
+    let closing = tokio_util::sync::CancellationToken::new();
+    let router = super::router(&testing::options(NOW), closing.clone());
+    let request = axum::http::Request::builder().uri("/endless.x/").header("x-ig-app-id", "936619743392459");
+    let request = request.body(axum::body::Body::empty()).unwrap();
+    let response = tower::ServiceExt::oneshot(router, request).await.unwrap();
+    let mut body = response.into_body().into_data_stream();
+    let mut read = 0;
+    while read < 32 * 1024 * 1024 {
+        read += futures_util::StreamExt::next(&mut body).await.unwrap().unwrap().len();
+    }
+    // A sandbox that closes is not kept open by it.
+    closing.cancel();
+    assert!(futures_util::StreamExt::next(&mut body).await.is_none());
 }

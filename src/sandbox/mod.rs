@@ -55,6 +55,7 @@ mod ledger;
 mod legacy;
 mod page;
 mod posts;
+mod raw;
 mod scene;
 #[cfg(test)]
 mod testing;

@@ -30,6 +30,11 @@ pub struct Checkpoint {
     pub came_on_in: i32,
     /// What the run has waited for, in the hope that it passes, and that may be a wall.
     pub walls: Vec<Wall>,
+    /// Events on its progress that are not in its log, which is full. Counted with the step that they are of, so that
+    /// a step that is taken anew is counted once.
+    pub events_dropped: u64,
+    /// How many bodies of answers are kept.
+    pub bodies_kept: u32,
 }
 
 /// An endpoint that turned the run away without saying whether for a while or for good.

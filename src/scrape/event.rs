@@ -143,6 +143,11 @@ pub enum Event {
         /// Which, and what stood there.
         unread: Unread,
     },
+    /// The run's log was full, and its progress was no longer told.
+    EventsDropped {
+        /// How many events are missing.
+        dropped: u64,
+    },
 }
 
 /// Why a run had to be taken up again.
@@ -165,9 +170,23 @@ impl Event {
         NewEvent { level, event_type, message, fields: Value::Object(fields) }
     }
 
+    /// Whether it tells how far the run is and nothing else: what a full log can do without.
+    pub fn is_progress(&self) -> bool {
+        matches!(
+            self,
+            Self::AccountFetched { .. }
+                | Self::PostsFetched { .. }
+                | Self::ReelsFiltered { .. }
+                | Self::ProcessingReels { .. }
+                | Self::ReelsProcessed { .. }
+                | Self::ProfileDataUpdated { .. }
+        )
+    }
+
     fn level(&self) -> Level {
         match self {
             Self::BackingOff { .. } | Self::UpstreamChanged { .. } | Self::ScrapeCancelled { .. } => Level::Warning,
+            Self::EventsDropped { .. } => Level::Warning,
             Self::RunResumed { after: Before::LostWorker, .. } => Level::Warning,
             Self::ScrapeEnded { state: RunState::Partial, .. } => Level::Warning,
             Self::ScrapeEnded { .. } => Level::Error,
@@ -192,6 +211,7 @@ impl Event {
             Self::RunResumed { .. } => "run_resumed",
             Self::RunHandedOver { .. } => "run_handed_over",
             Self::UpstreamChanged { .. } => "upstream_changed",
+            Self::EventsDropped { .. } => "events_dropped",
         }
     }
 
@@ -298,6 +318,10 @@ impl Event {
                     unread.found
                 ),
                 object(json!({"path": unread.path, "expected": unread.expected, "found": unread.found})),
+            ),
+            Self::EventsDropped { dropped } => (
+                format!("{dropped} events on the run's progress are not told: its log was full (IGT_MAX_EVENTS)"),
+                object(json!({"dropped": dropped})),
             ),
         }
     }

@@ -39,7 +39,8 @@ pub struct Job {
 /// written together or not at all.
 #[derive(Debug)]
 pub struct Step {
-    /// What happened; at least one event. The last one is the source of what was found.
+    /// What happened; at least one event. The last one is the source of what was found, or where it has no room in the
+    /// run's log, the last that has.
     pub events: Vec<Event>,
     /// The upstream requests since the step before.
     pub exchanges: Vec<Exchange>,

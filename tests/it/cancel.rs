@@ -10,8 +10,7 @@ use serde_json::{Value, json};
 use sqlx::PgPool;
 
 use crate::errors::hang_up;
-use crate::harness::{Database, Finished, Replica, World, call, event_types, eventually};
-use crate::lives::assert_sound;
+use crate::harness::{Database, Finished, Replica, World, assert_sound, call, event_types, eventually};
 use crate::schema::{claimed, entry};
 
 /// A replica that only answers.
@@ -19,9 +18,6 @@ const CLERK: [(&str, &str); 1] = [("IGT_CONCURRENCY", "0")];
 
 /// A replica that finds nothing out by itself within a test: neither by a look nor by a heartbeat.
 const BLIND: [(&str, &str); 2] = [("IGT_POLL_MS", "60000"), ("IGT_LEASE_SECONDS", "3600")];
-
-/// A replica whose runs are soon free when it dies.
-const SHORT_LEASE: [(&str, &str); 2] = [("IGT_LEASE_SECONDS", "1"), ("IGT_POLL_MS", "50")];
 
 #[tokio::test]
 async fn a_run_of_another_replica_is_cancelled_and_does_not_wait_for_the_request_that_is_under_way() {
@@ -63,7 +59,7 @@ async fn a_cancellation_of_which_no_hint_came_is_found_by_looking() {
 async fn a_run_that_no_hand_has_begun_is_cancelled_at_once_and_its_task_starts_again_at_once() {
     let world = World::new().await;
     let clerk = world.replica(&CLERK).await;
-    clerk.create("create_task", "t", "queued.anna").await;
+    clerk.create("create_task", "t", "unbegun.anna").await;
     clerk.post("/cancel/t").await.error(409);
     clerk.post("/force_scrape/t").await.ok();
     assert_eq!(cancel_by(&clerk, "t").await, "cancelled");
@@ -164,27 +160,30 @@ async fn a_cancellation_that_races_with_the_end_is_the_end_or_comes_too_late() {
 #[tokio::test]
 async fn a_cancelled_run_whose_replica_was_killed_is_ended_by_whoever_claims_it() {
     let world = World::new().await;
-    let doomed = world.replica(&SHORT_LEASE).await;
-    start_held(&world, &doomed, "t", "killed.anna", 2).await;
+    let doomed = world.replica(&BLIND).await;
+    start_held(&world, &doomed, "t", "bereaved.anna", 2).await;
     doomed.kill().await;
     // By a canceller that died itself.
     mark_cancelled(&world.database.pool).await;
-    let heir = world.replica(&SHORT_LEASE).await;
+    pass_the_lease(&world.database.pool).await;
+    let heir = world.replica(&[]).await;
     let status = world.ended(&heir, "t").await;
     assert_eq!((&status["status"], &status["reason"]), (&json!("cancelled"), &json!("cancelled_by_client")));
     assert!(!event_types(&status).contains(&"run_resumed"), "{status:#}");
-    world.instagram.let_go("killed.anna").await;
+    world.instagram.let_go("bereaved.anna").await;
     assert_sound(&world.database.pool).await;
 }
 
 #[tokio::test]
 async fn a_run_whose_replica_was_killed_is_cancelled_without_any_hand_once_its_lease_has_passed() {
     let world = World::new().await;
-    let doomed = world.replica(&SHORT_LEASE).await;
+    let doomed = world.replica(&BLIND).await;
     let clerk = world.replica(&CLERK).await;
     start_held(&world, &doomed, "t", "orphaned.anna", 2).await;
     doomed.kill().await;
-    cancel_until_it_is(&clerk, "t").await;
+    assert_eq!(cancel_by(&clerk, "t").await, "cancelling");
+    pass_the_lease(&world.database.pool).await;
+    assert_eq!(cancel_by(&clerk, "t").await, "cancelled");
     let status = status_of(&clerk, "t").await;
     assert_eq!(status["latest_event"]["event_type"], "scrape_cancelled");
     assert_eq!(status["latest_event"]["scraped_posts_count"], 24);
@@ -261,17 +260,17 @@ async fn a_canceller_ends_no_run_that_a_hand_has_and_a_hand_takes_no_end_for_its
     let pool = Database::fresh().await.pool;
     let run = claimed(&pool, "t").await;
     let mut asked = cancel::ask(&pool, run.run_id).await.unwrap().unwrap();
-    let last_word = || entry(&run, 1).events.remove(0);
+    let last_word = || vec![entry(&run, 1).events.remove(0)];
     assert!(asked.in_hand);
-    assert!(cancel::end(&pool, &asked, last_word()).await.unwrap().is_none(), "it is in a hand");
-    sqlx::query("update runs set claimable_at = now()").execute(&pool).await.unwrap();
+    assert!(cancel::end(&pool, &asked, &last_word()).await.unwrap().is_none(), "it is in a hand");
+    pass_the_lease(&pool).await;
     asked = cancel::ask(&pool, run.run_id).await.unwrap().unwrap();
     for stale in [cancel::Asked { last_seq: 2, ..asked.clone() }, cancel::Asked { lease: Lease(7), ..asked.clone() }] {
-        assert!(cancel::end(&pool, &stale, last_word()).await.unwrap().is_none(), "{stale:?}");
+        assert!(cancel::end(&pool, &stale, &last_word()).await.unwrap().is_none(), "{stale:?}");
     }
     assert_eq!(count(&pool, "select count(*) from events").await, 1);
-    assert!(cancel::end(&pool, &asked, last_word()).await.unwrap().unwrap().worked_seconds.is_some());
-    assert!(cancel::end(&pool, &asked, last_word()).await.unwrap().is_none(), "it has ended");
+    assert!(cancel::end(&pool, &asked, &last_word()).await.unwrap().unwrap().worked_seconds.is_some());
+    assert!(cancel::end(&pool, &asked, &last_word()).await.unwrap().is_none(), "it has ended");
     assert!(cancel::ask(&pool, run.run_id).await.unwrap().is_none(), "it has ended");
     // The hand that had it comes back with an entry of the same place and length.
     let late = entry(&run, 1);
@@ -286,7 +285,7 @@ async fn clients_that_hang_up_leave_no_run_half_cancelled() {
     let world = World::new().await;
     let clerk = world.replica(&CLERK).await;
     for n in 0..TASKS {
-        clerk.create("create_task", &format!("t{n}"), "hangup.anna").await;
+        clerk.create("create_task", &format!("t{n}"), "impatient.anna").await;
         clerk.post(&format!("/force_scrape/t{n}")).await.ok();
     }
     for n in 0..TASKS {
@@ -347,7 +346,7 @@ async fn runs_cancel_tells_the_worker_and_waits_until_it_has_stopped() {
 async fn runs_cancel_says_who_has_not_answered_and_until_when() {
     let world = World::new().await;
     let doomed = world.replica(&BLIND).await;
-    start_held(&world, &doomed, "t", "silent.anna", 1).await;
+    start_held(&world, &doomed, "t", "wordless.anna", 1).await;
     doomed.kill().await;
     let asked = runs_cancel(&world, "t").await;
     let (worker, lease_end): (String, String) = sqlx::query_as(
@@ -359,10 +358,9 @@ async fn runs_cancel_says_who_has_not_answered_and_until_when() {
     assert_eq!(asked.code, Some(7), "{asked:?}");
     assert!(asked.stdout.contains("was asked to stop") && asked.stdout.contains(&worker), "{asked:?}");
     assert!(asked.stdout.contains(&lease_end), "{asked:?}");
-    // The lease has passed.
-    sqlx::query("update runs set claimable_at = now()").execute(&world.database.pool).await.unwrap();
+    pass_the_lease(&world.database.pool).await;
     assert_eq!(runs_cancel(&world, "t").await.code, Some(0));
-    world.instagram.let_go("silent.anna").await;
+    world.instagram.let_go("wordless.anna").await;
     assert_sound(&world.database.pool).await;
 }
 
@@ -417,6 +415,11 @@ async fn runs_cancel(world: &World, name: &str) -> Finished {
 async fn mark_cancelled(pool: &PgPool) {
     let marked = sqlx::query("update runs set cancel_requested_at = now()").execute(pool).await.unwrap();
     assert_eq!(marked.rows_affected(), 1);
+}
+
+/// Moves the end of the only run's lease to now.
+async fn pass_the_lease(pool: &PgPool) {
+    sqlx::query("update runs set claimable_at = now()").execute(pool).await.unwrap();
 }
 
 async fn only_run(pool: &PgPool) -> RunId {

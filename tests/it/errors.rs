@@ -8,8 +8,9 @@ use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt as _;
 use uuid::Uuid;
 
-use crate::harness::{Answer, Database, Instagram, MortalServer, Replica, Started, V1, World, eventually};
-use crate::lives::assert_sound;
+use crate::harness::{
+    Answer, Database, Instagram, MortalServer, Replica, Started, V1, World, assert_sound, eventually,
+};
 
 #[tokio::test]
 async fn an_unknown_path_is_a_404_in_json() {

@@ -8,8 +8,7 @@ use ig_tracking::sandbox;
 use serde_json::{Value, json};
 use sqlx::PgPool;
 
-use crate::harness::{Replica, World, event, event_types};
-use crate::lives::assert_sound;
+use crate::harness::{Replica, World, assert_sound, event, event_types};
 use crate::pipelines::{SESSION, assert_truthful};
 
 /// Waits are short, so that all that waits at all is through in seconds.
@@ -328,6 +327,25 @@ static TABLE: &[Row] = &[
     both(
         "unknownkind",
         Outcome::partial("upstream_changed", Posts::All, "media_type").with(&[], &["upstream_changed"; 2]),
+    ),
+    // What no column can hold is replaced or cut, and costs nothing else.
+    both("nul", smooth()),
+    both("halfpair", smooth()),
+    both("notext", smooth()),
+    both("longtext.1", smooth()),
+    both("verbose.1", Outcome::failed("upstream_changed", &["web_profile_info 400 unexpected_shape"], "no no no")),
+    both("deep", Outcome::failed("upstream_changed", &["web_profile_info 200 unexpected_shape"], "recursion limit")),
+    both(
+        "deepaside",
+        Outcome::failed("upstream_changed", &["web_profile_info 200 unexpected_shape"], "recursion limit"),
+    ),
+    both(
+        "endless",
+        Outcome::failed("upstream_changed", &["web_profile_info 200 unexpected_shape"], "larger than 16 MiB"),
+    ),
+    both(
+        "beyond",
+        Outcome::partial("upstream_changed", Posts::All, "edge_followed_by.count").with(&[], &["upstream_changed"; 12]),
     ),
     both(
         "garbled",

@@ -5,9 +5,8 @@ use std::collections::HashSet;
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use sqlx::PgPool;
-use uuid::Uuid;
 
-use crate::harness::{Replica, World, event, event_types, eventually};
+use crate::harness::{Replica, World, assert_sound, event, event_types, eventually};
 
 /// A replica that polls and retries fast, so that tests about waiting are not long.
 const BRISK: [(&str, &str); 3] = [("IGT_LEASE_SECONDS", "1"), ("IGT_POLL_MS", "50"), ("IGT_RETRY_BASE_MS", "10")];
@@ -365,41 +364,4 @@ async fn answered(world: &World, username: &str) -> Vec<Value> {
 
 fn said(replica: &Replica, words: &str) -> bool {
     replica.log().iter().any(|line| line["message"].as_str().is_some_and(|text| text.contains(words)))
-}
-
-/// What must hold of every run, whatever was done to it: seqs without a gap that the run's own row agrees with, one
-/// last word at most, and it is the last; exchanges without a gap; no two active runs; none cancelled that nobody asked
-/// to, and none that was asked to stop made to wait.
-pub(crate) async fn assert_sound(pool: &PgPool) {
-    let runs: Vec<(Uuid, String, i64, i64)> =
-        sqlx::query_as("select run_id, state, last_seq, last_exchange from runs").fetch_all(pool).await.unwrap();
-    for (run_id, state, last_seq, last_exchange) in runs {
-        let events: Vec<(i64, String)> =
-            sqlx::query_as("select seq, event_type from events where run_id = $1 order by seq")
-                .bind(run_id)
-                .fetch_all(pool)
-                .await
-                .unwrap();
-        let seqs: Vec<i64> = events.iter().map(|(seq, _)| *seq).collect();
-        assert_eq!(seqs, (1..=last_seq).collect::<Vec<_>>(), "{run_id}");
-        let last_words = ["scrape_completed", "scrape_partial", "scrape_failed", "scrape_cancelled"];
-        let ends: Vec<i64> =
-            events.iter().filter(|(_, what)| last_words.contains(&what.as_str())).map(|(seq, _)| *seq).collect();
-        let expected = if ["queued", "running", "waiting"].contains(&state.as_str()) { vec![] } else { vec![last_seq] };
-        assert_eq!(ends, expected, "{run_id} is {state}: {events:?}");
-        let exchanges: Vec<i64> = sqlx::query_scalar("select seq from run_exchanges where run_id = $1 order by seq")
-            .bind(run_id)
-            .fetch_all(pool)
-            .await
-            .unwrap();
-        assert_eq!(exchanges, (1..=last_exchange).collect::<Vec<_>>(), "{run_id}");
-    }
-    let doubled = "select count(*) from (select task_id from runs where claimable_at is not null
-                   group by task_id having count(*) > 1) as doubled";
-    assert_eq!(count(pool, doubled).await, 0);
-    let unasked = "select count(*) from runs where state = 'cancelled' and cancel_requested_at is null";
-    assert_eq!(count(pool, unasked).await, 0);
-    let kept_waiting = "select count(*) from runs where state in ('queued', 'waiting') and claimable_at > now()
-                        and cancel_requested_at is not null";
-    assert_eq!(count(pool, kept_waiting).await, 0);
 }

@@ -5,8 +5,7 @@ use std::collections::HashMap;
 use serde_json::{Value, json};
 use sqlx::PgPool;
 
-use crate::harness::{Replica, World, event, event_types};
-use crate::lives::assert_sound;
+use crate::harness::{Replica, World, assert_sound, event, event_types};
 
 /// A cookie that the sandbox takes for a live session.
 pub(crate) const SESSION: (&str, &str) = ("IGT_WEB_COOKIE", "sessionid=abc; csrftoken=def");

@@ -289,6 +289,7 @@ async fn whoever_lost_the_lease_writes_nothing_at_all() {
         Entry { lease: Lease(2), ..good.clone() },
         Entry { after_seq: 0, ..good.clone() },
         Entry { after_seq: 2, ..good.clone() },
+        Entry { after_exchange: 1, ..good.clone() },
         Entry { lease: Lease(2), transition: finish, checkpoint: Some(json!({})), ..good.clone() },
     ];
     let state = async || -> Vec<String> {
@@ -339,21 +340,64 @@ async fn a_write_whose_answer_was_lost_is_recognised_and_not_repeated() {
 }
 
 #[tokio::test]
-async fn a_nul_is_stored_as_a_mark_and_a_long_message_whole() {
+async fn an_entry_without_events_is_fenced_by_its_requests_and_one_without_either_may_come_twice() {
+    let pool = Database::fresh().await.pool;
+    let run = claimed(&pool, "t").await;
+    let standing = async || journal::standing(&pool, run.run_id).await.unwrap().unwrap();
+    let asked = Entry { events: Vec::new(), checkpoint: Some(json!({"page": 1})), ..entry(&run, 1) };
+    assert!(!standing().await.holds(&asked), "not written yet");
+    assert_eq!(journal::write(&pool, std::slice::from_ref(&asked)).await.unwrap().len(), 1);
+    assert!(journal::write(&pool, std::slice::from_ref(&asked)).await.unwrap().is_empty());
+    assert!(standing().await.holds(&asked));
+
+    let neither =
+        Entry { exchanges: Vec::new(), after_exchange: 1, checkpoint: Some(json!({"page": 2})), ..asked.clone() };
+    let row = async || -> String {
+        sqlx::query_scalar("select (to_jsonb(r) - 'updated_at')::text from runs r").fetch_one(&pool).await.unwrap()
+    };
+    assert_eq!(journal::write(&pool, std::slice::from_ref(&neither)).await.unwrap().len(), 1);
+    let once = row().await;
+    assert_eq!(journal::write(&pool, std::slice::from_ref(&neither)).await.unwrap().len(), 1);
+    assert_eq!(row().await, once);
+    assert!(standing().await.holds(&neither));
+    assert!(journal::write(&pool, &[Entry { lease: Lease(2), ..neither }]).await.unwrap().is_empty());
+    assert_eq!(events_of(&pool, &run).await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_nul_is_stored_as_a_mark_and_what_is_too_long_is_cut_with_one() {
     let pool = Database::fresh().await.pool;
     let run = claimed(&pool, "t").await;
     let long = "🎈".repeat(256 * 1024);
     let mut entry = entry(&run, 1);
     entry.events[0].message = "a\0b".to_owned();
     entry.events[0].fields = json!({"k\0ey": ["\0"], "plain": "\u{1}"});
-    entry.events.push(NewEvent { message: long.clone(), fields: json!({"long": long}), ..entry.events[0].clone() });
-    entry.checkpoint = Some(json!({"cursor": "\0"}));
-    entry.exchanges[0].url = "http://a.test/\0".to_owned();
+    let codes: Vec<String> = (0..10_000).map(|n| format!("code{n}")).collect();
+    let fields = json!({"long": long, "codes": codes, "attempt": 1});
+    entry.events.push(NewEvent { message: long.clone(), fields, ..entry.events[0].clone() });
+    // A checkpoint is our own, and half of one is none.
+    entry.checkpoint = Some(json!({"cursor": "\0", "long": long}));
+    entry.exchanges[0].url = format!("http://a.test/\0{long}");
     assert_eq!(journal::write(&pool, &[entry]).await.unwrap().len(), 1);
     let events = events_of(&pool, &run).await;
     assert_eq!(events[1], ("a\u{FFFD}b".to_owned(), json!({"k\u{FFFD}ey": ["\u{FFFD}"], "plain": "\u{1}"})));
-    assert_eq!(events[2].0.len(), 1024 * 1024);
-    assert_eq!(events[2], (long.clone(), json!({"long": long})));
+    let is_cut = |text: &str, limit: usize, whole: usize| {
+        assert!(text.len() <= limit && text.len() > limit - 4, "{}", text.len());
+        assert!(text.ends_with(&format!("🎈… [cut: {whole} bytes]")), "{text}");
+    };
+    let (message, fields) = &events[2];
+    is_cut(message, 8 * 1024, long.len());
+    is_cut(fields["long"].as_str().unwrap(), 8 * 1024, long.len());
+    assert!(fields["codes"].as_str().unwrap().starts_with("… [cut: "), "{fields}");
+    assert_eq!(fields["attempt"], 1);
+    let (url, cursor, kept): (String, String, String) = sqlx::query_as(
+        "select url, checkpoint->>'cursor', checkpoint->>'long' from run_exchanges join runs using (run_id)",
+    )
+    .fetch_one(&pool)
+    .await
+    .unwrap();
+    is_cut(&url, 8 * 1024, long.len() + 15);
+    assert_eq!((cursor.as_str(), kept), ("\u{FFFD}", long));
 
     let mut transaction = pool.begin().await.unwrap();
     let text = || Some("one\0two".to_owned());

@@ -37,6 +37,7 @@ async fn a_number_out_of_range_is_refused_by_name() {
         ("IGT_THROTTLE_SECONDS", "--throttle-seconds", "0", "86401"),
         ("IGT_POLL_MS", "--poll-ms", "9", "60001"),
         ("IGT_MAX_POSTS", "--max-posts", "0", "1001"),
+        ("IGT_MAX_EVENTS", "--max-events", "19", "1000001"),
         ("IGT_WEB_TIMEOUT_SECONDS", "--web-timeout-seconds", "0", "601"),
     ] {
         for value in [below, above, "many", "1.5", "99999999999999999999999"] {

@@ -76,6 +76,9 @@ impl Manager for Connections {
         if metrics.created < since.replaced {
             return Err(RecycleError::message("made before the primary changed"));
         }
+        if !connection.is_at_rest && self.line.is_pooled {
+            return Err(RecycleError::message("left in the middle of a transaction"));
+        }
         let used = metrics.recycled.unwrap_or(metrics.created);
         if connection.is_at_rest && used >= since.broken && used.elapsed() < TRUSTED_FOR {
             return Ok(());

@@ -1,14 +1,14 @@
 //! Tasks: create, list, delete.
 
 use axum::Json;
-use axum::body::Bytes;
-use axum::extract::rejection::BytesRejection;
+use axum::body::Body;
 use axum::extract::{RawQuery, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
 use super::super::App;
+use super::super::body::read;
 use super::super::error::ApiError;
 use super::super::query::whole_number;
 use super::{KnownTaskId, status_word};
@@ -20,28 +20,17 @@ use crate::instagram::Username;
 /// `POST create_task` `{"username": …, "task_id"?: …}`: a task for an account and its latest posts.
 ///
 /// The same id with the same target again gives the same answer; with another target, 409.
-pub(in crate::http) async fn create_profile_task(
-    State(app): State<App>,
-    body: Result<Bytes, BytesRejection>,
-) -> Result<Response, ApiError> {
+pub(in crate::http) async fn create_profile_task(State(app): State<App>, body: Body) -> Result<Response, ApiError> {
     create(&app, TaskKind::Profile, "Task created successfully", body).await
 }
 
 /// `POST create_reel_task`: the same for an account's reels.
-pub(in crate::http) async fn create_reel_task(
-    State(app): State<App>,
-    body: Result<Bytes, BytesRejection>,
-) -> Result<Response, ApiError> {
+pub(in crate::http) async fn create_reel_task(State(app): State<App>, body: Body) -> Result<Response, ApiError> {
     create(&app, TaskKind::Reel, "Reel tracking task created successfully", body).await
 }
 
-async fn create(
-    app: &App,
-    kind: TaskKind,
-    message: &'static str,
-    body: Result<Bytes, BytesRejection>,
-) -> Result<Response, ApiError> {
-    let NewTask { username, task_id } = NewTask::read(&body?)?;
+async fn create(app: &App, kind: TaskKind, message: &'static str, body: Body) -> Result<Response, ApiError> {
+    let NewTask { username, task_id } = NewTask::read(&read(body).await?)?;
     match tasks::create(&app.pool, &task_id, kind, username.as_str()).await? {
         Creation::Created => Ok(Json(json!({"result": true, "message": message, "task_id": task_id})).into_response()),
         Creation::Taken => Err(ApiError::new(

@@ -10,11 +10,14 @@ use serde_json::Value;
 
 use super::page;
 use super::request::{Received, Reply, Wants};
-use crate::instagram::reader::parse;
+use crate::instagram::lenient::parse;
 use crate::instagram::{Failure, FailureKind};
 
 /// The longest wait that is believed, in seconds.
 const LONGEST_WAIT: u64 = 7 * 24 * 60 * 60;
+
+/// How much is read of each text in which an answer says something, in bytes: far more than is kept of it.
+const LONGEST_WORD: usize = 64 * 1024;
 
 /// Reads an answer that came in whole.
 pub(super) fn classify(endpoint: &'static str, wants: Wants, received: &Received) -> Result<Reply, Failure> {
@@ -154,6 +157,7 @@ pub(super) fn what_was_said(json: &Value) -> String {
     collect_texts(json.get("errors"), &mut words);
     collect_texts(json.get("message").filter(|message| !message.is_string()), &mut words);
     words.dedup();
+    let words = words.into_iter().map(|word| &word[..word.floor_char_boundary(LONGEST_WORD)]).collect::<Vec<_>>();
     if words.is_empty() { "no message".to_owned() } else { words.join("; ") }
 }
 

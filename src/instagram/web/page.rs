@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use regex::Regex;
 use serde_json::Value;
 
-use crate::instagram::reader::parse;
+use crate::instagram::lenient::parse;
 
 /// The tokens that the GraphQL endpoint wants to see again.
 #[derive(Clone, Default, PartialEq, Eq)]

@@ -277,11 +277,8 @@ impl Visit {
         unread: &[Unread],
     ) {
         let keep = failure.is_some() || !unread.is_empty();
-        let body = received.filter(|received| keep && !received.body.is_empty()).map(|received| {
-            let mut kept = self.scrub_bytes(&received.body);
-            kept.truncate(KEPT_LIMIT);
-            kept
-        });
+        let body = received.filter(|received| keep && !received.body.is_empty());
+        let body = body.map(|received| self.scrub_bytes(&received.body, KEPT_LIMIT));
         self.exchanges.push(Exchange {
             endpoint: ask.endpoint,
             method: ask.method(),

@@ -4,7 +4,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::Visit;
 use super::page::{self, Tokens};
-use crate::instagram::reader::{clean, shorten};
+use crate::instagram::reader::shorten;
 use crate::instagram::{Failure, Unread};
 
 /// What stands in the place of a secret.
@@ -12,6 +12,9 @@ const REMOVED: &str = "[removed]";
 
 /// Shorter values are not looked for: they would be found everywhere.
 const SHORTEST: usize = 6;
+
+/// No secret is longer: a header with it would be refused.
+const LONGEST: usize = 16 * 1024;
 
 /// How much is kept of what an answer said, in characters.
 const SAID_LIMIT: usize = 300;
@@ -61,9 +64,9 @@ impl Visit {
         )
     }
 
-    /// What an answer said, fit to be kept: no secret, no NUL, not too long.
+    /// What an answer said, fit to be kept: no secret, not too long.
     fn in_short(&self, said: &str) -> String {
-        shorten(&clean(self.scrub(said).trim()), SAID_LIMIT)
+        shorten(self.scrub(said).trim(), SAID_LIMIT)
     }
 
     pub(super) fn without_secrets(&self, failure: Failure) -> Failure {
@@ -74,12 +77,20 @@ impl Visit {
         Unread { found: self.in_short(&unread.found), ..unread }
     }
 
-    /// The same for a body, which stays byte for byte as it came where no secret is in it.
-    pub(super) fn scrub_bytes(&self, body: &[u8]) -> Vec<u8> {
-        let text = String::from_utf8_lossy(body);
-        // The body may be the page that brings tokens which the visit does not know yet.
-        let own = page::tokens(&text).unwrap_or_default();
+    /// The beginning of a body, which stays byte for byte as it came where no secret is in it.
+    pub(super) fn scrub_bytes(&self, body: &[u8], limit: usize) -> Vec<u8> {
+        // It may be the page that brings tokens which the visit does not know yet.
+        let is_page = body.trim_ascii_start().starts_with(b"<");
+        let own = if is_page { page::tokens(&String::from_utf8_lossy(body)) } else { None }.unwrap_or_default();
+        let looked_at = &body[..body.len().min(limit + 2 * LONGEST)];
+        let text = String::from_utf8_lossy(looked_at);
         let scrubbed = own.values().fold(self.scrub(&text), |text, secret| text.replace(secret, REMOVED));
-        if scrubbed == text { body.to_vec() } else { scrubbed.into_bytes() }
+        let mut kept = if scrubbed == text { looked_at.to_vec() } else { scrubbed.into_bytes() };
+        if looked_at.len() < body.len() {
+            // At its end half a secret may stand, which was not found.
+            kept.truncate(kept.len().saturating_sub(LONGEST));
+        }
+        kept.truncate(limit);
+        kept
     }
 }

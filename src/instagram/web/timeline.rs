@@ -21,6 +21,9 @@ const CONNECTION: &str = "xdt_api__v1__feed__user_timeline_graphql_connection";
 /// Where the document of one post has it.
 const WEB_INFO: &str = "xdt_api__v1__media__shortcode__web_info";
 
+/// A longer cursor cannot be sent back in an address, and is none.
+const MAX_CURSOR: usize = 4096;
+
 impl Visit {
     pub(super) async fn list_posts(
         &mut self,
@@ -201,10 +204,10 @@ fn read_feed(reply: &Reply, notes: &Notes, owner: i64) -> Result<(Vec<Post>, Opt
     Ok((posts, next))
 }
 
-/// The posts of a list, each once; pages repeat items.
+/// The posts of a list, each once; pages repeat items. A post is its code, by which it is kept.
 pub(super) fn posts_of<'a>(nodes: impl Iterator<Item = Field<'a>>, owner: i64) -> Vec<Post> {
     let mut seen = HashSet::new();
-    nodes.filter_map(|item| node::post(&item, Some(owner))).filter(|post| seen.insert(post.pk)).collect()
+    nodes.filter_map(|item| node::post(&item, Some(owner))).filter(|post| seen.insert(post.code.clone())).collect()
 }
 
 /// The next page of a connection.
@@ -216,6 +219,7 @@ pub(super) fn page_info_next(connection: &Field<'_>, last: impl FnOnce() -> Opti
 /// Where to go on. Where there is more and no word where, the last post's id is the way, and the gap is noted.
 pub(super) fn onward(more: &Field<'_>, cursor: &Field<'_>, last: impl FnOnce() -> Option<String>) -> Option<String> {
     let told = cursor.value().filter(|value| value.as_str() != Some("")).and_then(|_| cursor.id_text());
+    let told = told.filter(|told| told.len() <= MAX_CURSOR);
     match more.flag() {
         Some(false) => None,
         Some(true) if told.is_none() => cursor.unreadable::<String>("a cursor, for there is more").or_else(last),

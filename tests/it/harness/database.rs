@@ -6,13 +6,11 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use ig_tracking::db;
 use ig_tracking::postgres::private::{Durability, Options, PrivatePostgres, default_data_dir};
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, PgConnection, PgPool};
 use tokio::sync::OnceCell;
 
-use super::{PROGRAM, eventually};
+use super::PROGRAM;
 
 /// The server: the one of DATABASE_URL, or a private one that is fast and need not outlive a power cut.
 struct Server {
@@ -24,7 +22,7 @@ struct Server {
 static SERVER: OnceCell<Server> = OnceCell::const_new();
 
 /// Names databases of this process apart.
-static NEXT: AtomicU32 = AtomicU32::new(0);
+pub(super) static NEXT: AtomicU32 = AtomicU32::new(0);
 
 /// A database of one test's own, with the schema in it.
 pub(crate) struct Database {
@@ -78,81 +76,8 @@ async fn begin() -> Server {
     Server { url, template, _private: private }
 }
 
-/// A server of one test's own, which may be killed and started again.
-pub(crate) struct MortalServer {
-    data_dir: PathBuf,
-    server: PrivatePostgres,
-    pub(crate) database_url: String,
-}
-
-impl MortalServer {
-    pub(crate) async fn start() -> Self {
-        let owner = format!("{MORTAL}{}", std::process::id());
-        let name = format!("{owner}-{}", NEXT.fetch_add(1, Ordering::Relaxed));
-        let home = default_data_dir();
-        bury(&home);
-        let data_dir = home.join(name);
-        let server = private_server(&data_dir).await;
-        let database_url = server.database("away").await.unwrap();
-        Self { data_dir, server, database_url }
-    }
-
-    /// `kill -9` of every process of it, and waits until it is gone.
-    pub(crate) async fn kill(&self) {
-        let noted = std::fs::read_to_string(self.data_dir.join("data/postmaster.pid")).unwrap();
-        let postmaster: i32 = noted.lines().next().unwrap().parse().unwrap();
-        let mut connection = PgConnection::connect(&self.database_url).await.unwrap();
-        let sessions: Vec<i32> =
-            sqlx::query_scalar("select pid from pg_stat_activity").fetch_all(&mut connection).await.unwrap();
-        kill(Pid::from_raw(postmaster), Signal::SIGKILL).unwrap();
-        for pid in sessions {
-            // Left alone they would answer for a moment longer; some have noticed already.
-            let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
-        }
-        let url = self.database_url.clone();
-        eventually("the server is gone", async || PgConnection::connect(&url).await.is_err().then_some(())).await;
-    }
-
-    /// Starts it again on the same data.
-    pub(crate) async fn revive(&mut self) {
-        self.server = private_server(&self.data_dir).await;
-    }
-
-    /// Ends it and removes its data.
-    pub(crate) async fn end(self) {
-        let Self { data_dir, server, .. } = self;
-        drop(server);
-        // One that was killed leaves its note behind.
-        let stopped = async || match std::fs::read_to_string(data_dir.join("data/postmaster.pid")) {
-            Ok(noted) => {
-                let pid = noted.lines().next()?.to_owned();
-                (!Path::new("/proc").join(pid).exists()).then_some(())
-            }
-            Err(_) => Some(()),
-        };
-        eventually("the server stops", stopped).await;
-        // Its watchdog may still have a word to write.
-        eventually("its data are removed", async || std::fs::remove_dir_all(&data_dir).ok()).await;
-    }
-}
-
-/// What the folders of mortal servers begin with, before the number of the process that they belong to.
-const MORTAL: &str = "test-mortal-";
-
-/// Removes what test processes left behind that have gone.
-fn bury(home: &Path) {
-    for folder in std::fs::read_dir(home).into_iter().flatten().flatten() {
-        let name = folder.file_name().to_string_lossy().into_owned();
-        let owner = name.strip_prefix(MORTAL).and_then(|rest| rest.split('-').next());
-        if owner.is_some_and(|owner| !Path::new(&format!("/proc/{owner}")).exists()) {
-            // Another test process may be burying it, too.
-            let _ = std::fs::remove_dir_all(folder.path());
-        }
-    }
-}
-
 /// A private server of the tests' own.
-async fn private_server(data_dir: &Path) -> PrivatePostgres {
+pub(super) async fn private_server(data_dir: &Path) -> PrivatePostgres {
     let options = Options::new(data_dir).unwrap();
     let options = Options {
         watchdog: PathBuf::from(PROGRAM),

@@ -2,15 +2,22 @@
 
 mod database;
 mod instagram;
+mod judge;
 pub(crate) mod machine;
+mod messages;
+mod mortal;
 mod program;
+mod proxy;
 mod replica;
 
 use std::time::{Duration, Instant};
 
-pub(crate) use database::{Database, MortalServer};
+pub(crate) use database::Database;
 pub(crate) use instagram::Instagram;
+pub(crate) use judge::{assert_no_transaction_open, assert_sound, story};
+pub(crate) use mortal::{Frozen, MortalServer};
 pub(crate) use program::{Finished, call};
+pub(crate) use proxy::{Moment, Proxy};
 pub(crate) use replica::{Answer, Replica, Started, V1};
 use serde_json::Value;
 

@@ -185,6 +185,11 @@ impl Replica {
         self.lines.lock().unwrap().clone()
     }
 
+    /// The log as it grows, also beyond the life of the process.
+    pub(crate) fn kept_lines(&self) -> Arc<Mutex<Vec<String>>> {
+        Arc::clone(&self.lines)
+    }
+
     /// A connection of its own, for requests that no well-behaved client sends.
     pub(crate) async fn connect(&self) -> TcpStream {
         TcpStream::connect(self.address.strip_prefix("http://").unwrap()).await.unwrap()

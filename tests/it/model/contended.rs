@@ -12,8 +12,8 @@ use sqlx::pool::PoolConnection;
 use sqlx::{Connection as _, PgConnection, PgPool, Postgres};
 use tokio::task::JoinHandle;
 
+use crate::harness::assert_sound;
 use crate::harness::{Database, eventually};
-use crate::lives::assert_sound;
 
 const LEASE_SECONDS: f64 = 3600.0;
 
@@ -280,7 +280,7 @@ async fn keep(connection: &mut PgConnection, run: RunId) -> Option<bool> {
 }
 
 async fn end_cancelled(connection: &mut PgConnection, asked: &Asked) -> bool {
-    cancel::end(connection, asked, word("scrape_cancelled")).await.unwrap().is_some()
+    cancel::end(connection, asked, &[word("scrape_cancelled")]).await.unwrap().is_some()
 }
 
 fn word(event_type: &'static str) -> NewEvent {

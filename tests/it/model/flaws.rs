@@ -7,10 +7,12 @@ pub(super) enum Flaw {
     LeaseNotFenced,
     /// A write takes its place in the log from the row, whatever its writer believes the last seq to be.
     NumberedByTheRow,
-    /// A write does not ask for the last seq, and the log's primary key is gone as well.
-    SeqNotFenced,
-    /// A write does not ask for the last seq; the log's primary key is all that is left.
-    SeqFencedByTheKeyAlone,
+    /// A write asks neither for the last seq nor for the last exchange, and the logs' primary keys are gone as well.
+    SeqsNotFenced,
+    /// A write asks neither for the last seq nor for the last exchange; the logs' primary keys are all that is left.
+    SeqsFencedByTheKeysAlone,
+    /// A write does not ask for the last exchange, and the primary key of that log is gone as well.
+    ExchangeNotFenced,
     /// A write does not ask for the state.
     StateNotFenced,
     /// The statement that ends a run asks for the lease alone.

@@ -63,6 +63,8 @@ fn plainest_run_that_ended() -> Run {
         cancel_requested: false,
         worker: None,
         events: vec![event(1, Kind::Started), event(2, Kind::Ended)],
+        last_exchange: 0,
+        exchanges: Vec::new(),
         highest_lease: 1,
     }
 }

@@ -6,7 +6,7 @@
 
 use super::flaws::Flaw;
 use super::possible::Bounds;
-use super::tables::{Entry, Kind, Outcome, Tables, Writer};
+use super::tables::{Entry, Kind, Outcome, Size, Tables, WORD, Writer};
 
 /// Workers and clients over the tables of one task.
 #[derive(Clone, Copy, Debug)]
@@ -36,6 +36,7 @@ pub(super) struct Grip {
     pub(super) run: u8,
     pub(super) lease: u8,
     pub(super) last_seq: u8,
+    pub(super) last_exchange: u8,
     /// What it has to write next: it was told to stop, or a step could not be stored.
     pub(super) ending: Option<Kind>,
     pub(super) pending: Option<Pending>,
@@ -73,7 +74,7 @@ pub(super) enum Action {
     /// A free hand takes up what is due.
     Claim { hand: u8, answered: bool },
     /// A hand writes.
-    Write { hand: u8, kind: Kind, events: u8, fate: Fate },
+    Write { hand: u8, kind: Kind, size: Size, fate: Fate },
     /// A hand writes the entry again that it is in doubt about.
     Retry { hand: u8, fate: Fate },
     /// A hand whose entry was passed over looks where the run stands.
@@ -108,9 +109,9 @@ impl Life {
         match action {
             Action::Start { hand, answered } => self.start(moment, hand, answered),
             Action::Claim { hand, answered } => self.claim(moment, hand, answered),
-            Action::Write { hand, kind, events, fate } => {
+            Action::Write { hand, kind, size, fate } => {
                 let Some(grip) = moment.hands[hand as usize] else { return Outcome::Nothing };
-                self.send(moment, hand, grip.entry(Writer::Hand(hand), kind, events), fate, false)
+                self.send(moment, hand, grip.entry(Writer::Hand(hand), kind, size), fate, false)
             }
             Action::Retry { hand, fate } => match moment.pending(hand) {
                 Some(Pending::InDoubt(entry)) => self.send(moment, hand, entry, fate, true),
@@ -159,7 +160,7 @@ impl Life {
         if let (Outcome::Started(run), true) = (outcome, answered) {
             moment.false_start |= moment.tables.runs.get(usize::from(run)).is_none();
             if let Some(hand) = hand {
-                moment.hands[hand as usize] = Some(Grip { run, lease: 1, last_seq: 1, ending: None, pending: None });
+                moment.hands[hand as usize] = Some(Grip::new(run, 1, (1, 0), None));
             }
         }
         outcome
@@ -167,9 +168,11 @@ impl Life {
 
     fn claim(&self, moment: &mut Moment, hand: u8, answered: bool) -> Outcome {
         let outcome = moment.tables.claim(hand, self.flaw);
-        if let (Outcome::Claimed { run, lease, last_seq, cancel_requested, .. }, true) = (outcome, answered) {
+        if let (Outcome::Claimed { run, lease, last_seq, last_exchange, cancel_requested, .. }, true) =
+            (outcome, answered)
+        {
             let ending = cancel_requested.then_some(Kind::Cancelled);
-            moment.hands[hand as usize] = Some(Grip { run, lease, last_seq, ending, pending: None });
+            moment.hands[hand as usize] = Some(Grip::new(run, lease, (last_seq, last_exchange), ending));
         }
         outcome
     }
@@ -178,7 +181,7 @@ impl Life {
     fn send(&self, moment: &mut Moment, hand: u8, entry: Entry, fate: Fate, again: bool) -> Outcome {
         match fate {
             Fate::Refused => {
-                self.refused(moment, hand, entry, again);
+                self.refused(moment, hand, again);
                 Outcome::Nothing
             }
             Fate::Late => {
@@ -209,18 +212,18 @@ impl Life {
         match done {
             Some(Outcome::Written { cancel_requested }) => moment.settle(hand, entry, cancel_requested),
             Some(_) => moment.set_pending(hand, Pending::PassedOver(entry)),
-            None => self.refused(moment, hand, entry, again),
+            None => self.refused(moment, hand, again),
         }
         done.unwrap_or(Outcome::Nothing)
     }
 
-    /// A step that the database will not store ends the run; with any other entry the hand lets go, and also where an
-    /// earlier try may stand, so that it does not know where the log ends.
-    fn refused(&self, moment: &mut Moment, hand: u8, entry: Entry, again: bool) {
+    /// What the database will not store ends the run, unless an earlier try may stand: then the hand does not know where
+    /// the log ends, and lets go.
+    fn refused(&self, moment: &mut Moment, hand: u8, again: bool) {
         let knows_where_it_stands = !again || self.flaw == Some(Flaw::DoubtForgotten);
         let grip = &mut moment.hands[hand as usize];
         match grip {
-            Some(grip) if knows_where_it_stands && entry.kind == Kind::Step => {
+            Some(grip) if knows_where_it_stands => {
                 grip.pending = None;
                 grip.ending = Some(Kind::Ended);
             }
@@ -283,7 +286,7 @@ impl Life {
             go(&mut moment, Action::Pass { run });
             go(&mut moment, Action::Claim { hand: 0, answered: true });
             let kind = moment.hands[0].and_then(|grip| grip.ending).unwrap_or(Kind::Ended);
-            go(&mut moment, Action::Write { hand: 0, kind, events: 1, fate: Fate::Answered });
+            go(&mut moment, Action::Write { hand: 0, kind, size: WORD, fate: Fate::Answered });
             if self.flaw == Some(Flaw::FenceIsAJoin) {
                 go(&mut moment, Action::Insert { hand: 0 });
             }
@@ -295,9 +298,14 @@ impl Life {
 }
 
 impl Grip {
+    fn new(run: u8, lease: u8, (last_seq, last_exchange): (u8, u8), ending: Option<Kind>) -> Self {
+        Self { run, lease, last_seq, last_exchange, ending, pending: None }
+    }
+
     /// What it writes next.
-    pub(super) fn entry(self, writer: Writer, kind: Kind, events: u8) -> Entry {
-        Entry { run: self.run, writer, lease: self.lease, after_seq: self.last_seq, events, kind }
+    pub(super) fn entry(self, writer: Writer, kind: Kind, size: Size) -> Entry {
+        let Self { run, lease, last_seq: after_seq, last_exchange: after_exchange, .. } = self;
+        Entry { run, writer, lease, after_seq, after_exchange, size, kind }
     }
 
     /// The entry that the hand is not done with.
@@ -327,7 +335,7 @@ impl Moment {
         match grip {
             Some(grip) if entry.kind == Kind::Step => {
                 grip.pending = None;
-                grip.last_seq = entry.last_seq();
+                (grip.last_seq, grip.last_exchange) = (entry.last_seq(), entry.last_exchange());
                 if cancel_requested {
                     grip.ending.get_or_insert(Kind::Cancelled);
                 }

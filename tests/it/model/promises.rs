@@ -6,7 +6,7 @@ use super::life::{Action, Life, Moment};
 use super::tables::{Kind, State};
 
 pub(super) const ONE_ACTIVE_RUN: &str = "a task has at most one active run";
-pub(super) const SEQS_WITHOUT_GAP: &str = "the seqs of a log are 1 to last_seq, each once";
+pub(super) const SEQS_WITHOUT_GAP: &str = "the seqs of a log are 1 to the last, each once";
 pub(super) const ONE_LAST_WORD: &str = "a run that has ended has one last word and it is the last, others have none";
 pub(super) const WRITTEN_BY_ITS_HOLDER: &str =
     "an event is written by whoever holds the run, under the lease that holds";
@@ -23,8 +23,9 @@ fn one_active_run(_: &Life, moment: &Moment) -> bool {
 
 fn seqs_without_gap(_: &Life, moment: &Moment) -> bool {
     moment.tables.runs.iter().all(|run| {
-        let in_order = run.events.iter().zip(1..).all(|(event, seq)| event.seq == seq);
-        in_order && run.events.len() == usize::from(run.last_seq)
+        let events = run.events.iter().map(|event| event.seq);
+        let exchanges = run.exchanges.iter().map(|exchange| exchange.0);
+        events.eq(1..=run.last_seq) && exchanges.eq(1..=run.last_exchange)
     })
 }
 
@@ -47,11 +48,11 @@ fn written_by_its_holder(_: &Life, moment: &Moment) -> bool {
 }
 
 fn lease_never_falls(_: &Life, moment: &Moment) -> bool {
-    moment
-        .tables
-        .runs
-        .iter()
-        .all(|run| run.lease == run.highest_lease && run.events.is_sorted_by_key(|event| event.lease))
+    moment.tables.runs.iter().all(|run| {
+        run.lease == run.highest_lease
+            && run.events.is_sorted_by_key(|event| event.lease)
+            && run.exchanges.is_sorted_by_key(|exchange| exchange.1)
+    })
 }
 
 fn attempts_are_claims(_: &Life, moment: &Moment) -> bool {

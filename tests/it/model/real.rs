@@ -1,7 +1,7 @@
 //! The same statements on real tables, by the program's own functions.
 
 use ig_tracking::db::cancel::{self, Asked};
-use ig_tracking::db::journal::{self, Level, NewEvent, Transition};
+use ig_tracking::db::journal::{self, Level, NewEvent, NewExchange, Transition};
 use ig_tracking::db::runs::{self, Reason, RunState, Trigger};
 use ig_tracking::db::start::{Start, Started, start};
 use ig_tracking::db::tasks::{self, TaskKind};
@@ -54,8 +54,8 @@ impl Life {
         match action {
             Action::Start { hand, .. } => Some(Statement::Start { hand }),
             Action::Claim { hand, .. } => Some(Statement::Claim { hand }),
-            Action::Write { hand, kind, events, fate } => {
-                executed(grip(hand)?.entry(Writer::Hand(hand), kind, events), fate)
+            Action::Write { hand, kind, size, fate } => {
+                executed(grip(hand)?.entry(Writer::Hand(hand), kind, size), fate)
             }
             Action::Retry { hand, fate } => executed(*grip(hand)?.entry_mut()?, fate),
             Action::Look { hand, .. } => Some(Statement::Look(*grip(hand)?.entry_mut()?)),
@@ -91,8 +91,11 @@ pub(super) struct Row {
     due: bool,
     last_seq: i64,
     cancel_requested: bool,
+    last_exchange: i64,
     /// Each with its seq, and the lease and the number that its writer gave it.
     events: Vec<String>,
+    /// Each with its seq and the lease of its writer.
+    exchanges: Vec<String>,
 }
 
 impl Real {
@@ -123,7 +126,7 @@ impl Real {
             }
             Statement::Unstorable(entry) => {
                 let mut entry = self.entry(entry);
-                entry.events[0].fields = json!("not an object");
+                entry.exchanges.push(NewExchange { source: "nowhere", ..exchange() });
                 // One that the fence does not let through is not looked at any further.
                 if let Ok(written) = journal::write(&mut *self.connection, &[entry]).await {
                     assert!(written.is_empty(), "{written:?}");
@@ -162,7 +165,7 @@ impl Real {
                 };
                 // The last word stands under the lease that it has raised.
                 let word = event_of(entry.kind, entry.lease + 1, entry.last_seq());
-                match cancel::end(&mut *self.connection, &asked, word).await.unwrap() {
+                match cancel::end(&mut *self.connection, &asked, &[word]).await.unwrap() {
                     Some(_) => Outcome::Written { cancel_requested: true },
                     None => Outcome::PassedOver,
                 }
@@ -210,6 +213,7 @@ impl Real {
             run: self.runs.iter().position(|run_id| *run_id == claimed.run_id).unwrap() as u8,
             lease: claimed.lease.0 as u8,
             last_seq: claimed.last_seq as u8,
+            last_exchange: claimed.last_exchange as u8,
             from: match claimed.previous {
                 RunState::Queued => State::Queued,
                 RunState::Running => State::Running,
@@ -224,21 +228,27 @@ impl Real {
     async fn write_whatever_the_lease(&mut self, entry: Entry) -> Outcome {
         let written: Option<bool> = sqlx::query_scalar(
             "with fenced as (
-                 update runs set last_seq = $2 + $3, updated_at = now()
-                 where run_id = $1 and last_seq = $2 and state = 'running'
+                 update runs set last_seq = $2 + $3, last_exchange = $6 + $7, updated_at = now()
+                 where run_id = $1 and last_seq = $2 and last_exchange = $6 and state = 'running'
                  returning run_id, cancel_requested_at is not null as cancel_requested
              ), logged as (
                  insert into events (run_id, seq, at, level, event_type, message, fields)
                  select run_id, seq, now(), 'info', $4, '', jsonb_build_object('lease', $5, 'numbered', seq)
                  from fenced, generate_series($2 + 1, $2 + $3) as seq
+             ), asked as (
+                 insert into run_exchanges (run_id, seq, at, attempt, source, endpoint, method, url, duration_ms, bytes)
+                 select run_id, seq, now(), $5, 'web', 'feed', 'GET', '', 1, 1
+                 from fenced, generate_series($6 + 1, $6 + $7) as seq
              )
              select cancel_requested from fenced",
         )
         .bind(self.run_id(entry.run).0)
         .bind(i64::from(entry.after_seq))
-        .bind(i64::from(entry.events))
+        .bind(i64::from(entry.size.events))
         .bind(word_of(entry.kind))
         .bind(i64::from(entry.lease))
+        .bind(i64::from(entry.after_exchange))
+        .bind(i64::from(entry.size.exchanges))
         .fetch_optional(&mut *self.connection)
         .await
         .unwrap();
@@ -252,7 +262,10 @@ impl Real {
                     lease, attempt, coalesce(claimable_at <= now(), false) as due, last_seq,
                     cancel_requested_at is not null as cancel_requested,
                     array(select format('%s %s of %s as %s', seq, event_type, fields->>'lease', fields->>'numbered')
-                          from events e where e.run_id = r.run_id order by seq) as events
+                          from events e where e.run_id = r.run_id order by seq) as events,
+                    last_exchange,
+                    array(select format('%s of %s', seq, attempt)
+                          from run_exchanges x where x.run_id = r.run_id order by seq) as exchanges
              from runs r where task_id = $1 order by run_id",
         )
         .bind(self.task.as_str())
@@ -271,12 +284,13 @@ impl Real {
         journal::Entry {
             run_id: self.run_id(entry.run),
             lease: Lease(entry.lease.into()),
-            attempt: 1,
+            // Where the exchanges say which lease wrote them.
+            attempt: entry.lease.into(),
             after_seq: entry.after_seq.into(),
-            after_exchange: 0,
+            after_exchange: entry.after_exchange.into(),
             age_seconds: 0.0,
             events: numbers.map(|number| event_of(kind_of(number), entry.lease, number)).collect(),
-            exchanges: Vec::new(),
+            exchanges: (0..entry.size.exchanges).map(|_| exchange()).collect(),
             checkpoint: None,
             transition: match entry.kind {
                 Kind::Started | Kind::Step => Transition::Stay,
@@ -315,6 +329,8 @@ pub(super) fn rows_of(tables: &Tables) -> Vec<Row> {
             .iter()
             .map(|event| format!("{} {} of {} as {}", event.seq, word_of(event.kind), event.lease, event.numbered))
             .collect(),
+        last_exchange: run.last_exchange.into(),
+        exchanges: run.exchanges.iter().map(|(seq, lease)| format!("{seq} of {lease}")).collect(),
     };
     tables.runs.iter().map(row).collect()
 }
@@ -324,7 +340,21 @@ fn event_of(kind: Kind, lease: u8, numbered: u8) -> NewEvent {
         level: Level::Info,
         event_type: word_of(kind),
         message: format!("{kind:?}"),
-        fields: json!({"lease": lease, "numbered": numbered}),
+        fields: json!({"lease": lease, "numbered": numbered, "page": numbered}),
+    }
+}
+
+fn exchange() -> NewExchange {
+    NewExchange {
+        source: "web",
+        endpoint: "feed",
+        method: "GET",
+        url: "http://a.test/".to_owned(),
+        status: Some(200),
+        duration_ms: 1.0,
+        bytes: 1,
+        failure: None,
+        body: None,
     }
 }
 

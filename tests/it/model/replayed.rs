@@ -11,16 +11,26 @@ use super::flaws::Flaw;
 use super::life::{Action, Life, Moment};
 use super::possible::Bounds;
 use super::real::{Real, rows_of};
-use super::tables::{Outcome, Writer};
+use super::tables::{Outcome, Size, WORD, Writer};
 use sqlx::PgPool;
 
 use crate::harness::Database;
-use crate::lives::assert_sound;
+use crate::harness::assert_sound;
+
+const STEPS: [Size; 6] = [
+    WORD,
+    Size { events: 3, exchanges: 0 },
+    Size { events: 1, exchanges: 1 },
+    Size { events: 2, exchanges: 3 },
+    // Of a run whose log is full.
+    Size { events: 0, exchanges: 2 },
+    Size { events: 0, exchanges: 0 },
+];
 
 /// As wide as the numbers go; the length of a walk is its bound.
-const BOUNDS: Bounds = Bounds { workers: 3, runs: 5, claims: 200, events: 200, late: 3, step: 3 };
+const BOUNDS: Bounds = Bounds { workers: 3, runs: 5, claims: 200, rows: 200, late: 3, steps: &STEPS };
 
-const STEPS: usize = 30;
+const LENGTH: usize = 30;
 
 /// How many walks a test makes, unless the environment says otherwise.
 const WALKS: u64 = 240;
@@ -97,6 +107,7 @@ async fn a_mistake_in_any_statement_would_make_the_walks_differ() {
     for flaw in [
         Flaw::LeaseNotFenced,
         Flaw::NumberedByTheRow,
+        Flaw::ExchangeNotFenced,
         Flaw::EndFencedByLeaseAlone,
         Flaw::ClaimKeepsTheLease,
         Flaw::LostWorkersStayLost,
@@ -132,7 +143,7 @@ async fn walk_of(flaw: Option<Flaw>, real: &mut Real, seed: u64, seen: &mut Seen
     let mut dice = StdRng::seed_from_u64(seed);
     let mut moment = life.beginning();
     let mut way = Vec::new();
-    for _ in 0..STEPS {
+    for _ in 0..LENGTH {
         let Some(action) = any_of(&life, &moment, &mut dice) else { break };
         step(&life, real, &mut moment, action, &mut way, seen).await?;
     }

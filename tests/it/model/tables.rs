@@ -72,9 +72,22 @@ pub(super) struct Run {
     /// Whose hand has it, while it runs.
     pub(super) worker: Option<u8>,
     pub(super) events: Vec<Event>,
+    pub(super) last_exchange: u8,
+    /// Rows of `run_exchanges`: their seqs, each with the lease that its writer named.
+    pub(super) exchanges: Vec<(u8, u8)>,
     /// The highest lease that it ever had; the table does not know it.
     pub(super) highest_lease: u8,
 }
+
+/// How many rows of each log an entry has. A step of a run whose log is full may have no event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) struct Size {
+    pub(super) events: u8,
+    pub(super) exchanges: u8,
+}
+
+/// One event and no request: what most entries are.
+pub(super) const WORD: Size = Size { events: 1, exchanges: 0 };
 
 /// One run's share of a write; see `db::journal::Entry`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -83,7 +96,8 @@ pub(super) struct Entry {
     pub(super) writer: Writer,
     pub(super) lease: u8,
     pub(super) after_seq: u8,
-    pub(super) events: u8,
+    pub(super) after_exchange: u8,
+    pub(super) size: Size,
     /// What its last event says, and thereby where it leaves the run; events before it are steps.
     pub(super) kind: Kind,
 }
@@ -91,11 +105,16 @@ pub(super) struct Entry {
 impl Entry {
     /// The seq that it leaves the run at.
     pub(super) fn last_seq(self) -> u8 {
-        self.after_seq + self.events
+        self.after_seq + self.size.events
+    }
+
+    /// The exchange that it leaves the run at.
+    pub(super) fn last_exchange(self) -> u8 {
+        self.after_exchange + self.size.exchanges
     }
 
     fn kind_of(self, nth: u8) -> Kind {
-        if nth == self.events { self.kind } else { Kind::Step }
+        if nth == self.size.events { self.kind } else { Kind::Step }
     }
 }
 
@@ -107,7 +126,7 @@ pub(super) enum Outcome {
     /// A run was inserted: its number.
     Started(u8),
     /// A run was taken up.
-    Claimed { run: u8, lease: u8, last_seq: u8, from: State, cancel_requested: bool },
+    Claimed { run: u8, lease: u8, last_seq: u8, last_exchange: u8, from: State, cancel_requested: bool },
     /// Nothing was due.
     NothingDue,
     /// The entry stands.
@@ -165,6 +184,8 @@ impl Tables {
             cancel_requested: false,
             worker: hand,
             events: vec![Event { seq: 1, kind: Kind::Started, lease, numbered: 1, rightful: true }],
+            last_exchange: 0,
+            exchanges: Vec::new(),
             highest_lease: lease,
         });
         Outcome::Started(self.runs.len() as u8 - 1)
@@ -186,8 +207,8 @@ impl Tables {
         run.attempt += 1;
         run.worker = Some(hand);
         run.due = false;
-        let Run { lease, last_seq, cancel_requested, .. } = *run;
-        Outcome::Claimed { run: at as u8, lease, last_seq, from, cancel_requested }
+        let Run { lease, last_seq, last_exchange, cancel_requested, .. } = *run;
+        Outcome::Claimed { run: at as u8, lease, last_seq, last_exchange, from, cancel_requested }
     }
 
     /// `db::journal::write`, of one entry. `None`: the primary key of the log refused it.
@@ -199,12 +220,15 @@ impl Tables {
     pub(super) fn fence_holds(&self, entry: Entry, flaw: Option<Flaw>) -> bool {
         let run = self.run(entry.run);
         let lease_alone = flaw == Some(Flaw::EndFencedByLeaseAlone) && entry.kind.is_final();
-        let seq_is_free =
-            matches!(flaw, Some(Flaw::NumberedByTheRow | Flaw::SeqNotFenced | Flaw::SeqFencedByTheKeyAlone))
-                || lease_alone;
+        let seqs_are_free = lease_alone
+            || matches!(flaw, Some(Flaw::NumberedByTheRow | Flaw::SeqsNotFenced | Flaw::SeqsFencedByTheKeysAlone));
+        let seq_holds = run.last_seq == entry.after_seq || seqs_are_free;
+        let exchange_holds =
+            run.last_exchange == entry.after_exchange || seqs_are_free || flaw == Some(Flaw::ExchangeNotFenced);
         let state_is_free = flaw == Some(Flaw::StateNotFenced) || lease_alone;
         (run.lease == entry.lease || flaw == Some(Flaw::LeaseNotFenced))
-            && (run.last_seq == entry.after_seq || seq_is_free)
+            && seq_holds
+            && exchange_holds
             && (run.state == State::Running || state_is_free)
     }
 
@@ -216,7 +240,8 @@ impl Tables {
             && Some(entry.writer) == run.worker.map(Writer::Hand);
         let by_the_row = flaw == Some(Flaw::NumberedByTheRow)
             || (flaw == Some(Flaw::EndFencedByLeaseAlone) && entry.kind.is_final());
-        let after = if by_the_row { run.last_seq } else { entry.after_seq };
+        let after =
+            if by_the_row { (run.last_seq, run.last_exchange) } else { (entry.after_seq, entry.after_exchange) };
         run.log(entry, after, rightful, flaw)?;
         if entry.kind != Kind::Step {
             run.worker = None;
@@ -244,7 +269,10 @@ impl Tables {
         let run = self.run(entry.run);
         match flaw {
             Some(Flaw::AnyHigherSeqIsItsOwn) => run.last_seq >= entry.last_seq(),
-            _ => run.lease == entry.lease && run.last_seq == entry.last_seq(),
+            _ => {
+                let seqs = (run.last_seq, run.last_exchange);
+                run.lease == entry.lease && seqs == (entry.last_seq(), entry.last_exchange())
+            }
         }
     }
 
@@ -268,7 +296,8 @@ impl Tables {
             writer: Writer::Client,
             lease: row.lease,
             after_seq: row.last_seq,
-            events: 1,
+            after_exchange: row.last_exchange,
+            size: WORD,
             kind: Kind::Cancelled,
         })
     }
@@ -283,7 +312,7 @@ impl Tables {
         }
         run.raise_lease(flaw == Some(Flaw::CancelKeepsTheLease));
         let word = Entry { lease: run.lease, ..entry };
-        match run.log(word, word.after_seq, rightful, flaw) {
+        match run.log(word, (word.after_seq, run.last_exchange), rightful, flaw) {
             Some(()) => run.end(Kind::Cancelled),
             None => return Outcome::PassedOver,
         }
@@ -307,17 +336,23 @@ impl Run {
         self.highest_lease = self.highest_lease.max(self.lease);
     }
 
-    /// Inserts an entry's events behind `after`, unless the primary key refuses one.
-    fn log(&mut self, entry: Entry, after: u8, rightful: bool, flaw: Option<Flaw>) -> Option<()> {
-        let taken = |seq: u8| self.events.iter().any(|event| event.seq == seq);
-        if flaw != Some(Flaw::SeqNotFenced) && (1..=entry.events).any(|nth| taken(after + nth)) {
+    /// Inserts an entry's rows behind those two seqs, unless a primary key refuses one.
+    fn log(&mut self, entry: Entry, after: (u8, u8), rightful: bool, flaw: Option<Flaw>) -> Option<()> {
+        let (after_seq, after_exchange) = after;
+        let Size { events, exchanges } = entry.size;
+        let is_taken = |seq: u8| self.events.iter().any(|event| event.seq == seq);
+        let was_asked = |seq: u8| self.exchanges.iter().any(|exchange| exchange.0 == seq);
+        let refused = (1..=events).any(|nth| is_taken(after_seq + nth))
+            || (1..=exchanges).any(|nth| was_asked(after_exchange + nth));
+        if refused && !matches!(flaw, Some(Flaw::SeqsNotFenced | Flaw::ExchangeNotFenced)) {
             return None;
         }
-        for nth in 1..=entry.events {
-            let (seq, numbered) = (after + nth, entry.after_seq + nth);
+        for nth in 1..=events {
+            let (seq, numbered) = (after_seq + nth, entry.after_seq + nth);
             self.events.push(Event { seq, kind: entry.kind_of(nth), lease: entry.lease, numbered, rightful });
         }
-        self.last_seq = after + entry.events;
+        self.exchanges.extend((1..=exchanges).map(|nth| (after_exchange + nth, entry.lease)));
+        (self.last_seq, self.last_exchange) = (after_seq + events, after_exchange + exchanges);
         Some(())
     }
 
@@ -327,11 +362,16 @@ impl Run {
         self.worker = None;
     }
 
-    /// Whether each event of an entry stands in the log once.
+    /// Whether each row of an entry stands in its log once.
     pub(super) fn holds_once(&self, entry: Entry) -> bool {
-        (1..=entry.events).all(|nth| {
+        let event_stands = |nth| {
             let said = (entry.lease, entry.after_seq + nth, entry.kind_of(nth));
             self.events.iter().filter(|event| (event.lease, event.numbered, event.kind) == said).count() == 1
-        })
+        };
+        let exchange_stands = |nth| {
+            let asked = (entry.after_exchange + nth, entry.lease);
+            self.exchanges.iter().filter(|exchange| **exchange == asked).count() == 1
+        };
+        (1..=entry.size.events).all(event_stands) && (1..=entry.size.exchanges).all(exchange_stands)
     }
 }

@@ -60,6 +60,20 @@ async fn more_posts_without_a_word_where_go_on_behind_the_last_one() {
 }
 
 #[tokio::test]
+async fn a_cursor_that_no_address_holds_is_none_and_a_code_that_comes_twice_is_one_post() {
+    let site = Site::answering(|_| {
+        let twin = json!({"pk": 7, "code": Shortcode::from_pk(9).unwrap().as_str(), "like_count": 1});
+        let cursor = "c".repeat(5000);
+        json_of(200, &json!({"items": [node(9), twin, node(8)], "more_available": true, "next_max_id": cursor}))
+    })
+    .await;
+    let page = site.guest().posts(&account(), None).await.unwrap();
+    assert_eq!(page.items.iter().map(|post| post.pk).collect::<Vec<_>>(), [9, 8]);
+    assert_eq!(page.next, Some(Cursor("feed:8_77".to_owned())));
+    assert_eq!(page.unread[0].path, "next_max_id");
+}
+
+#[tokio::test]
 async fn a_session_reads_the_timeline_with_tokens_read_once() {
     let site = Site::answering(|seen| match (seen.path.as_str(), seen.method.as_str()) {
         ("/mill/", _) => page(),

@@ -1,0 +1,99 @@
+//! How much a run may keep: so many events in its log, so many bodies of answers, so much of each.
+
+use crate::db::journal::NewExchange;
+use crate::instagram::Exchange;
+use crate::scrape::Event;
+
+/// Places in the log that progress leaves free: for the word that some of it was dropped, and for the last word.
+const LAST_WORDS: i64 = 2;
+
+/// Bodies that a run keeps; of further answers the row only. Those that come with the last word are kept in any case:
+/// they show by what the run ended.
+const MAX_BODIES: u32 = 100;
+
+/// A body is kept up to this size, before compression.
+const MAX_BODY_BYTES: usize = 256 * 1024;
+
+/// Takes out of a step's events the progress for which a log of `limit` events has no room any more, and says how many
+/// events that were. What else a run has to say (that it waits, goes on, cannot read a field, ends) is always written.
+pub(super) fn drop_progress(events: &mut Vec<Event>, last_seq: i64, limit: i64) -> u64 {
+    let all = events.len();
+    let mut room = limit - LAST_WORDS - last_seq;
+    events.retain(|event| {
+        let stays = room > 0 || !event.is_progress();
+        room -= i64::from(stays);
+        stays
+    });
+    (all - events.len()) as u64
+}
+
+/// What a run says before its last word where some of its progress was dropped.
+pub(super) fn dropped(dropped: u64) -> Option<Event> {
+    (dropped > 0).then_some(Event::EventsDropped { dropped })
+}
+
+/// The rows of requests, with the bodies for which there is room; `kept` counts these.
+pub(super) fn rows_of(exchanges: Vec<Exchange>, kept: &mut u32, is_end: bool) -> Vec<NewExchange> {
+    let row = |exchange: Exchange| {
+        let body = exchange.body.filter(|_| is_end || *kept < MAX_BODIES);
+        *kept += u32::from(body.is_some());
+        NewExchange {
+            source: "web",
+            endpoint: exchange.endpoint,
+            method: exchange.method,
+            url: exchange.url,
+            status: exchange.status.and_then(|status| i16::try_from(status).ok()),
+            duration_ms: exchange.duration.as_secs_f64() * 1000.0,
+            bytes: i64::try_from(exchange.bytes).unwrap_or(i64::MAX),
+            failure: exchange.failure,
+            body: body.and_then(|body| zstd::encode_all(&body[..body.len().min(MAX_BODY_BYTES)], 3).ok()),
+        }
+    };
+    exchanges.into_iter().map(row).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::instagram::Unread;
+
+    fn step() -> Vec<Event> {
+        let unread = Unread { path: "a".into(), expected: "b", found: "c".into(), is_loss: true };
+        let progress = |done| Event::ProcessingReels { done, total: 9 };
+        vec![progress(1), Event::UpstreamChanged { unread }, progress(2), Event::RunHandedOver { stage: "reels" }]
+    }
+
+    #[test]
+    fn progress_is_dropped_where_the_log_is_full_and_nothing_else_is() {
+        for (last_seq, dropped, left) in [(14, 0, 4), (15, 0, 4), (16, 1, 3), (17, 1, 3), (18, 2, 2), (500, 2, 2)] {
+            let mut events = step();
+            assert_eq!((drop_progress(&mut events, last_seq, 20), events.len()), (dropped, left), "{last_seq}");
+            let others = events.iter().filter(|event| !event.is_progress()).count();
+            assert_eq!(others, 2, "{last_seq}");
+        }
+    }
+
+    #[test]
+    fn a_hundred_bodies_are_kept_and_those_of_the_end() {
+        let exchange = |body: Option<usize>| Exchange {
+            endpoint: "feed",
+            method: "GET",
+            url: String::new(),
+            status: Some(200),
+            duration: Duration::ZERO,
+            bytes: 1,
+            failure: None,
+            body: body.map(|size| vec![b'x'; size]),
+        };
+        let mut kept = 0;
+        let rows =
+            rows_of((0..150).flat_map(|_| [exchange(None), exchange(Some(300_000))]).collect(), &mut kept, false);
+        assert_eq!((rows.len(), kept), (300, 100));
+        assert_eq!(rows.iter().filter(|row| row.body.is_some()).count(), 100);
+        assert!(rows[..200].iter().skip(1).step_by(2).all(|row| row.body.is_some()));
+        assert_eq!(zstd::decode_all(&rows[1].body.as_ref().unwrap()[..]).unwrap().len(), MAX_BODY_BYTES);
+        assert!(rows_of(vec![exchange(Some(1))], &mut kept, true)[0].body.is_some());
+    }
+}

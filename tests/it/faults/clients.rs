@@ -1,0 +1,249 @@
+//! Clients that ask all the time, whatever happens: they time every answer, judge it, and keep what was acknowledged.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use reqwest::Method;
+use serde_json::Value;
+use sqlx::PgPool;
+use sqlx::types::Json;
+use tokio::task::JoinSet;
+
+use super::dice::Dice;
+use crate::harness::V1;
+
+/// No client is kept waiting longer, whatever happens.
+const NEVER_LONGER: Duration = Duration::from_secs(5);
+
+/// When a client gives up: a hang, then.
+const GIVES_UP: Duration = Duration::from_secs(30);
+
+/// Between two questions of a client.
+const PAUSE: Duration = Duration::from_millis(15);
+
+/// Where a replica is, for its clients.
+pub(super) struct Seat {
+    /// Its address; none while it is dead.
+    pub(super) address: Mutex<Option<String>>,
+    /// Raised whenever it dies, is paused, or comes back: what was under way then is not judged.
+    upheavals: AtomicU64,
+    paused: AtomicBool,
+}
+
+impl Seat {
+    pub(super) fn at(address: String) -> Arc<Self> {
+        Arc::new(Self {
+            address: Mutex::new(Some(address)),
+            upheavals: AtomicU64::new(0),
+            paused: AtomicBool::new(false),
+        })
+    }
+
+    /// It dies, or lives again elsewhere.
+    pub(super) fn moves_to(&self, address: Option<String>) {
+        *self.address.lock().unwrap() = address;
+        self.upheavals.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// It is paused, or goes on.
+    pub(super) fn pauses(&self, paused: bool) {
+        self.paused.store(paused, Ordering::SeqCst);
+        self.upheavals.fetch_add(1, Ordering::SeqCst);
+    }
+
+    fn mark(&self) -> u64 {
+        self.upheavals.load(Ordering::SeqCst)
+    }
+}
+
+/// An event as a client saw it: the task, its number, its words, and the rest of it in the order of its names.
+type Seen = (String, i64, String, String, String);
+
+/// What all clients together saw.
+#[derive(Default)]
+struct Notes {
+    /// How many starts of a task were acknowledged.
+    starts: HashMap<String, i64>,
+    events: HashSet<Seen>,
+    answers: u64,
+    refusals: u64,
+    slowest: Duration,
+    wrong: Vec<String>,
+}
+
+/// The clients of all replicas.
+pub(super) struct Clients {
+    http: reqwest::Client,
+    notes: Arc<Mutex<Notes>>,
+    starting: Arc<AtomicBool>,
+    at_work: JoinSet<()>,
+}
+
+impl Clients {
+    /// For each replica one that looks at the tasks in turn, and one that starts them as often as it can.
+    pub(super) fn begin(seats: &[Arc<Seat>], tasks: &[(String, &'static str)], seed: u64) -> Self {
+        // As many connections as there are requests: one that a dead replica left must not be somebody's error.
+        let http = reqwest::Client::builder().no_proxy().pool_max_idle_per_host(0).timeout(GIVES_UP).build().unwrap();
+        let mut clients =
+            Self { http, notes: Arc::default(), starting: Arc::new(AtomicBool::new(true)), at_work: JoinSet::new() };
+        for (n, seat) in seats.iter().enumerate() {
+            let starter = clients.client(seat);
+            let (tasks_of_starter, starting, mut dice) =
+                (tasks.to_vec(), Arc::clone(&clients.starting), Dice::new(seed + n as u64));
+            clients.at_work.spawn(async move {
+                loop {
+                    tokio::time::sleep(PAUSE * 2).await;
+                    if starting.load(Ordering::SeqCst) {
+                        let (task, route) = &tasks_of_starter[dice.below(tasks_of_starter.len())];
+                        starter.start(task, route).await;
+                    }
+                }
+            });
+            let (looker, tasks) = (clients.client(seat), tasks.to_vec());
+            clients.at_work.spawn(async move {
+                for (task, _) in tasks.iter().cycle() {
+                    tokio::time::sleep(PAUSE).await;
+                    looker.look(task).await;
+                }
+            });
+        }
+        clients
+    }
+
+    fn client(&self, seat: &Arc<Seat>) -> Client {
+        Client { http: self.http.clone(), notes: Arc::clone(&self.notes), seat: Arc::clone(seat) }
+    }
+
+    /// One that asks as it is told.
+    pub(super) fn one_of(&self, seat: &Arc<Seat>) -> Client {
+        self.client(seat)
+    }
+
+    /// Whether they start tasks.
+    pub(super) fn start_tasks(&self, whether: bool) {
+        self.starting.store(whether, Ordering::SeqCst);
+    }
+
+    /// The slowest answer since the last time that this was asked, how many there were, and how many were 503.
+    pub(super) fn take_measure(&self) -> (Duration, u64, u64) {
+        let mut notes = self.notes.lock().unwrap();
+        let Notes { slowest, answers, refusals, .. } = &mut *notes;
+        (std::mem::take(slowest), std::mem::take(answers), std::mem::take(refusals))
+    }
+
+    /// Nothing that was acknowledged is lost, and nobody was answered what must not be answered.
+    pub(super) async fn assert_content(&self, pool: &PgPool) {
+        let (wrong, starts, seen) = {
+            let notes = self.notes.lock().unwrap();
+            (notes.wrong.clone(), notes.starts.clone(), notes.events.clone())
+        };
+        assert!(wrong.is_empty(), "{} answers were wrong: {:#?}", wrong.len(), &wrong[..wrong.len().min(20)]);
+
+        let runs: Vec<(String, i64)> =
+            sqlx::query_as("select task_id, count(*) from runs group by task_id").fetch_all(pool).await.unwrap();
+        let runs: HashMap<String, i64> = runs.into_iter().collect();
+        for (task, acknowledged) in starts {
+            let there = runs.get(&task).copied().unwrap_or_default();
+            assert!(there >= acknowledged, "{acknowledged} starts of {task} were acknowledged, {there} runs are there");
+        }
+
+        let told: Vec<(String, i64, i64, String, String, Json<Value>)> = sqlx::query_as(
+            "select r.task_id, e.seq, floor(extract(epoch from e.at))::bigint, e.event_type, e.message, e.fields
+             from events e join runs r using (run_id)",
+        )
+        .fetch_all(pool)
+        .await
+        .unwrap();
+        let told: HashSet<Seen> = told
+            .into_iter()
+            .map(|(task, seq, at, event_type, message, Json(mut fields))| {
+                fields["timestamp"] = at.into();
+                (task, seq, event_type, message, in_order(&fields))
+            })
+            .collect();
+        let lost: Vec<_> = seen.difference(&told).collect();
+        assert!(lost.is_empty(), "events that a client saw are not there any more: {lost:#?}");
+    }
+}
+
+/// A client of one replica.
+pub(super) struct Client {
+    http: reqwest::Client,
+    notes: Arc<Mutex<Notes>>,
+    seat: Arc<Seat>,
+}
+
+impl Client {
+    /// Asks a task to be scraped; gives the status, if there was an answer.
+    pub(super) async fn start(&self, task: &str, route: &str) -> Option<u16> {
+        let (status, _) = self.ask(Method::POST, &format!("{V1}/{route}/{task}"), &[200, 409]).await?;
+        if status == 200 {
+            *self.notes.lock().unwrap().starts.entry(task.to_owned()).or_default() += 1;
+        }
+        Some(status)
+    }
+
+    async fn look(&self, task: &str) {
+        let path = format!("{V1}/task_status/{task}?logs_count=100");
+        let Some((200, body)) = self.ask(Method::GET, &path, &[200]).await else { return };
+        let body: Value = serde_json::from_str(&body).unwrap();
+        let response = &body["response"];
+        let logs = response["logs"].as_array().unwrap();
+        let first = response["logs_count"].as_i64().unwrap() - logs.len() as i64 + 1;
+        let seen = logs.iter().zip(first..).map(|(event, seq)| {
+            let mut fields = event.clone();
+            let mut word = |name: &str| {
+                let removed = fields.as_object_mut().unwrap().remove(name);
+                removed.unwrap().as_str().unwrap().to_owned()
+            };
+            let (event_type, message) = (word("event_type"), word("message"));
+            (task.to_owned(), seq, event_type, message, in_order(&fields))
+        });
+        self.notes.lock().unwrap().events.extend(seen);
+    }
+
+    /// One question. Whoever asks a replica that dies or is paused meanwhile takes what comes.
+    async fn ask(&self, method: Method, path: &str, right: &[u16]) -> Option<(u16, String)> {
+        let before = self.seat.mark();
+        let address = self.seat.address.lock().unwrap().clone().filter(|_| !self.seat.paused.load(Ordering::SeqCst))?;
+        let asked = Instant::now();
+        let answer = async {
+            let response = self.http.request(method.clone(), format!("{address}{path}")).send().await?;
+            let retry_after = response.headers().get("retry-after").cloned();
+            Ok::<_, reqwest::Error>((response.status().as_u16(), retry_after, response.text().await?))
+        };
+        let answer = answer.await;
+        let took = asked.elapsed();
+        let undisturbed = self.seat.mark() == before && !self.seat.paused.load(Ordering::SeqCst);
+        let mut notes = self.notes.lock().unwrap();
+        let mut complain = |what: String| {
+            if undisturbed {
+                notes.wrong.push(format!("{method} {path}: {what} after {took:.1?}"));
+            }
+        };
+        match &answer {
+            Ok((status, _, _)) if right.contains(status) => {}
+            Ok((503, Some(_), _)) => {}
+            Ok((503, None, body)) => complain(format!("503 without Retry-After: {body}")),
+            Ok((status, _, body)) => complain(format!("{status} {body}")),
+            Err(error) => complain(format!("no answer: {error:?}")),
+        }
+        if took > NEVER_LONGER && answer.is_ok() {
+            complain("too late".to_owned());
+        }
+        if undisturbed {
+            notes.answers += 1;
+            notes.refusals += u64::from(matches!(answer, Ok((503, ..))));
+            notes.slowest = notes.slowest.max(took);
+        }
+        answer.ok().map(|(status, _, body)| (status, body))
+    }
+}
+
+/// An object as text, whatever the order in which it came.
+fn in_order(object: &Value) -> String {
+    let sorted: BTreeMap<_, _> = object.as_object().unwrap().iter().collect();
+    serde_json::to_string(&sorted).unwrap()
+}

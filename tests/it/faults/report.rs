@@ -1,0 +1,36 @@
+//! What was measured, a line a fault and round: said aloud, and kept in the file that `make faults` makes a table of.
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::time::Duration;
+
+/// What a fault cost.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Cost {
+    /// From the end of the fault until the last task could be started again.
+    pub(super) startable_after: Duration,
+    /// The slowest answer to a client that asked all the time.
+    pub(super) slowest_answer: Duration,
+    /// How many answers those clients had, and how many of them were 503.
+    pub(super) answers: u64,
+    /// See `answers`.
+    pub(super) refusals: u64,
+    /// From the end of the fault until the last transaction that it left open was gone.
+    pub(super) transactions_open: Duration,
+}
+
+/// Writes down what a round of a fault cost.
+pub(super) fn record(fault: &str, rounds: u64, cost: Cost) {
+    let Cost { startable_after, slowest_answer, answers, refusals, transactions_open } = cost;
+    eprintln!(
+        "fault: {fault}: startable again after {startable_after:.1?}, slowest answer {slowest_answer:.1?} of {answers} \
+         ({refusals} times 503), transactions open for {transactions_open:.1?}"
+    );
+    let Some(path) = std::env::var_os("IGT_FAULT_REPORT").filter(|path| !path.is_empty()) else { return };
+    let mut line = String::new();
+    let (startable, slowest) = (startable_after.as_secs_f64(), slowest_answer.as_secs_f64());
+    writeln!(line, "{fault}\t{rounds}\t{startable:.2}\t{slowest:.2}\t0").unwrap();
+    // One write, so that tests that run beside each other do not mix their lines.
+    let mut file = std::fs::OpenOptions::new().create(true).append(true).open(path).unwrap();
+    file.write_all(line.as_bytes()).unwrap();
+}
