@@ -132,6 +132,7 @@ impl RunLedger {
             transition,
         };
         let (mut pause, longest) = PAUSES;
+        let mut in_doubt = false;
         let (written, profile_id) = loop {
             entry.age_seconds = happened.elapsed().as_secs_f64();
             match self.write_once(&entry, &findings, position.profile_id).await {
@@ -139,10 +140,13 @@ impl RunLedger {
                 Ok(None) => return Err(Halt::LeaseLost),
                 Err(error) if passes(&error) => {
                     tracing::warn!(run_id = %self.run.run_id, %error, "a step could not be written yet; trying again");
+                    in_doubt = true;
                 }
                 Err(error) => {
                     tracing::error!(run_id = %self.run.run_id, %error, "the database refuses a step");
-                    return Err(Halt::Unwritable);
+                    // An earlier try may stand all the same. A last word written now would be numbered like it, passed
+                    // over for it, and taken for written; the next claim goes on from where the log truly ends.
+                    return Err(if in_doubt { Halt::LeaseLost } else { Halt::Unwritable });
                 }
             }
             tokio::time::sleep(pause).await;
