@@ -24,8 +24,15 @@ fn variables(command: &clap::Command) -> BTreeSet<String> {
 }
 
 /// What the tests themselves read.
-const OF_THE_TESTS: [&str; 5] =
-    ["IGT_FAULT_MINUTES", "IGT_FAULT_ROUNDS", "IGT_FAULT_SEED", "IGT_FAULT_STRIDE", "IGT_HANGUPS"];
+const OF_THE_TESTS: [&str; 7] = [
+    "IGT_FAULT_MINUTES",
+    "IGT_FAULT_ROUNDS",
+    "IGT_FAULT_SEED",
+    "IGT_FAULT_STRIDE",
+    "IGT_HANGUPS",
+    "IGT_MODEL_SEED",
+    "IGT_MODEL_WALKS",
+];
 
 #[test]
 fn every_variable_in_the_documents_is_a_setting_and_every_setting_is_in_the_readme() {

@@ -18,6 +18,7 @@ mod faults;
 mod golden;
 mod limits;
 mod lives;
+mod model;
 mod operations;
 mod pipelines;
 mod private_postgres;
