@@ -25,7 +25,7 @@ run: setup-service ## the service itself (settings: --help, or README.md)
 test: setup ## all tests
 	cargo test --locked
 
-faults: setup ## every fault at length, then a table of what each cost (see docs/reliability-matrix.md)
+faults: setup ## every fault at length, then a table of what each cost (see docs/RELIABILITY.md)
 	@scripts/faults
 
 lint: ## everything CI checks beside the tests
