@@ -1,7 +1,7 @@
 # What a person types. Every target is also what CI runs.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run test faults lint prepare bench
+.PHONY: help setup setup-service demo run test faults lint prepare bench
 
 # Where scripts/setup may have found cargo, and where it puts cargo's own tools.
 export PATH := $(PATH):$(or $(CARGO_HOME),$(HOME)/.cargo)/bin
@@ -12,17 +12,20 @@ help: ## list the targets
 setup: ## check this machine, and install what is missing (says what, and where)
 	@scripts/setup
 
-demo: setup ## try it: a service, a database and an invented Instagram, all on this machine (DEMO=--once ends it)
+setup-service:
+	@scripts/setup service
+
+demo: setup-service ## try it: a service, a database and an invented Instagram, all on this machine (DEMO=--once ends it)
 	@test -x target/debug/ig-tracking || echo 'The first build takes a few minutes; after that the demo starts at once.'
 	@cargo run --locked --quiet -- demo $(DEMO)
 
-run: setup ## the service itself (settings: --help, or README.md)
+run: setup-service ## the service itself (settings: --help, or README.md)
 	cargo run --locked --release --quiet -- serve
 
 test: setup ## all tests
 	cargo test --locked
 
-faults: setup ## every fault at length, then a table of what each cost (see docs/reliability-matrix.md)
+faults: setup ## every fault at length, then a table of what each cost (see docs/RELIABILITY.md)
 	@scripts/faults
 
 lint: ## everything CI checks beside the tests
@@ -33,7 +36,7 @@ lint: ## everything CI checks beside the tests
 	cargo machete
 	scripts/queries --check
 
-prepare: setup ## renew the prepared queries (sqlx-data/) after a change to a query or a migration
+prepare: setup-service ## renew the prepared queries (sqlx-data/) after a change to a query or a migration
 	scripts/queries
 
 bench: setup ## measure task_status and force_scrape beside pgbench (see bench/README.md)

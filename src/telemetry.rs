@@ -90,6 +90,7 @@ fn describe() {
     describe_gauge!("igt_queue_age_seconds", Unit::Seconds, "How long the longest due run has waited for a hand");
     describe_counter!("igt_runs_finished_total", "Runs that this replica ended, by state and reason");
     describe_counter!("igt_runs_taken_up_total", "Runs that this replica took up, by the state it found them in");
+    describe_counter!("igt_leases_lost_total", "Runs that this replica let go of because their lease was lost");
     describe_counter!("igt_run_waits_total", "Back-offs that this replica began, by reason");
     describe_histogram!("igt_run_duration_seconds", Unit::Seconds, "From the first taking up of a run to its end");
     describe_histogram!("igt_journal_batch_entries", "Runs written for in one statement of the journal");

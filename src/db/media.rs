@@ -99,7 +99,9 @@ pub async fn record(
 ///
 /// What one run tells of a post, in however many answers, is one row: the later answer counts, and what it does not
 /// tell stays. What a later run does not tell contradicts nothing: while all that it tells stands in the latest row,
-/// that row only lives on. Numbers of posts that are not in `media` are left out.
+/// that row only lives on. So does the row before it where a run comes back, by its next answer, to what that one tells:
+/// of two runs that read at once, one may first be told what the other knows better. Numbers of posts that are not in
+/// `media` are left out.
 pub async fn snapshot(
     db: &mut PgConnection,
     run_id: RunId,
@@ -134,20 +136,48 @@ pub async fn snapshot(
                 limit 1
             ) as latest on true
             where n.shortcode = any($10)
+        ), whole as (
+            select shortcode, observed_from,
+                   case when hidden then null else coalesce(likes, likes_count) end as likes_count,
+                   hidden or (likes_hidden and likes is null) as likes_hidden,
+                   coalesce(comments, comments_count) as comments_count,
+                   coalesce(plays, plays_count) as plays_count,
+                   coalesce(views, views_count) as views_count
+            from told
+            where run_id = $2
+        ), back as (
+            select w.shortcode, w.observed_from, before.observed_from as before
+            from whole w
+            cross join lateral (
+                select s.*
+                from media_snapshots s
+                where s.profile_id = $1 and s.shortcode = w.shortcode and s.observed_from < w.observed_from
+                order by s.observed_from desc
+                limit 1
+            ) as before
+            where (w.likes_count, w.likes_hidden, w.comments_count, w.plays_count, w.views_count)
+                is not distinct from (before.likes_count, before.likes_hidden, before.comments_count,
+                                      before.plays_count, before.views_count)
+        ), taken_back as (
+            delete from media_snapshots s
+            using back
+            where s.profile_id = $1 and s.shortcode = back.shortcode and s.observed_from = back.observed_from
         ), added as (
             update media_snapshots s
             set observed_until = statement_timestamp(),
                 seq = $3,
-                likes_count = case when t.hidden then null else coalesce(t.likes, s.likes_count) end,
-                likes_hidden = t.hidden or (s.likes_hidden and t.likes is null),
-                comments_count = coalesce(t.comments, s.comments_count),
-                plays_count = coalesce(t.plays, s.plays_count),
-                views_count = coalesce(t.views, s.views_count)
-            from told t
-            where t.run_id = $2
-                and s.profile_id = $1 and s.shortcode = t.shortcode and s.observed_from = t.observed_from
+                likes_count = w.likes_count,
+                likes_hidden = w.likes_hidden,
+                comments_count = w.comments_count,
+                plays_count = w.plays_count,
+                views_count = w.views_count
+            from whole w
+            where s.profile_id = $1 and s.shortcode = w.shortcode and s.observed_from = w.observed_from
+                and w.shortcode not in (select shortcode from back)
         ), unchanged as (
-            select * from told
+            select shortcode, before as observed_from from back
+            union all
+            select shortcode, observed_from from told
             where run_id <> $2
                 and hidden = likes_hidden
                 and coalesce(likes = likes_count, likes is null)

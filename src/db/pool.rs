@@ -8,7 +8,7 @@ mod transaction;
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use deadpool::managed::{self, Object, PoolError, TimeoutType, Timeouts};
 use futures_util::future::BoxFuture;
@@ -31,8 +31,11 @@ const ANSWERS_WITHIN: Duration = Duration::from_millis(1800);
 /// `Availability`.
 const PLACE_WITHIN: Duration = Duration::from_secs(10);
 
-/// How long a new connection may take.
-const CONNECTS_WITHIN: Duration = Duration::from_secs(5);
+/// How long the connection that listens may take to be made.
+const LISTENS_WITHIN: Duration = Duration::from_secs(5);
+
+/// What a statement is given at the least, however long it took to get its connection.
+const ANSWERS_AT_LEAST_WITHIN: Duration = Duration::from_millis(200);
 
 /// How long taking leave of the server may take.
 const LEAVES_WITHIN: Duration = Duration::from_millis(500);
@@ -57,13 +60,9 @@ impl Pool {
     }
 
     fn with(connections: Connections, places: u32) -> Self {
-        let timeouts = Timeouts { wait: Some(PLACE_WITHIN), create: Some(CONNECTS_WITHIN), recycle: None };
-        let places = managed::Pool::builder(connections)
-            .max_size(places as usize)
-            .timeouts(timeouts)
-            .runtime(deadpool::Runtime::Tokio1)
-            .build();
-        // The builder refuses time limits without a runtime, and one is named.
+        let places =
+            managed::Pool::builder(connections).max_size(places as usize).runtime(deadpool::Runtime::Tokio1).build();
+        // The builder refuses nothing but time limits without a runtime.
         let places = places.unwrap_or_else(|error| unreachable!("{error}"));
         Self { places, answers_within: ANSWERS_WITHIN }
     }
@@ -82,12 +81,17 @@ impl Pool {
 
     /// Begins a transaction. Not for the future of a request, which may be dropped: what was begun is then undone.
     pub async fn begin(&self) -> sqlx::Result<Transaction> {
-        Transaction::begin(self.connection().await?, self.line()).await
+        let (object, _) = self.connection().await?;
+        Transaction::begin(object, self.line()).await
     }
 
     /// Does work that is worth nothing if it takes longer than a statement may: a whole transaction, say.
     pub async fn in_time<T>(&self, work: impl Future<Output = sqlx::Result<T>>) -> sqlx::Result<T> {
-        let done = tokio::time::timeout(self.answers_within, work).await.unwrap_or_else(|_| Err(silence()));
+        self.within(self.answers_within, work).await
+    }
+
+    async fn within<T>(&self, time: Duration, work: impl Future<Output = sqlx::Result<T>>) -> sqlx::Result<T> {
+        let done = tokio::time::timeout(time, work).await.unwrap_or_else(|_| Err(silence()));
         done.inspect_err(|error| self.places.manager().doubts.learn_from(error))
     }
 
@@ -99,7 +103,7 @@ impl Pool {
     /// A connection of its own that hears what NOTIFY says on a channel.
     pub async fn listen(&self, channel: &str) -> sqlx::Result<PgListener> {
         let options = self.line().options.clone();
-        let own = PgPoolOptions::new().max_connections(1).acquire_timeout(CONNECTS_WITHIN).connect_lazy_with(options);
+        let own = PgPoolOptions::new().max_connections(1).acquire_timeout(LISTENS_WITHIN).connect_lazy_with(options);
         let mut listener = PgListener::connect_with(&own).await?;
         listener.listen(channel).await?;
         Ok(listener)
@@ -129,25 +133,37 @@ impl Pool {
         &self.places.manager().line
     }
 
-    async fn connection(&self) -> sqlx::Result<Object<Connections>> {
-        self.places.get().await.map_err(|error| match error {
+    /// A connection, and what is left of the time in which a statement on it has to be answered.
+    async fn connection(&self) -> sqlx::Result<(Object<Connections>, Duration)> {
+        let create = Some(self.answers_within);
+        let began = Instant::now();
+        let at_once = self.places.timeout_get(&Timeouts { wait: Some(Duration::ZERO), create, recycle: None }).await;
+        let (object, spent) = match at_once {
+            Err(PoolError::Timeout(TimeoutType::Wait)) => {
+                let timeouts = Timeouts { wait: Some(PLACE_WITHIN), create, recycle: None };
+                (self.places.timeout_get(&timeouts).await, Duration::ZERO)
+            }
+            at_once => (at_once, began.elapsed()),
+        };
+        let object = object.map_err(|error| match error {
             PoolError::Backend(error) => error,
             PoolError::Timeout(TimeoutType::Wait) => sqlx::Error::PoolTimedOut,
             PoolError::Timeout(_) => silence(),
             PoolError::Closed => sqlx::Error::PoolClosed,
             PoolError::NoRuntimeSpecified | PoolError::PostCreateHook(_) => sqlx::Error::WorkerCrashed,
-        })
+        })?;
+        Ok((object, self.answers_within.saturating_sub(spent).max(ANSWERS_AT_LEAST_WITHIN)))
     }
 
     /// Runs a statement to its very end: a row that comes before the commit is no answer yet.
     async fn run<'q>(&self, query: impl Execute<'q, Postgres> + 'q) -> sqlx::Result<Vec<Either<PgQueryResult, PgRow>>> {
-        let mut object = self.connection().await?;
+        let (mut object, left) = self.connection().await?;
         // Whoever drops this future in the middle leaves it so, and the next one asks the connection to come to rest.
         object.is_at_rest = false;
         let is_pooled = self.line().is_pooled;
         let answered = match is_pooled {
-            false => self.in_time(object.raw.fetch_many(query).try_collect()).await,
-            true => self.in_time(run_alone(&mut object.raw, query)).await,
+            false => self.within(left, object.raw.fetch_many(query).try_collect()).await,
+            true => self.within(left, run_alone(&mut object.raw, query)).await,
         };
         match &answered {
             Ok(_) => object.is_at_rest = true,
@@ -209,7 +225,7 @@ impl<'c> Executor<'c> for &'c Pool {
         'c: 'e,
     {
         let pool = self.clone();
-        async move { pool.connection().await?.raw.prepare_with(sql, types).await }.boxed()
+        async move { pool.connection().await?.0.raw.prepare_with(sql, types).await }.boxed()
     }
 
     fn describe<'e>(self, sql: SqlStr) -> BoxFuture<'e, sqlx::Result<sqlx::Describe<Postgres>>>
@@ -217,6 +233,6 @@ impl<'c> Executor<'c> for &'c Pool {
         'c: 'e,
     {
         let pool = self.clone();
-        async move { pool.connection().await?.raw.describe(sql).await }.boxed()
+        async move { pool.connection().await?.0.raw.describe(sql).await }.boxed()
     }
 }

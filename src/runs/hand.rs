@@ -64,7 +64,10 @@ async fn work(core: &Arc<Core>, run: &Arc<Claimed>, grip: &Arc<Grip>) {
         Err(Halt::Unwritable) => {
             tracing::error!("let go of the run without a word: the database refuses every one; it is taken up again");
         }
-        Err(halt) => tracing::warn!(?halt, "let go of the run without a word: it is no longer ours to write for"),
+        Err(halt) => {
+            metrics::counter!("igt_leases_lost_total").increment(1);
+            tracing::warn!(?halt, "let go of the run without a word: it is no longer ours to write for");
+        }
     }
 }
 

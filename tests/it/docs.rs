@@ -79,3 +79,43 @@ fn anchor(line: &str) -> Option<String> {
     let kept = heading.chars().filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
     Some(kept.map(|c| if c == ' ' { '-' } else { c.to_ascii_lowercase() }).collect())
 }
+
+#[test]
+fn every_test_that_the_fault_matrix_names_is_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut sources = String::new();
+    let mut folders = vec![root.join("tests/it")];
+    while let Some(folder) = folders.pop() {
+        for path in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+            match path.is_dir() {
+                true => folders.push(path),
+                false if path.extension().is_some_and(|extension| extension == "rs") => {
+                    sources += &fs::read_to_string(path).unwrap();
+                }
+                false => {}
+            }
+        }
+    }
+    let function = regex::Regex::new(r"\bfn ([a-z0-9_]+)\(").unwrap();
+    let tests: Vec<&str> = function.captures_iter(&sources).map(|captures| captures.get(1).unwrap().as_str()).collect();
+    let document = fs::read_to_string(root.join("docs/RELIABILITY.md")).unwrap();
+    // The last column: names in full, or the parts of one around an ellipsis.
+    let name = regex::Regex::new("`([a-z0-9_…]+)`").unwrap();
+    let matrix = document.split("\n## ").find(|section| section.starts_with("The fault matrix")).unwrap();
+    let cells = matrix.lines().filter_map(|line| line.strip_suffix(" |")?.rsplit_once(" | "));
+    let mut named = 0;
+    for written in cells.flat_map(|(_, tests)| name.captures_iter(tests)) {
+        let parts: Vec<&str> = written[1].split('…').collect();
+        let is_there = match parts[..] {
+            [whole] => tests.contains(&whole) || sources.contains(&format!("\nmod {whole};")),
+            [first, last] => tests.iter().any(|test| test.starts_with(first) && test.ends_with(last)),
+            [first, middle, last] => {
+                tests.iter().any(|test| test.starts_with(first) && test.contains(middle) && test.ends_with(last))
+            }
+            _ => false,
+        };
+        assert!(is_there, "docs/RELIABILITY.md names {}, which is no test", &written[1]);
+        named += 1;
+    }
+    assert!(named > 30, "{named}");
+}

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use nix::sys::signal::Signal;
+use reqwest::Method;
 use serde_json::{Value, json};
 use sqlx::PgPool;
 
@@ -156,6 +157,8 @@ async fn a_zombie_that_lost_its_lease_writes_nothing_more() {
             .then_some(())
     })
     .await;
+    let counted = zombie.ask(Method::GET, "/metrics", None).await.text;
+    assert!(counted.lines().any(|line| line == "igt_leases_lost_total 1"), "{counted}");
     assert_sound(pool).await;
     assert_eq!(world.scrape(&zombie, "t2", "after.zombie.anna").await["status"], "completed");
 }

@@ -82,7 +82,8 @@ pub(super) struct Clients {
 }
 
 impl Clients {
-    /// For each replica one that looks at the tasks in turn, and one that starts them as often as it can.
+    /// For each replica one that looks at the tasks in turn, and one that starts them as often as it can and cancels one
+    /// now and then.
     pub(super) fn begin(seats: &[Arc<Seat>], tasks: &[(String, &'static str)], seed: u64) -> Self {
         // As many connections as there are requests: one that a dead replica left must not be somebody's error.
         let http = reqwest::Client::builder().no_proxy().pool_max_idle_per_host(0).timeout(GIVES_UP).build().unwrap();
@@ -97,7 +98,10 @@ impl Clients {
                     tokio::time::sleep(PAUSE * 2).await;
                     if starting.load(Ordering::SeqCst) {
                         let (task, route) = &tasks_of_starter[dice.below(tasks_of_starter.len())];
-                        starter.start(task, route).await;
+                        match dice.below(10) {
+                            0 => drop(starter.ask(Method::POST, &format!("{V1}/cancel/{task}"), &[200, 409]).await),
+                            _ => drop(starter.start(task, route).await),
+                        }
                     }
                 }
             });

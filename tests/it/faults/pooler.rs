@@ -107,7 +107,7 @@ impl Pooler {
             let settings = format!(
                 "[databases]\n* = host={host} port={server_port} user={name}\n\n[pgbouncer]\nlisten_addr = 127.0.0.1\n\
                  listen_port = {port}\nunix_socket_dir =\nauth_type = any\npool_mode = transaction\n\
-                 default_pool_size = 8\nmax_client_conn = 200\nignore_startup_parameters = extra_float_digits,options\n",
+                 default_pool_size = 8\nmax_client_conn = 200\n",
                 server_port = options.get_port(),
                 name = options.get_username(),
             );
