@@ -23,28 +23,29 @@ use connections::{Connections, Doubts};
 pub use connections::Line;
 pub use transaction::Transaction;
 
-/// How long a statement may take, where its asker has named no other time. A request that meets a silent connection is
-/// answered within 2 s.
+/// How long a statement may take, where its asker has named no other time; and all statements of a request together,
+/// what they wait for included. Whatever the database does, a request is answered within 2 s.
 const ANSWERS_WITHIN: Duration = Duration::from_millis(1800);
 
-/// How long anybody waits for a place. A busy pool is worth waiting for; that the database is away is noticed sooner, by
-/// `Availability`.
+/// How long work that nobody waits for may wait for a place.
 const PLACE_WITHIN: Duration = Duration::from_secs(10);
 
-/// How long the connection that listens may take to be made.
-const LISTENS_WITHIN: Duration = Duration::from_secs(5);
-
-/// What a statement is given at the least, however long it took to get its connection.
-const ANSWERS_AT_LEAST_WITHIN: Duration = Duration::from_millis(200);
+/// How long it may take in all until such work has a connection, made or asked for whether it lives.
+const GOT_WITHIN: Duration = Duration::from_secs(20);
 
 /// How long taking leave of the server may take.
 const LEAVES_WITHIN: Duration = Duration::from_millis(500);
+
+/// How long the connection that listens may take to be made.
+const LISTENS_WITHIN: Duration = Duration::from_secs(5);
 
 /// A bounded number of connections, shared by all clones. Statements run on it as on a connection; see [`Executor`].
 #[derive(Clone)]
 pub struct Pool {
     places: managed::Pool<Connections>,
     answers_within: Duration,
+    /// When all is over, where somebody waits for the answer.
+    until: Option<Instant>,
 }
 
 impl Pool {
@@ -64,13 +65,19 @@ impl Pool {
             managed::Pool::builder(connections).max_size(places as usize).runtime(deadpool::Runtime::Tokio1).build();
         // The builder refuses nothing but time limits without a runtime.
         let places = places.unwrap_or_else(|error| unreachable!("{error}"));
-        Self { places, answers_within: ANSWERS_WITHIN }
+        Self { places, answers_within: ANSWERS_WITHIN, until: None }
     }
 
     /// The same connections for one whose statements may take so long.
     #[must_use]
     pub fn patient(&self, answers_within: Duration) -> Self {
-        Self { places: self.places.clone(), answers_within }
+        Self { answers_within, ..self.clone() }
+    }
+
+    /// The same connections for a request that begins now: all that it asks, and waits for a place, is over in time.
+    #[must_use]
+    pub fn for_request(&self) -> Self {
+        Self { until: Some(Instant::now() + ANSWERS_WITHIN), ..self.clone() }
     }
 
     /// How many connections are open, and how many of them rest.
@@ -81,17 +88,13 @@ impl Pool {
 
     /// Begins a transaction. Not for the future of a request, which may be dropped: what was begun is then undone.
     pub async fn begin(&self) -> sqlx::Result<Transaction> {
-        let (object, _) = self.connection().await?;
-        Transaction::begin(object, self.line()).await
+        Transaction::begin(self.connection().await?, self.line()).await
     }
 
     /// Does work that is worth nothing if it takes longer than a statement may: a whole transaction, say.
     pub async fn in_time<T>(&self, work: impl Future<Output = sqlx::Result<T>>) -> sqlx::Result<T> {
-        self.within(self.answers_within, work).await
-    }
-
-    async fn within<T>(&self, time: Duration, work: impl Future<Output = sqlx::Result<T>>) -> sqlx::Result<T> {
-        let done = tokio::time::timeout(time, work).await.unwrap_or_else(|_| Err(silence()));
+        let done = tokio::time::timeout(self.left_of(self.answers_within), work).await;
+        let done = done.unwrap_or_else(|_| Err(silence()));
         done.inspect_err(|error| self.places.manager().doubts.learn_from(error))
     }
 
@@ -133,37 +136,32 @@ impl Pool {
         &self.places.manager().line
     }
 
-    /// A connection, and what is left of the time in which a statement on it has to be answered.
-    async fn connection(&self) -> sqlx::Result<(Object<Connections>, Duration)> {
-        let create = Some(self.answers_within);
-        let began = Instant::now();
-        let at_once = self.places.timeout_get(&Timeouts { wait: Some(Duration::ZERO), create, recycle: None }).await;
-        let (object, spent) = match at_once {
-            Err(PoolError::Timeout(TimeoutType::Wait)) => {
-                let timeouts = Timeouts { wait: Some(PLACE_WITHIN), create, recycle: None };
-                (self.places.timeout_get(&timeouts).await, Duration::ZERO)
-            }
-            at_once => (at_once, began.elapsed()),
-        };
-        let object = object.map_err(|error| match error {
+    /// So much time, or what is left of it.
+    fn left_of(&self, time: Duration) -> Duration {
+        self.until.map_or(time, |until| until.saturating_duration_since(Instant::now()).min(time))
+    }
+
+    async fn connection(&self) -> sqlx::Result<Object<Connections>> {
+        let timeouts = Timeouts { wait: Some(PLACE_WITHIN), create: Some(self.answers_within), recycle: None };
+        let got = tokio::time::timeout(self.left_of(GOT_WITHIN), self.places.timeout_get(&timeouts)).await;
+        got.map_err(|_| silence())?.map_err(|error| match error {
             PoolError::Backend(error) => error,
             PoolError::Timeout(TimeoutType::Wait) => sqlx::Error::PoolTimedOut,
             PoolError::Timeout(_) => silence(),
             PoolError::Closed => sqlx::Error::PoolClosed,
             PoolError::NoRuntimeSpecified | PoolError::PostCreateHook(_) => sqlx::Error::WorkerCrashed,
-        })?;
-        Ok((object, self.answers_within.saturating_sub(spent).max(ANSWERS_AT_LEAST_WITHIN)))
+        })
     }
 
     /// Runs a statement to its very end: a row that comes before the commit is no answer yet.
     async fn run<'q>(&self, query: impl Execute<'q, Postgres> + 'q) -> sqlx::Result<Vec<Either<PgQueryResult, PgRow>>> {
-        let (mut object, left) = self.connection().await?;
+        let mut object = self.connection().await?;
         // Whoever drops this future in the middle leaves it so, and the next one asks the connection to come to rest.
         object.is_at_rest = false;
         let is_pooled = self.line().is_pooled;
         let answered = match is_pooled {
-            false => self.within(left, object.raw.fetch_many(query).try_collect()).await,
-            true => self.within(left, run_alone(&mut object.raw, query)).await,
+            false => self.in_time(object.raw.fetch_many(query).try_collect()).await,
+            true => self.in_time(run_alone(&mut object.raw, query)).await,
         };
         match &answered {
             Ok(_) => object.is_at_rest = true,
@@ -225,7 +223,7 @@ impl<'c> Executor<'c> for &'c Pool {
         'c: 'e,
     {
         let pool = self.clone();
-        async move { pool.connection().await?.0.raw.prepare_with(sql, types).await }.boxed()
+        async move { pool.connection().await?.raw.prepare_with(sql, types).await }.boxed()
     }
 
     fn describe<'e>(self, sql: SqlStr) -> BoxFuture<'e, sqlx::Result<sqlx::Describe<Postgres>>>
@@ -233,6 +231,6 @@ impl<'c> Executor<'c> for &'c Pool {
         'c: 'e,
     {
         let pool = self.clone();
-        async move { pool.connection().await?.0.raw.describe(sql).await }.boxed()
+        async move { pool.connection().await?.raw.describe(sql).await }.boxed()
     }
 }

@@ -56,6 +56,11 @@ pub struct V1Dates {
 }
 
 impl App {
+    /// Where the rows are, for a request that has been read: all that it asks is answered in time, or is an error.
+    pub(crate) fn database(&self) -> Pool {
+        self.pool.for_request()
+    }
+
     /// Puts the parts together.
     pub fn new(shared: Shared) -> Self {
         Self(Arc::new(shared))

@@ -21,13 +21,13 @@ pub(super) async fn readyz(State(app): State<App>) -> Result<Response, ApiError>
     if app.closing.is_cancelled() {
         return Err(ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "This replica is shutting down"));
     }
-    db::migrations::applied(&app.pool).await?;
+    db::migrations::applied(&app.database()).await?;
     Ok(Json(json!({"status": "ready"})).into_response())
 }
 
 /// `GET /version`: what runs here.
 pub(super) async fn version(State(app): State<App>) -> Result<Response, ApiError> {
-    let schema = db::migrations::applied(&app.pool).await?;
+    let schema = db::migrations::applied(&app.database()).await?;
     let version = json!({
         "name": env!("CARGO_PKG_NAME"),
         "version": env!("CARGO_PKG_VERSION"),
@@ -40,10 +40,11 @@ pub(super) async fn version(State(app): State<App>) -> Result<Response, ApiError
 /// `GET /metrics`: the Prometheus text format. The gauges over all replicas are read from the database at this
 /// moment; while it is away they keep their last value and `igt_database_up` is 0.
 pub(super) async fn metrics(State(app): State<App>) -> Response {
+    let database = app.database();
     let load = tokio::select! {
         biased;
         () = app.availability.away() => None,
-        load = db::runs::load(&app.pool) => load.ok(),
+        load = db::runs::load(&database) => load.ok(),
     };
     metrics::gauge!("igt_database_up").set(if load.is_some() { 1.0 } else { 0.0 });
     if let Some(load) = load {

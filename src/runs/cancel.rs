@@ -49,13 +49,14 @@ impl Runs {
 }
 
 async fn cancel_task(core: Arc<Core>, task_id: TaskId) -> sqlx::Result<CancelOutcome> {
-    if db::tasks::find(&core.request_pool, &task_id).await?.is_none() {
+    let database = core.request_pool.for_request();
+    if db::tasks::find(&database, &task_id).await?.is_none() {
         return Ok(CancelOutcome::NoSuchTask);
     }
-    let Some(latest) = db::status::of_task(&core.request_pool, &task_id).await? else {
+    let Some(latest) = db::status::of_task(&database, &task_id).await? else {
         return Ok(CancelOutcome::NotProcessing);
     };
-    Ok(match cancel_run(&core.request_pool, &core.live, latest.run_id).await? {
+    Ok(match cancel_run(&database, &core.live, latest.run_id).await? {
         Cancellation::Stopping => CancelOutcome::Stopping,
         Cancellation::Ended(RunState::Cancelled) => CancelOutcome::Cancelled,
         Cancellation::Ended(_) => CancelOutcome::NotProcessing,
@@ -63,9 +64,10 @@ async fn cancel_task(core: Arc<Core>, task_id: TaskId) -> sqlx::Result<CancelOut
 }
 
 async fn delete_task(core: Arc<Core>, task_id: TaskId) -> sqlx::Result<bool> {
-    let Some(deleted) = db::tasks::delete(&core.request_pool, &task_id).await? else { return Ok(false) };
+    let database = core.request_pool.for_request();
+    let Some(deleted) = db::tasks::delete(&database, &task_id).await? else { return Ok(false) };
     if let Some(run_id) = deleted.stopping
-        && let Err(error) = cancel_run(&core.request_pool, &core.live, run_id).await
+        && let Err(error) = cancel_run(&database, &core.live, run_id).await
     {
         // The deletion stands, and the run is marked: who has it or claims it ends it.
         tracing::warn!(%run_id, %error, "the run of a deleted task could not be ended at once");

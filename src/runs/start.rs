@@ -57,7 +57,7 @@ async fn insert(
         message: if free_hand.is_some() { started::AT_ONCE } else { started::QUEUED },
         fields: json!({"kind": kind, "trigger": trigger, "queued": free_hand.is_none()}),
     };
-    let started = start(&core.request_pool, wanted).await?;
+    let started = start(&core.request_pool.for_request(), wanted).await?;
     if matches!(started, Started::Claimed(_) | Started::Queued(_)) {
         metrics::counter!("igt_events_written_total").increment(1);
     }

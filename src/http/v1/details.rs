@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::super::App;
 use super::super::error::ApiError;
 use super::{KnownTaskId, status_word};
+use crate::db::Pool;
 use crate::db::media::{self, Media};
 use crate::db::profiles::{self, Profile};
 use crate::db::runs::RunState;
@@ -22,9 +23,10 @@ pub(in crate::http) async fn task_details(
     State(app): State<App>,
     KnownTaskId(task_id): KnownTaskId,
 ) -> Result<Response, ApiError> {
-    let task = tasks::find(&app.pool, &task_id).await?.ok_or_else(ApiError::no_such_task)?;
-    let status = status::of_task(&app.pool, &task_id).await?;
-    let profile = profiles::of_task(&app.pool, &task_id, &task.username).await?;
+    let database = app.database();
+    let task = tasks::find(&database, &task_id).await?.ok_or_else(ApiError::no_such_task)?;
+    let status = status::of_task(&database, &task_id).await?;
+    let profile = profiles::of_task(&database, &task_id, &task.username).await?;
 
     let limit = i64::try_from(app.max_posts).unwrap_or(i64::MAX);
     let mut data = match &profile {
@@ -32,9 +34,9 @@ pub(in crate::http) async fn task_details(
         None => json!({"username": task.username, "followers_count": null, "following_count": null,
                        "posts_count": null, "last_scraped_at": null}),
     };
-    data["scraped_posts"] = posts(&app, profile.as_ref(), false, limit).await?;
+    data["scraped_posts"] = posts(&database, profile.as_ref(), false, limit).await?;
     if task.kind == TaskKind::Reel {
-        data["scraped_reels"] = posts(&app, profile.as_ref(), true, limit).await?;
+        data["scraped_reels"] = posts(&database, profile.as_ref(), true, limit).await?;
     }
 
     let response = json!({
@@ -50,9 +52,9 @@ pub(in crate::http) async fn task_details(
     Ok(Json(json!({"result": true, "response": response})).into_response())
 }
 
-async fn posts(app: &App, profile: Option<&Profile>, reels_only: bool, limit: i64) -> Result<Value, ApiError> {
+async fn posts(database: &Pool, profile: Option<&Profile>, reels_only: bool, limit: i64) -> Result<Value, ApiError> {
     let Some(profile) = profile else { return Ok(json!([])) };
-    let posts = media::latest(&app.pool, profile.profile_id, reels_only, limit).await?;
+    let posts = media::latest(database, profile.profile_id, reels_only, limit).await?;
     Ok(posts.iter().map(post_data).collect())
 }
 

@@ -55,8 +55,9 @@ pub(in crate::http) async fn task_status(
 
 /// The latest run and its latest events.
 async fn look_up(app: &App, task_id: &TaskId, wanted: i64) -> Result<Option<(Status, Vec<FlatEvent>)>, ApiError> {
-    let Some(status) = status::of_task(&app.pool, task_id).await? else { return Ok(None) };
-    let events = status::events(&app.pool, status.run_id, status.last_seq - wanted, status.last_seq).await?;
+    let database = app.database();
+    let Some(status) = status::of_task(&database, task_id).await? else { return Ok(None) };
+    let events = status::events(&database, status.run_id, status.last_seq - wanted, status.last_seq).await?;
     Ok(Some((status, events.into_iter().map(FlatEvent::from).collect())))
 }
 

@@ -31,7 +31,7 @@ pub(in crate::http) async fn create_reel_task(State(app): State<App>, body: Body
 
 async fn create(app: &App, kind: TaskKind, message: &'static str, body: Body) -> Result<Response, ApiError> {
     let NewTask { username, task_id } = NewTask::read(&read(body).await?)?;
-    match tasks::create(&app.pool, &task_id, kind, username.as_str()).await? {
+    match tasks::create(&app.database(), &task_id, kind, username.as_str()).await? {
         Creation::Created => Ok(Json(json!({"result": true, "message": message, "task_id": task_id})).into_response()),
         Creation::Taken => Err(ApiError::new(
             StatusCode::CONFLICT,
@@ -83,8 +83,9 @@ const MAX_TASKS: i64 = 1000;
 pub(in crate::http) async fn list(State(app): State<App>, RawQuery(query): RawQuery) -> Result<Response, ApiError> {
     let limit = whole_number(query.as_deref(), "limit").unwrap_or(MAX_TASKS).clamp(1, MAX_TASKS);
     let offset = whole_number(query.as_deref(), "offset").unwrap_or(0).max(0);
-    let total = tasks::count(&app.pool).await?;
-    let listed: Vec<Value> = tasks::list(&app.pool, limit, offset)
+    let database = app.database();
+    let total = tasks::count(&database).await?;
+    let listed: Vec<Value> = tasks::list(&database, limit, offset)
         .await?
         .into_iter()
         .map(|task| {
