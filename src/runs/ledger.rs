@@ -237,9 +237,8 @@ impl Ledger for RunLedger {
 fn passes(error: &sqlx::Error) -> bool {
     // A system error; a rollback, as of a deadlock; a lock that was not to be had in time, a transaction that took too
     // long: limits that an operator may have set.
-    let gave_way = |code: Cow<'_, str>| {
-        code.starts_with("58") || code.starts_with("40") || ["55P03", "25P04"].contains(&&*code)
-    };
+    let gave_way =
+        |code: Cow<'_, str>| code.starts_with("58") || code.starts_with("40") || ["55P03", "25P04"].contains(&&*code);
     health::is_away(error) || error.as_database_error().and_then(|error| error.code()).is_some_and(gave_way)
 }
 
