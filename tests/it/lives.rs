@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use chrono::{DateTime, Utc};
 use nix::sys::signal::Signal;
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -11,6 +12,9 @@ use crate::harness::{Replica, World, assert_sound, event, event_types, eventuall
 
 /// A replica that polls and retries fast, so that tests about waiting are not long.
 const BRISK: [(&str, &str); 3] = [("IGT_LEASE_SECONDS", "1"), ("IGT_POLL_MS", "50"), ("IGT_RETRY_BASE_MS", "10")];
+
+/// A lease that a busy machine does not lose by itself.
+const STEADY: [(&str, &str); 2] = [("IGT_LEASE_SECONDS", "4"), ("IGT_POLL_MS", "50")];
 
 #[tokio::test]
 async fn a_scrape_is_answered_while_it_goes_on_in_the_background() {
@@ -281,6 +285,63 @@ async fn shutdown_lets_runs_finish_within_the_grace_time() {
     let status = world.ended(&other, "t").await;
     assert_eq!(status["status"], "completed");
     assert!(!event_types(&status).contains(&"run_resumed"));
+}
+
+#[tokio::test]
+async fn a_drain_that_lasts_longer_than_the_lease_keeps_its_runs() {
+    let world = World::new().await;
+    let replica = world.replica(&[&STEADY[..], &[("IGT_GRACE_SECONDS", "60")]].concat()).await;
+    world.instagram.hold("drained.anna", 2).await;
+    replica.create("create_task", "t", "drained.anna").await;
+    replica.post("/force_scrape/t").await.ok();
+    world.instagram.holds_one("drained.anna").await;
+    replica.signal(Signal::SIGTERM);
+    eventually("it is shutting down", async || said(&replica, "waiting for runs in hand").then_some(())).await;
+    // Another one would take the run up as soon as its lease passes.
+    let other = world.replica(&STEADY).await;
+    two_leases_pass(&world.database.pool).await;
+    world.instagram.let_go("drained.anna").await;
+    assert_eq!(replica.ended().await, Some(0));
+    assert_eq!(world.ended(&other, "t").await["status"], "completed");
+    assert_eq!(run_of(&world.database.pool, "t").await.lease, 1);
+}
+
+#[tokio::test]
+async fn requests_that_take_all_connections_cost_no_run_its_lease() {
+    let world = World::new().await;
+    let replica = world.replica(&[&STEADY[..], &[("IGT_DB_CONNECTIONS", "2")]].concat()).await;
+    world.instagram.hold("crowded.anna", 2).await;
+    replica.create("create_task", "t", "crowded.anna").await;
+    replica.post("/force_scrape/t").await.ok();
+    world.instagram.holds_one("crowded.anna").await;
+    let other = world.replica(&STEADY).await;
+    // Whoever creates a task waits for this lock, with a connection in hand.
+    let mut lock = world.database.pool.begin().await.unwrap();
+    sqlx::query("lock table tasks in exclusive mode").execute(&mut *lock).await.unwrap();
+    let crowd = async {
+        loop {
+            let body = json!({"username": "late.anna"});
+            futures_util::future::join_all((0..8).map(|_| replica.post_json("/create_task", &body))).await;
+        }
+    };
+    tokio::select! {
+        () = crowd => {}
+        () = two_leases_pass(&world.database.pool) => {}
+    }
+    lock.rollback().await.unwrap();
+    world.instagram.let_go("crowded.anna").await;
+    assert_eq!(world.ended(&other, "t").await["status"], "completed");
+    assert_eq!(run_of(&world.database.pool, "t").await.lease, 1);
+}
+
+/// Waits until the leases of [`STEADY`] would have passed twice over, if nobody kept them.
+async fn two_leases_pass(pool: &PgPool) {
+    let began: DateTime<Utc> = sqlx::query_scalar("select now()").fetch_one(pool).await.unwrap();
+    eventually("two leases have passed", async || {
+        let passed = "select now() > $1 + interval '8 s'";
+        sqlx::query_scalar::<_, bool>(passed).bind(began).fetch_one(pool).await.unwrap().then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]
