@@ -1,8 +1,8 @@
 //! All SQL of the service, a file a subject.
 //!
 //! Plain functions on a connection, checked against the schema at compile time. They know the tables and nothing
-//! else of ours; [`Pool`] is where they get their connections. Statements on the hot path are single and set-based: what stands in one statement commits or does
-//! not, whoever hangs up. No statement joins a small table with a big one.
+//! else of ours; [`Pool`] is where they get their connections. Statements on the hot path are single and set-based:
+//! what stands in one statement commits or does not, whoever hangs up. No statement joins a small table with a big one.
 
 pub mod cancel;
 pub mod exchanges;
