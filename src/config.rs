@@ -63,6 +63,11 @@ pub struct HttpSettings {
           default_missing_value = "true", action = clap::ArgAction::Set)]
     pub allow_anonymous: bool,
 
+    /// MiB of memory in which the last lines of logs are kept that were read, so that they are read once
+    #[arg(long, env = "IGT_LOG_CACHE_MB", value_name = "MIB", default_value_t = 64,
+          value_parser = value_parser!(u32).range(1..=65_536))]
+    pub log_cache_mb: u32,
+
     /// Announce in a Deprecation header that version 1 is deprecated from this day on, as YYYY-MM-DD
     #[arg(long, env = "IGT_V1_DEPRECATION", value_name = "DATE")]
     pub v1_deprecation: Option<NaiveDate>,
@@ -78,7 +83,7 @@ pub struct HttpSettings {
 pub struct RunSettings {
     /// Hands of this replica: runs worked at the same time; with 0 it only answers
     #[arg(long, env = "IGT_CONCURRENCY", value_name = "N", default_value_t = 8,
-          value_parser = value_parser!(u16).range(0..=1000))]
+          value_parser = value_parser!(u16).range(0..=20_000))]
     pub concurrency: u16,
 
     /// Seconds that a claim on a run holds without a heartbeat: how long a dead replica's runs wait for another
@@ -236,6 +241,11 @@ impl HttpSettings {
             }
             _ => Ok(()),
         }
+    }
+
+    /// The memory for lines of logs in bytes.
+    pub fn log_cache_bytes(&self) -> u64 {
+        u64::from(self.log_cache_mb) * 1024 * 1024
     }
 
     /// The announced end of version 1.

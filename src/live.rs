@@ -10,10 +10,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use tokio::sync::{Notify, broadcast, mpsc};
+use tokio::sync::{Notify, broadcast};
 use tokio_util::sync::CancellationToken;
 
-use crate::db::{Pool, RunId, notify};
+use crate::batcher::{Batcher, Limits, Work};
+use crate::db::{Failure, Pool, RunId, notify};
 
 /// How many hints a slow receiver may lag behind before it is told to look for itself.
 const BACKLOG: usize = 1024;
@@ -30,6 +31,9 @@ const DEAF_AFTER: Duration = Duration::from_secs(12);
 
 /// How many run ids go into one payload: 36 bytes each, with room to spare below Postgres's limit.
 const IDS_PER_PAYLOAD: usize = 150;
+
+/// Hints in one NOTIFY, one NOTIFY at a time.
+const HINTS: Limits = Limits { batch: 4096, under_way: 1, waiting: 16_384 };
 
 /// What one hint says.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,29 +60,27 @@ fn is_false(flag: &bool) -> bool {
 /// Sends hints and wakes those who wait for them.
 #[derive(Clone)]
 pub struct Live {
-    outbox: mpsc::UnboundedSender<Hint>,
+    hints: Batcher<Hints>,
     claimable: Arc<Notify>,
     moved: broadcast::Sender<RunId>,
     cancelled: broadcast::Sender<RunId>,
 }
 
 impl Live {
-    /// Begins to listen and to send, until the token is cancelled.
+    /// Begins to listen, until the token is cancelled.
     pub fn start(pool: Pool, stop: CancellationToken) -> Self {
-        let (outbox, inbox) = mpsc::unbounded_channel();
         let live = Self {
-            outbox,
+            hints: Batcher::new(Hints(pool.clone()), HINTS),
             claimable: Arc::new(Notify::new()),
             moved: broadcast::channel(BACKLOG).0,
             cancelled: broadcast::channel(BACKLOG).0,
         };
         if pool.can_listen() {
-            tokio::spawn(stop.clone().run_until_cancelled_owned(live.clone().listen(pool.clone())));
-            tokio::spawn(stop.clone().run_until_cancelled_owned(live.clone().echo()));
+            tokio::spawn(stop.clone().run_until_cancelled_owned(live.clone().listen(pool)));
+            tokio::spawn(stop.run_until_cancelled_owned(live.clone().echo()));
         } else {
             tracing::info!("behind a transaction pooler: hints are sent and not heard; waiters poll");
         }
-        tokio::spawn(stop.run_until_cancelled_owned(send(pool, inbox)));
         live
     }
 
@@ -112,9 +114,9 @@ impl Live {
         self.cancelled.subscribe()
     }
 
-    /// A hint that cannot be sent any more (the replica shuts down) is nothing lost: the others poll.
+    /// A hint that is not sent (the database is away, and many wait already) is nothing lost: the others poll.
     fn announce(&self, hint: Hint) {
-        let _ = self.outbox.send(hint);
+        self.hints.leave(hint);
     }
 
     fn deliver(&self, hint: &Hint) {
@@ -172,17 +174,30 @@ impl Live {
 }
 
 /// Sends one NOTIFY after another; what arrives while one is under way goes with the next.
-async fn send(pool: Pool, mut inbox: mpsc::UnboundedReceiver<Hint>) {
-    while let Some(mut hint) = inbox.recv().await {
-        while let Ok(more) = inbox.try_recv() {
-            hint.claimable |= more.claimable;
-            hint.moved.extend(more.moved);
-            hint.cancelled.extend(more.cancelled);
-            hint.echo |= more.echo;
+struct Hints(Pool);
+
+impl Work for Hints {
+    type Request = Hint;
+    type Answer = ();
+    type Error = Failure;
+    const NAME: &'static str = "notify";
+
+    async fn answer(&self, hints: &[Hint]) -> Result<Vec<()>, Failure> {
+        let mut all = Hint::default();
+        for hint in hints {
+            all.claimable |= hint.claimable;
+            all.moved.extend(&hint.moved);
+            all.cancelled.extend(&hint.cancelled);
+            all.echo |= hint.echo;
         }
-        if let Err(error) = notify::send(&pool, &payloads(hint)).await {
+        if let Err(error) = notify::send(&self.0, &payloads(all)).await {
             tracing::debug!(%error, "a hint was not sent; whoever waits for it polls");
         }
+        Ok(vec![(); hints.len()])
+    }
+
+    fn may_be_one_of_them(_: &Failure) -> bool {
+        false
     }
 }
 

@@ -21,6 +21,7 @@ use crate::instagram::web::Web;
 use crate::live::Live;
 use crate::postgres::private::Reviver;
 use crate::postgres::{Availability, ConnectError, Database};
+use crate::reading::Reading;
 use crate::runs::Runs;
 
 /// How often missing partitions are looked for; they are made four weeks ahead.
@@ -98,6 +99,7 @@ impl Service {
         let runs = Runs::begin(pool.clone(), database.heartbeat_pool.clone(), web, live, policy);
 
         let app = App::new(Shared {
+            reading: Reading::new(pool.clone(), settings.http.log_cache_bytes(), http::RENDER),
             pool,
             runs: runs.clone(),
             metrics,

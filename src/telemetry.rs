@@ -13,7 +13,7 @@ use crate::config::{LogFormat, LogSettings};
 /// Upper bounds of the histograms of seconds: from a half millisecond to half a minute, and an hour for runs.
 const SECONDS: [f64; 15] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
 const RUN_SECONDS: [f64; 10] = [1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 600.0, 1800.0, 3600.0];
-const ENTRIES: [f64; 8] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0];
+const REQUESTS: [f64; 9] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0];
 
 /// Why logs or metrics could not begin.
 #[derive(Debug, thiserror::Error)]
@@ -71,7 +71,7 @@ fn filter(text: &str) -> Result<EnvFilter, TelemetryError> {
 pub fn begin_metrics() -> Result<PrometheusHandle, TelemetryError> {
     let recorder = PrometheusBuilder::new()
         .set_buckets_for_metric(Matcher::Full("igt_run_duration_seconds".to_owned()), &RUN_SECONDS)?
-        .set_buckets_for_metric(Matcher::Full("igt_journal_batch_entries".to_owned()), &ENTRIES)?
+        .set_buckets_for_metric(Matcher::Full("igt_batch_requests".to_owned()), &REQUESTS)?
         .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS)?
         .build_recorder();
     let handle = recorder.handle();
@@ -93,8 +93,8 @@ fn describe() {
     describe_counter!("igt_leases_lost_total", "Runs that this replica let go of because their lease was lost");
     describe_counter!("igt_run_waits_total", "Back-offs that this replica began, by reason");
     describe_histogram!("igt_run_duration_seconds", Unit::Seconds, "From the first taking up of a run to its end");
-    describe_histogram!("igt_journal_batch_entries", "Runs written for in one statement of the journal");
-    describe_histogram!("igt_journal_write_seconds", Unit::Seconds, "Time of one statement of the journal");
+    describe_histogram!("igt_batch_requests", "Requests done together, by work: status, log, start, journal, notify");
+    describe_histogram!("igt_batch_seconds", Unit::Seconds, "Time that a batch took in the database, by work");
     describe_counter!("igt_events_written_total", "Events that this replica wrote");
     describe_counter!("igt_upstream_requests_total", "Requests to Instagram, by source, endpoint and outcome");
     describe_histogram!("igt_upstream_request_seconds", Unit::Seconds, "Time of a request to Instagram");

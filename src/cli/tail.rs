@@ -99,7 +99,8 @@ impl Bar {
 
     fn show(&self, event: &Event) -> std::io::Result<()> {
         self.0.suspend(|| say(&line(event)))?;
-        let field = |name: &str| event.fields.get(name).and_then(Value::as_u64);
+        let fields: Value = serde_json::from_str(event.fields.get()).unwrap_or_default();
+        let field = |name: &str| fields.get(name).and_then(Value::as_u64);
         let progress = match event.event_type.as_str() {
             "posts_fetched" => {
                 field("scraped_posts_count").zip(field("posts_count")).map(|progress| (progress, "posts"))

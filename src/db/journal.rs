@@ -4,6 +4,8 @@
 //! run whose lease is no longer the writer's, or whose two seqs are not where the writer left them, is passed over
 //! whole. The UPDATE is the fence: it takes the run's row lock, so no claim can slip between the check and the rows.
 
+use std::borrow::Borrow;
+
 use serde_json::Value;
 use sqlx::PgExecutor;
 use uuid::Uuid;
@@ -125,7 +127,7 @@ pub struct Written {
 
 /// Writes a batch, at most one entry a run. A run that does not come back was not written: its fence did not hold,
 /// or this very entry stands there already (see [`standing`]).
-pub async fn write(db: impl PgExecutor<'_>, entries: &[Entry]) -> sqlx::Result<Vec<Written>> {
+pub async fn write(db: impl PgExecutor<'_>, entries: &[impl Borrow<Entry>]) -> sqlx::Result<Vec<Written>> {
     let columns = Columns::of(entries);
     sqlx::query_as!(
         Written,
@@ -308,10 +310,10 @@ struct ExchangeColumns<'a> {
 }
 
 impl<'a> Columns<'a> {
-    fn of(entries: &'a [Entry]) -> Self {
+    fn of(entries: &'a [impl Borrow<Entry>]) -> Self {
         let mut columns = Self::default();
         for entry in entries {
-            columns.push(entry);
+            columns.push(entry.borrow());
         }
         columns
     }

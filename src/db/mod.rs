@@ -6,6 +6,7 @@
 
 pub mod cancel;
 pub mod exchanges;
+mod failure;
 pub mod health;
 pub mod heartbeat;
 mod ids;
@@ -24,5 +25,11 @@ pub mod status;
 pub mod tasks;
 mod text;
 
+pub use failure::Failure;
 pub use ids::{Lease, RunId, TaskId, TaskIdError, WorkerId};
-pub use pool::{Line, Pool, Transaction};
+pub use pool::{Line, Pool, Transaction, in_request_time};
+
+/// Where the element of an array stands that `with ordinality` numbered so.
+fn index(ordinality: i64) -> usize {
+    usize::try_from(ordinality - 1).unwrap_or(usize::MAX)
+}

@@ -17,7 +17,7 @@ use futures_util::{FutureExt as _, StreamExt as _, TryFutureExt as _, TryStreamE
 use sqlx::postgres::{PgListener, PgPoolOptions, PgQueryResult, PgRow, PgStatement, PgTypeInfo};
 use sqlx::{Connection as _, Either, Execute, Executor, PgConnection, Postgres, SqlStr};
 
-use super::{health, session};
+use super::{Failure, health, session};
 use connections::{Connections, Doubts};
 
 pub use connections::Line;
@@ -182,6 +182,11 @@ async fn run_alone<'q>(
     let rows = connection.fetch_many(query).try_collect().await?;
     session::commit_and_forget(connection).await?;
     Ok(rows)
+}
+
+/// What is asked for a request in batches: all of it, the waiting for others included, is over in time.
+pub async fn in_request_time<T>(asked: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    tokio::time::timeout(ANSWERS_WITHIN, asked).await.unwrap_or_else(|_| Err(silence().into()))
 }
 
 /// The error of a statement that had no answer in time.

@@ -1,14 +1,17 @@
 //! What a run says of itself: two look-ups by key, `runs` for where the task stands, `events` for the words.
+//!
+//! Both are for many askers at once: their statements take arrays.
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
-use serde_json::{Map, Value};
+use serde_json::value::RawValue;
 use sqlx::PgExecutor;
 use sqlx::types::Json;
+use uuid::Uuid;
 
 use super::journal::Level;
 use super::runs::{Reason, RunState};
-use super::{RunId, TaskId};
+use super::{RunId, TaskId, index};
 
 /// Where a task's latest run stands.
 #[derive(Clone, Copy, Debug)]
@@ -31,22 +34,42 @@ pub struct Status {
     pub finished_at: Option<DateTime<Utc>>,
 }
 
-/// The status of a task's latest run; `None` where it never ran, or was never heard of.
-pub async fn of_task(db: impl PgExecutor<'_>, task_id: &TaskId) -> sqlx::Result<Option<Status>> {
-    sqlx::query_as!(
-        Status,
+/// The status of each task's latest run, in the order of the tasks; `None` where one never ran, or was never heard of.
+pub async fn of_tasks(db: impl PgExecutor<'_>, task_ids: &[TaskId]) -> sqlx::Result<Vec<Option<Status>>> {
+    let texts: Vec<_> = task_ids.iter().map(TaskId::as_str).collect();
+    let rows = sqlx::query!(
         r#"
-        select run_id as "run_id: RunId", state as "state: RunState", reason as "reason: Reason", last_seq,
-               requested_at, started_at, updated_at, finished_at
-        from runs
-        where task_id = $1
-        order by run_id desc
-        limit 1
+        select asked.n as "n!", latest.run_id as "run_id: RunId", latest.state as "state: RunState",
+               latest.reason as "reason: Reason", latest.last_seq, latest.requested_at, latest.started_at,
+               latest.updated_at, latest.finished_at
+        from unnest($1::text[]) with ordinality as asked (task_id, n)
+        cross join lateral (
+            select * from runs r where r.task_id = asked.task_id order by r.run_id desc limit 1
+        ) as latest
         "#,
-        task_id.as_str(),
+        &texts as &[&str],
     )
-    .fetch_optional(db)
-    .await
+    .fetch_all(db)
+    .await?;
+    let mut statuses = vec![None; task_ids.len()];
+    for row in rows {
+        statuses[index(row.n)] = Some(Status {
+            run_id: row.run_id,
+            state: row.state,
+            reason: row.reason,
+            last_seq: row.last_seq,
+            requested_at: row.requested_at,
+            started_at: row.started_at,
+            updated_at: row.updated_at,
+            finished_at: row.finished_at,
+        });
+    }
+    Ok(statuses)
+}
+
+/// The status of one task's latest run.
+pub async fn of_task(db: impl PgExecutor<'_>, task_id: &TaskId) -> sqlx::Result<Option<Status>> {
+    Ok(of_tasks(db, std::slice::from_ref(task_id)).await?.into_iter().next().flatten())
 }
 
 /// One event as it stands.
@@ -62,24 +85,58 @@ pub struct Event {
     pub event_type: String,
     /// A sentence for a person.
     pub message: String,
-    /// Numbers and names.
-    pub fields: Json<Map<String, Value>>,
+    /// Numbers and names: a JSON object, as the database tells it.
+    pub fields: Box<RawValue>,
+}
+
+/// A part of a run's log: the events with `after < seq <= until`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Part {
+    /// The run.
+    pub run_id: RunId,
+    /// The seq before the first.
+    pub after: i64,
+    /// The seq of the last.
+    pub until: i64,
+}
+
+/// The events of parts of logs, in the order of the parts, and each in the order of its run.
+pub async fn parts(db: impl PgExecutor<'_>, parts: &[Part]) -> sqlx::Result<Vec<Vec<Event>>> {
+    let run_ids: Vec<Uuid> = parts.iter().map(|part| part.run_id.0).collect();
+    let after: Vec<i64> = parts.iter().map(|part| part.after).collect();
+    let until: Vec<i64> = parts.iter().map(|part| part.until).collect();
+    let rows = sqlx::query!(
+        r#"
+        select part.n as "n!", event.seq, event.at, event.level as "level: Level", event.event_type, event.message,
+               event.fields as "fields: Json<Box<RawValue>>"
+        from unnest($1::uuid[], $2::bigint[], $3::bigint[]) with ordinality as part (run_id, after, until, n)
+        cross join lateral (
+            select * from events e
+            where e.run_id = part.run_id and e.seq > part.after and e.seq <= part.until
+            order by e.seq
+        ) as event
+        "#,
+        &run_ids,
+        &after,
+        &until,
+    )
+    .fetch_all(db)
+    .await?;
+    let mut events: Vec<Vec<Event>> = parts.iter().map(|_| Vec::new()).collect();
+    for row in rows {
+        events[index(row.n)].push(Event {
+            seq: row.seq,
+            at: row.at,
+            level: row.level,
+            event_type: row.event_type,
+            message: row.message,
+            fields: row.fields.0,
+        });
+    }
+    Ok(events)
 }
 
 /// The events of a run with `after < seq <= until`, in order.
 pub async fn events(db: impl PgExecutor<'_>, run_id: RunId, after: i64, until: i64) -> sqlx::Result<Vec<Event>> {
-    sqlx::query_as!(
-        Event,
-        r#"
-        select seq, at, level as "level: Level", event_type, message, fields as "fields: Json<Map<String, Value>>"
-        from events
-        where run_id = $1 and seq > $2 and seq <= $3
-        order by seq
-        "#,
-        run_id.0,
-        after,
-        until,
-    )
-    .fetch_all(db)
-    .await
+    Ok(parts(db, &[Part { run_id, after, until }]).await?.into_iter().next().unwrap_or_default())
 }

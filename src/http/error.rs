@@ -9,7 +9,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
-use crate::db::health;
+use crate::db::{Failure, health};
 use crate::runs::RequestError;
 
 /// Seconds after which a client may try again when the database is away.
@@ -52,6 +52,12 @@ impl ApiError {
         tracing::warn!(error = %cause, "a request met no database");
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "The database is not available; try again in a moment")
     }
+
+    fn of_the_database(error: &sqlx::Error) -> Self {
+        // The pool is closed while the service shuts down.
+        let away = health::is_away(error) || matches!(error, sqlx::Error::PoolClosed);
+        if away { Self::database_away(error) } else { Self::internal(error) }
+    }
 }
 
 impl IntoResponse for ApiError {
@@ -67,9 +73,13 @@ impl IntoResponse for ApiError {
 
 impl From<sqlx::Error> for ApiError {
     fn from(error: sqlx::Error) -> Self {
-        // The pool is closed while the service shuts down.
-        let away = health::is_away(&error) || matches!(error, sqlx::Error::PoolClosed);
-        if away { Self::database_away(&error) } else { Self::internal(&error) }
+        Self::of_the_database(&error)
+    }
+}
+
+impl From<Failure> for ApiError {
+    fn from(failure: Failure) -> Self {
+        Self::of_the_database(&failure)
     }
 }
 

@@ -17,9 +17,13 @@ use tokio_util::sync::CancellationToken;
 
 use crate::db::Pool;
 use crate::postgres::Availability;
+use crate::reading::{Reading, Render};
 use crate::runs::Runs;
 
 pub use router::router;
+
+/// How a line of a log is told.
+pub const RENDER: Render = v1::line::write;
 
 /// Where version 1 lives.
 pub const V1_PATH: &str = "/codvid-ai/ig-tracking";
@@ -32,6 +36,8 @@ pub struct App(Arc<Shared>);
 pub struct Shared {
     /// Where the rows are.
     pub pool: Pool,
+    /// How statuses are read.
+    pub reading: Reading,
     /// How runs are started.
     pub runs: Runs,
     /// What `/metrics` prints.

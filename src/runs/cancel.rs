@@ -37,14 +37,14 @@ impl Runs {
     ///
     /// In a task of its own: a client that hangs up cannot leave it half done, and a shutdown waits for it.
     pub async fn cancel(&self, task_id: TaskId) -> Result<CancelOutcome, RequestError> {
-        let cancel = cancel_task(Arc::clone(&self.0), task_id).in_current_span();
-        Ok(tokio::spawn(self.0.at_work.track_future(cancel)).await??)
+        let cancel = cancel_task(Arc::clone(&self.core), task_id).in_current_span();
+        Ok(tokio::spawn(self.core.at_work.track_future(cancel)).await??)
     }
 
     /// Deletes a task and cancels its active run; its history stays. `false` where there is no such task.
     pub async fn delete_task(&self, task_id: TaskId) -> Result<bool, RequestError> {
-        let delete = delete_task(Arc::clone(&self.0), task_id).in_current_span();
-        Ok(tokio::spawn(self.0.at_work.track_future(delete)).await??)
+        let delete = delete_task(Arc::clone(&self.core), task_id).in_current_span();
+        Ok(tokio::spawn(self.core.at_work.track_future(delete)).await??)
     }
 }
 

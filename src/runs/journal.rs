@@ -1,46 +1,32 @@
-//! The event writer: one statement for what all hands of this replica have to say.
-//!
-//! It has no timer. Idle, it writes at once; busy, what arrives is the next batch.
+//! The event writer: one statement for what the hands of this replica have to say at the time.
 
-use std::time::Instant;
+use std::collections::HashMap;
+use std::sync::Arc;
 
-use tokio::sync::{mpsc, oneshot};
-
+use crate::batcher::{Batcher, Limits, Work};
 use crate::db::journal::{Entry, Written, write};
-use crate::db::{Pool, RunId};
+use crate::db::{Failure, Pool, RunId};
 use crate::live::Live;
 
-/// How many entries one statement takes at most.
-const MAX_BATCH: usize = 128;
-
-/// How many entries may wait before a hand has to.
-const MAX_WAITING: usize = 1024;
+/// Entries in one statement at most, in few statements at a time. A hand that would be one too many waits.
+const LIMITS: Limits = Limits { batch: 128, under_way: 2, waiting: 1024 };
 
 /// Takes entries and answers when they are committed.
 #[derive(Clone)]
-pub(super) struct Journal {
-    inbox: mpsc::Sender<Request>,
+pub struct Journal {
+    entries: Batcher<Entries>,
     live: Live,
 }
 
-struct Request {
-    entry: Entry,
-    answer: oneshot::Sender<sqlx::Result<Option<Written>>>,
-}
-
 impl Journal {
-    /// Begins to write; ends when the last handle is dropped.
-    pub(super) fn begin(pool: Pool, live: Live) -> Self {
-        let (inbox, requests) = mpsc::channel(MAX_WAITING);
-        tokio::spawn(write_batches(pool, requests));
-        Self { inbox, live }
+    /// Writes on these connections, and tells of what it wrote.
+    pub fn begin(pool: Pool, live: Live) -> Self {
+        Self { entries: Batcher::new(Entries(pool), LIMITS), live }
     }
 
-    /// Writes an entry. `None`: it was passed over, see [`write`].
-    pub(super) async fn write(&self, entry: Entry) -> sqlx::Result<Option<Written>> {
-        let (answer, answered) = oneshot::channel();
-        self.inbox.send(Request { entry, answer }).await.map_err(|_| sqlx::Error::PoolClosed)?;
-        let written = answered.await.map_err(|_| sqlx::Error::PoolClosed)??;
+    /// Writes an entry; a run has one at a time. `None`: it was passed over, see [`write`].
+    pub async fn write(&self, entry: Arc<Entry>) -> Result<Option<Written>, Failure> {
+        let written = self.entries.ask(entry).await?;
         if let Some(written) = &written {
             self.committed(written.run_id);
         }
@@ -53,39 +39,22 @@ impl Journal {
     }
 }
 
-async fn write_batches(pool: Pool, mut requests: mpsc::Receiver<Request>) {
-    let mut batch = Vec::with_capacity(MAX_BATCH);
-    while requests.recv_many(&mut batch, MAX_BATCH).await > 0 {
-        let (entries, answers): (Vec<_>, Vec<_>) =
-            batch.drain(..).map(|request| (request.entry, request.answer)).unzip();
-        let began = Instant::now();
-        match write(&pool, &entries).await {
-            Ok(written) => {
-                for (entry, answer) in entries.iter().zip(answers) {
-                    let written = written.iter().find(|written| written.run_id == entry.run_id).copied();
-                    // A hand that has gone does not want its answer.
-                    let _ = answer.send(Ok(written));
-                }
-            }
-            // One bad entry must not fail its neighbours: each is tried alone.
-            Err(sqlx::Error::Database(_)) if entries.len() > 1 => {
-                for (entry, answer) in entries.into_iter().zip(answers) {
-                    let alone = write(&pool, std::slice::from_ref(&entry)).await;
-                    let _ = answer.send(alone.map(|written| written.into_iter().next()));
-                }
-                continue;
-            }
-            Err(error) => {
-                let said = error.to_string();
-                let mut first = Some(error);
-                for answer in answers {
-                    let error = first.take().unwrap_or_else(|| sqlx::Error::Protocol(said.clone()));
-                    let _ = answer.send(Err(error));
-                }
-                continue;
-            }
-        }
-        metrics::histogram!("igt_journal_batch_entries").record(entries.len() as f64);
-        metrics::histogram!("igt_journal_write_seconds").record(began.elapsed().as_secs_f64());
+/// Writes the entries of many runs.
+struct Entries(Pool);
+
+impl Work for Entries {
+    type Request = Arc<Entry>;
+    type Answer = Option<Written>;
+    type Error = Failure;
+    const NAME: &'static str = "journal";
+
+    async fn answer(&self, entries: &[Arc<Entry>]) -> Result<Vec<Option<Written>>, Failure> {
+        let written = write(&self.0, entries).await?;
+        let written: HashMap<_, _> = written.into_iter().map(|written| (written.run_id, written)).collect();
+        Ok(entries.iter().map(|entry| written.get(&entry.run_id).copied()).collect())
+    }
+
+    fn may_be_one_of_them(error: &Failure) -> bool {
+        error.is_of_the_statement()
     }
 }

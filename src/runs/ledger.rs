@@ -13,7 +13,7 @@ use super::lease::Grip;
 use super::room;
 use crate::db::journal::{self, Entry, Transition, Written};
 use crate::db::runs::Claimed;
-use crate::db::{health, media, profiles};
+use crate::db::{Failure, health, media, profiles};
 use crate::instagram::Exchange;
 use crate::scrape::{Checkpoint, Event, Findings, Halt, Ledger, Step};
 
@@ -119,7 +119,7 @@ impl RunLedger {
         if let Some(checkpoint) = &mut checkpoint {
             (checkpoint.events_dropped, checkpoint.bodies_kept) = (dropped, bodies_kept);
         }
-        let mut entry = Entry {
+        let mut entry = Arc::new(Entry {
             run_id: self.run.run_id,
             lease: self.run.lease,
             attempt: self.run.attempt,
@@ -130,11 +130,11 @@ impl RunLedger {
             age_seconds: 0.0,
             checkpoint: checkpoint.as_ref().and_then(|checkpoint| serde_json::to_value(checkpoint).ok()),
             transition,
-        };
+        });
         let (mut pause, longest) = PAUSES;
         let mut in_doubt = false;
         let (written, profile_id) = loop {
-            entry.age_seconds = happened.elapsed().as_secs_f64();
+            Arc::make_mut(&mut entry).age_seconds = happened.elapsed().as_secs_f64();
             match self.write_once(&entry, &findings, position.profile_id).await {
                 Ok(Some(done)) => break done,
                 Ok(None) => return Err(Halt::LeaseLost),
@@ -169,12 +169,12 @@ impl RunLedger {
     /// answer to its commit was lost) counts as written.
     async fn write_once(
         &self,
-        entry: &Entry,
+        entry: &Arc<Entry>,
         findings: &Findings,
         profile_id: Option<i64>,
-    ) -> sqlx::Result<Option<(Written, Option<i64>)>> {
+    ) -> Result<Option<(Written, Option<i64>)>, Failure> {
         let written = if findings.is_empty() {
-            self.core.journal.write(entry.clone()).await?.map(|written| (written, profile_id))
+            self.core.journal.write(Arc::clone(entry)).await?.map(|written| (written, profile_id))
         } else {
             self.core.pool.in_time(self.store(entry, findings, profile_id)).await?
         };

@@ -21,12 +21,14 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::batcher::Batcher;
 use crate::db::runs::{Reason, RunState};
 use crate::db::{Pool, WorkerId};
 use crate::instagram::web::Web;
 use crate::live::Live;
 
 pub use cancel::{CancelOutcome, Cancellation, cancel_run};
+pub use journal::Journal;
 pub use start::StartOutcome;
 
 /// How runs are worked on this replica; see the settings of the same names.
@@ -59,7 +61,7 @@ impl Policy {
     }
 }
 
-/// Why a request to start or to cancel a run could not be done.
+/// Why a request to cancel a run could not be done.
 #[derive(Debug, thiserror::Error)]
 pub enum RequestError {
     /// The database did not take it.
@@ -72,7 +74,10 @@ pub enum RequestError {
 
 /// The runs of this replica.
 #[derive(Clone)]
-pub struct Runs(Arc<Core>);
+pub struct Runs {
+    core: Arc<Core>,
+    starts: Batcher<start::Starts>,
+}
 
 struct Core {
     worker: WorkerId,
@@ -120,22 +125,22 @@ impl Runs {
         if core.policy.concurrency > 0 {
             tokio::spawn(core.closing.clone().run_until_cancelled_owned(claim::claim_runs(Arc::clone(&core))));
         }
-        Self(core)
+        Self { starts: start::Starts::batched(Arc::clone(&core)), core }
     }
 
     /// The identity of this boot.
     pub fn worker_id(&self) -> WorkerId {
-        self.0.worker
+        self.core.worker
     }
 
     /// The hints of this replica.
     pub fn live(&self) -> &Live {
-        &self.0.live
+        &self.core.live
     }
 
     /// Takes up no more runs, lets those in hand finish for the grace time, and hands the rest back to the queue.
     pub async fn close(&self, grace: Duration) {
-        let core = &self.0;
+        let core = &self.core;
         core.closing.cancel();
         core.at_work.close();
         if !core.at_work.is_empty() {

@@ -1,16 +1,21 @@
-//! The start of a run: one statement and the answer; where a hand is free, it begins at once.
+//! The start of runs: one statement for all that are asked for at the time; where a hand is free, a run begins at once.
 
 use std::sync::Arc;
 use std::time::Instant;
 
 use serde_json::json;
+use tokio::sync::OwnedSemaphorePermit;
 
-use super::{Core, RequestError, Runs, hand};
+use super::{Core, Runs, hand};
+use crate::batcher::{Batcher, Limits, Work, distinct_by};
 use crate::db::runs::Trigger;
-use crate::db::start::{Start, Started, start};
+use crate::db::start::{Start, Started, Terms, start};
 use crate::db::tasks::TaskKind;
-use crate::db::{RunId, TaskId};
+use crate::db::{Failure, RunId, TaskId, in_request_time};
 use crate::scrape::started;
+
+/// Starts in one statement at most, in few statements at a time: one waits for its commit while the next is worked.
+const LIMITS: Limits = Limits { batch: 64, under_way: 2, waiting: 16_384 };
 
 /// What became of a request to start a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,51 +35,104 @@ impl Runs {
     ///
     /// The work is done in a task of its own: a client that hangs up in the middle cannot leave a claimed run
     /// without its hand, and a shutdown waits for it.
-    pub async fn start(&self, task_id: TaskId, kind: TaskKind, trigger: Trigger) -> Result<StartOutcome, RequestError> {
-        let insert = insert(Arc::clone(&self.0), task_id, kind, trigger);
-        tokio::spawn(self.0.at_work.track_future(insert)).await?
+    pub async fn start(&self, task_id: TaskId, kind: TaskKind, trigger: Trigger) -> Result<StartOutcome, Failure> {
+        in_request_time(self.starts.ask(Wanted { task_id, kind, trigger })).await
     }
 }
 
-async fn insert(
-    core: Arc<Core>,
+/// A start that is asked for.
+pub(super) struct Wanted {
     task_id: TaskId,
     kind: TaskKind,
     trigger: Trigger,
-) -> Result<StartOutcome, RequestError> {
-    let free_hand = match core.closing.is_cancelled() {
-        true => None,
-        false => Arc::clone(&core.hands).try_acquire_owned().ok(),
-    };
-    let before = Instant::now();
-    let wanted = Start {
-        task_id: &task_id,
-        kind,
-        trigger,
-        deadline_seconds: core.policy.deadline.as_secs_f64(),
-        claim: free_hand.as_ref().map(|_| (core.worker, core.policy.lease.as_secs_f64())),
-        event_type: started::EVENT_TYPE,
-        message: if free_hand.is_some() { started::AT_ONCE } else { started::QUEUED },
-        fields: json!({"kind": kind, "trigger": trigger, "queued": free_hand.is_none()}),
-    };
-    let started = start(&core.request_pool.for_request(), wanted).await?;
-    if matches!(started, Started::Claimed(_) | Started::Queued(_)) {
-        metrics::counter!("igt_events_written_total").increment(1);
+}
+
+/// Starts many at once.
+pub(super) struct Starts(Arc<Core>);
+
+impl Starts {
+    pub(super) fn batched(core: Arc<Core>) -> Batcher<Self> {
+        Batcher::new(Self(core), LIMITS)
     }
-    Ok(match (started, free_hand) {
-        (Started::Claimed(claimed), Some(free_hand)) => {
+}
+
+impl Work for Starts {
+    type Request = Wanted;
+    type Answer = StartOutcome;
+    type Error = Failure;
+    const NAME: &'static str = "start";
+
+    async fn answer(&self, wanted: &[Wanted]) -> Result<Vec<StartOutcome>, Failure> {
+        self.0.at_work.track_future(start_all(&self.0, wanted)).await
+    }
+
+    fn may_be_one_of_them(error: &Failure) -> bool {
+        error.is_of_the_statement()
+    }
+}
+
+async fn start_all(core: &Arc<Core>, wanted: &[Wanted]) -> Result<Vec<StartOutcome>, Failure> {
+    let (distinct, places) = distinct_by(wanted, |wanted| (&wanted.task_id, wanted.kind));
+    let hands: Vec<_> = distinct.iter().map(|_| free_hand(core)).collect();
+    let starts: Vec<_> = distinct.iter().zip(&hands).map(|(wanted, hand)| row(wanted, hand.is_some())).collect();
+    let before = Instant::now();
+    let started = start(&core.request_pool.for_request(), terms(core), &starts).await?;
+
+    let begin = |(started, hand)| begin(core, started, before, hand);
+    let outcomes: Vec<_> = started.into_iter().zip(hands).map(begin).collect();
+    // Whoever asks for the same as one before it finds the task busy.
+    let mut taken = vec![false; outcomes.len()];
+    let outcome = |place: usize| match outcomes[place] {
+        StartOutcome::Started(_) if std::mem::replace(&mut taken[place], true) => StartOutcome::Busy,
+        outcome => outcome,
+    };
+    Ok(places.into_iter().map(outcome).collect())
+}
+
+fn free_hand(core: &Core) -> Option<OwnedSemaphorePermit> {
+    let hands = (!core.closing.is_cancelled()).then(|| Arc::clone(&core.hands));
+    hands.and_then(|hands| hands.try_acquire_owned().ok())
+}
+
+fn row(wanted: &Wanted, claimed: bool) -> Start<'_> {
+    Start {
+        task_id: &wanted.task_id,
+        kind: wanted.kind,
+        trigger: wanted.trigger,
+        claimed,
+        message: if claimed { started::AT_ONCE } else { started::QUEUED },
+        fields: json!({"kind": wanted.kind, "trigger": wanted.trigger, "queued": !claimed}),
+    }
+}
+
+fn terms(core: &Core) -> Terms {
+    Terms {
+        worker: core.worker,
+        lease_seconds: core.policy.lease.as_secs_f64(),
+        deadline_seconds: core.policy.deadline.as_secs_f64(),
+        event_type: started::EVENT_TYPE,
+    }
+}
+
+/// Puts what was started to work, or tells the others that it waits for a hand.
+fn begin(core: &Arc<Core>, started: Started, before: Instant, hand: Option<OwnedSemaphorePermit>) -> StartOutcome {
+    let run_id = match (started, hand) {
+        (Started::Claimed(claimed), Some(hand)) => {
             let run_id = claimed.run_id;
             core.live.announce_moved([run_id]);
-            hand::put_to_work(core, *claimed, before, free_hand);
-            StartOutcome::Started(run_id)
+            hand::put_to_work(Arc::clone(core), *claimed, before, hand);
+            run_id
         }
-        (Started::Claimed(claimed), None) => StartOutcome::Started(claimed.run_id),
+        // Only what has a hand is claimed.
+        (Started::Claimed(claimed), None) => claimed.run_id,
         (Started::Queued(run_id), _) => {
             core.live.announce_claimable();
-            StartOutcome::Started(run_id)
+            run_id
         }
-        (Started::Busy, _) => StartOutcome::Busy,
-        (Started::OtherKind, _) => StartOutcome::OtherKind,
-        (Started::NoSuchTask, _) => StartOutcome::NoSuchTask,
-    })
+        (Started::Busy, _) => return StartOutcome::Busy,
+        (Started::OtherKind, _) => return StartOutcome::OtherKind,
+        (Started::NoSuchTask, _) => return StartOutcome::NoSuchTask,
+    };
+    metrics::counter!("igt_events_written_total").increment(1);
+    StartOutcome::Started(run_id)
 }

@@ -7,6 +7,7 @@
 
 mod harness;
 
+mod batches;
 mod cancel;
 mod clients;
 mod commands;
@@ -21,6 +22,7 @@ mod lives;
 mod model;
 mod operations;
 mod pipelines;
+mod plans;
 mod private_postgres;
 mod schema;
 mod settings;

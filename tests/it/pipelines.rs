@@ -8,7 +8,7 @@ use sqlx::PgPool;
 use crate::harness::{Replica, World, assert_sound, event, event_types};
 
 /// A cookie that the sandbox takes for a live session.
-pub(crate) const SESSION: (&str, &str) = ("IGT_WEB_COOKIE", "sessionid=abc; csrftoken=def");
+pub(crate) const SESSION: (&str, &str) = ("IGT_WEB_COOKIE", "sessionid=sessionsecret; csrftoken=csrfsecret");
 
 #[tokio::test]
 async fn a_profile_run_tells_its_steps_in_order_with_words_and_numbers() {

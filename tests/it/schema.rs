@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use ig_tracking::db::journal::{self, Entry, Level, NewEvent, NewExchange, Transition};
 use ig_tracking::db::runs::{self, Claimed, Reason, RunState, Trigger};
-use ig_tracking::db::start::{Start, Started, start};
+use ig_tracking::db::start::{Start, Started, Terms, start};
 use ig_tracking::db::tasks::{self, TaskKind};
 use ig_tracking::db::{Lease, TaskId, WorkerId, media, migrations, partitions, profiles};
 use serde_json::{Value, json};
@@ -558,19 +558,28 @@ async fn task(pool: &PgPool, name: &str) -> TaskId {
 /// A run that this test has in hand, with its first event.
 pub(crate) async fn claimed(pool: &PgPool, name: &str) -> Claimed {
     let task = task(pool, name).await;
-    let wanted = Start {
-        task_id: &task,
-        kind: TaskKind::Profile,
-        trigger: Trigger::Api,
-        deadline_seconds: 60.0,
-        claim: Some((WorkerId::generate(), 60.0)),
-        event_type: "scrape_started",
-        message: "Started scraping @%",
-        fields: json!({}),
-    };
-    match start(pool, wanted).await.unwrap() {
+    match start(pool, TERMS, &[profile_start(&task)]).await.unwrap().remove(0) {
         Started::Claimed(run) => *run,
         other => panic!("{other:?}"),
+    }
+}
+
+pub(crate) const TERMS: Terms = Terms {
+    worker: WorkerId(Uuid::from_u128(1)),
+    lease_seconds: 60.0,
+    deadline_seconds: 60.0,
+    event_type: "scrape_started",
+};
+
+/// A start that a hand waits for.
+pub(crate) fn profile_start(task_id: &TaskId) -> Start<'_> {
+    Start {
+        task_id,
+        kind: TaskKind::Profile,
+        trigger: Trigger::Api,
+        claimed: true,
+        message: "Started scraping @%",
+        fields: json!({}),
     }
 }
 

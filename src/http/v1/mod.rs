@@ -3,6 +3,7 @@
 //! Times are whole Unix seconds.
 
 pub(super) mod details;
+pub(super) mod line;
 pub(super) mod scrape;
 pub(super) mod status;
 pub(super) mod tasks;

@@ -1,23 +1,22 @@
 //! What a task's latest run is doing, or did.
 
-use axum::Json;
+use axum::body::Body;
 use axum::extract::{Path, RawQuery, State};
-use axum::response::{IntoResponse, Response};
+use axum::http::{HeaderValue, header};
+use axum::response::Response;
 use serde::Serialize;
-use serde_json::{Map, Value, json};
 
 use super::super::App;
 use super::super::error::ApiError;
 use super::super::query::whole_number;
 use super::status_word;
 use crate::db::TaskId;
-use crate::db::status::{self, Event, Status};
+use crate::db::runs::Reason;
+use crate::db::status::Status;
+use crate::reading::{Excerpt, MAX_LINES};
 
-/// How many events are told where a client does not say.
+/// How many events are told where a client does not say; at most [`MAX_LINES`].
 const DEFAULT_LOGS: i64 = 10;
-
-/// How many events are told at most.
-const MAX_LOGS: i64 = 100;
 
 /// `GET task_status/<task_id>?logs_count=N`: where the task's latest run stands and its latest N events, oldest
 /// first. An id that never ran or was never heard of is not an error.
@@ -26,49 +25,63 @@ pub(in crate::http) async fn task_status(
     Path(task_id): Path<String>,
     RawQuery(query): RawQuery,
 ) -> Result<Response, ApiError> {
-    let wanted = logs_count(query.as_deref());
+    let lines = logs_count(query.as_deref());
     let found = match TaskId::parse(&task_id) {
-        Ok(known) => look_up(&app, &known, wanted).await?,
+        Ok(known) => app.reading.status(known, lines).await?,
         Err(_) => None,
     };
-    let Some((status, logs)) = found else {
-        let never_ran = json!({
-            "task_id": task_id, "is_processing": false, "logs": [], "logs_count": 0, "latest_event": null
-        });
-        return Ok(Json(json!({"result": true, "response": never_ran})).into_response());
+    let answer = match &found {
+        Some((status, logs)) => answer(&task_id, status, logs),
+        None => answer_of_none(&task_id),
     };
-    let is_processing = status.state.is_active();
-    let response = StatusResponse {
+    let mut response = Response::new(Body::from(answer));
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    Ok(response)
+}
+
+/// The answer where a task has run. The log's lines are JSON already; the rest is put around them.
+fn answer(task_id: &str, status: &Status, logs: &Excerpt) -> Vec<u8> {
+    let head = Head {
         task_id,
-        is_processing,
+        is_processing: status.state.is_active(),
         status: status_word(status.state),
         started_at: status.started_at.unwrap_or(status.requested_at).timestamp(),
         updated_at: status.updated_at.timestamp(),
         ended: status.finished_at.map(|at| Ended { finished_at: at.timestamp(), reason: status.reason }),
         logs_count: status.last_seq,
         requested_logs_count: logs.len(),
-        latest_event: logs.last(),
-        logs: &logs,
     };
-    Ok(Json(json!({"result": true, "response": response})).into_response())
+    let last = logs.last().unwrap_or(b"null");
+    let mut answer = Vec::with_capacity(512 + logs.joined().len() + last.len());
+    answer.extend_from_slice(br#"{"result":true,"response":"#);
+    // Writing plain fields into memory cannot fail.
+    let _ = serde_json::to_writer(&mut answer, &head);
+    // The lines go in before its closing brace.
+    answer.pop();
+    for part in [&br#","logs":["#[..], logs.joined(), br#"],"latest_event":"#, last, b"}}"] {
+        answer.extend_from_slice(part);
+    }
+    answer
 }
 
-/// The latest run and its latest events.
-async fn look_up(app: &App, task_id: &TaskId, wanted: i64) -> Result<Option<(Status, Vec<FlatEvent>)>, ApiError> {
-    let database = app.database();
-    let Some(status) = status::of_task(&database, task_id).await? else { return Ok(None) };
-    let events = status::events(&database, status.run_id, status.last_seq - wanted, status.last_seq).await?;
-    Ok(Some((status, events.into_iter().map(FlatEvent::from).collect())))
+/// The answer where it never ran, or was never heard of.
+fn answer_of_none(task_id: &str) -> Vec<u8> {
+    let never_ran = serde_json::json!({
+        "task_id": task_id, "is_processing": false, "logs": [], "logs_count": 0, "latest_event": null
+    });
+    serde_json::json!({"result": true, "response": never_ran}).to_string().into_bytes()
 }
 
 /// `logs_count` as the first service read it: absent or no whole number is 10, below 1 is 1, above 100 is 100.
-fn logs_count(query: Option<&str>) -> i64 {
-    whole_number(query, "logs_count").unwrap_or(DEFAULT_LOGS).clamp(1, MAX_LOGS)
+fn logs_count(query: Option<&str>) -> usize {
+    let wanted = whole_number(query, "logs_count").unwrap_or(DEFAULT_LOGS);
+    wanted.clamp(1, MAX_LINES as i64) as usize
 }
 
+/// All but the log.
 #[derive(Serialize)]
-struct StatusResponse<'a> {
-    task_id: String,
+struct Head<'a> {
+    task_id: &'a str,
     is_processing: bool,
     status: &'static str,
     started_at: i64,
@@ -77,32 +90,12 @@ struct StatusResponse<'a> {
     ended: Option<Ended>,
     logs_count: i64,
     requested_logs_count: usize,
-    logs: &'a [FlatEvent],
-    latest_event: Option<&'a FlatEvent>,
 }
 
 #[derive(Serialize)]
 struct Ended {
     finished_at: i64,
-    reason: Option<crate::db::runs::Reason>,
-}
-
-/// An event with its fields beside its own three.
-#[derive(Serialize)]
-struct FlatEvent {
-    timestamp: i64,
-    event_type: String,
-    message: String,
-    #[serde(flatten)]
-    fields: Map<String, Value>,
-}
-
-impl From<Event> for FlatEvent {
-    fn from(event: Event) -> Self {
-        let mut fields = event.fields.0;
-        fields.retain(|name, _| !matches!(name.as_str(), "timestamp" | "event_type" | "message"));
-        Self { timestamp: event.at.timestamp(), event_type: event.event_type, message: event.message, fields }
-    }
+    reason: Option<Reason>,
 }
 
 #[cfg(test)]

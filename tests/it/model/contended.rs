@@ -4,7 +4,7 @@
 use ig_tracking::db::cancel::{self, Asked};
 use ig_tracking::db::journal::{self, Entry, Level, NewEvent, Transition};
 use ig_tracking::db::runs::{self, RunState, Trigger};
-use ig_tracking::db::start::{Start, Started, start};
+use ig_tracking::db::start::{Start, Started, Terms, start};
 use ig_tracking::db::tasks::{self, TaskKind};
 use ig_tracking::db::{Lease, RunId, TaskId, WorkerId, heartbeat};
 use serde_json::json;
@@ -220,17 +220,21 @@ fn task() -> TaskId {
 }
 
 async fn begin(connection: &mut PgConnection, worker: Option<WorkerId>) -> Started {
+    let terms = Terms {
+        worker: worker.unwrap_or_else(WorkerId::generate),
+        lease_seconds: LEASE_SECONDS,
+        deadline_seconds: LEASE_SECONDS,
+        event_type: "scrape_started",
+    };
     let wanted = Start {
         task_id: &task(),
         kind: TaskKind::Profile,
         trigger: Trigger::Api,
-        deadline_seconds: LEASE_SECONDS,
-        claim: worker.map(|worker| (worker, LEASE_SECONDS)),
-        event_type: "scrape_started",
+        claimed: worker.is_some(),
         message: "Started scraping @%",
         fields: json!({}),
     };
-    start(connection, wanted).await.unwrap()
+    start(connection, terms, &[wanted]).await.unwrap().remove(0)
 }
 
 /// A run that a hand has under lease 1, at seq 1.

@@ -3,7 +3,7 @@
 use ig_tracking::db::cancel::{self, Asked};
 use ig_tracking::db::journal::{self, Level, NewEvent, NewExchange, Transition};
 use ig_tracking::db::runs::{self, Reason, RunState, Trigger};
-use ig_tracking::db::start::{Start, Started, start};
+use ig_tracking::db::start::{Start, Started, Terms, start};
 use ig_tracking::db::tasks::{self, TaskKind};
 use ig_tracking::db::{Lease, RunId, TaskId, WorkerId, heartbeat};
 use serde_json::json;
@@ -182,17 +182,21 @@ impl Real {
     }
 
     async fn start(&mut self, hand: Option<u8>) -> Outcome {
+        let terms = Terms {
+            worker: self.workers[usize::from(hand.unwrap_or_default())],
+            lease_seconds: LEASE_SECONDS,
+            deadline_seconds: LEASE_SECONDS,
+            event_type: word_of(Kind::Started),
+        };
         let wanted = Start {
             task_id: &self.task,
             kind: TaskKind::Profile,
             trigger: Trigger::Api,
-            deadline_seconds: LEASE_SECONDS,
-            claim: hand.map(|hand| (self.workers[usize::from(hand)], LEASE_SECONDS)),
-            event_type: word_of(Kind::Started),
+            claimed: hand.is_some(),
             message: "Started scraping @%",
             fields: json!({"lease": u8::from(hand.is_some()), "numbered": 1}),
         };
-        let run_id = match start(&mut *self.connection, wanted).await.unwrap() {
+        let run_id = match start(&mut *self.connection, terms, &[wanted]).await.unwrap().remove(0) {
             Started::Claimed(run) if hand.is_some() => run.run_id,
             Started::Queued(run_id) if hand.is_none() => run_id,
             Started::Busy => return Outcome::Busy,

@@ -1,0 +1,138 @@
+//! What clients ask for again and again: where a task stands and the last lines of its log, for many in one statement.
+//!
+//! Every answer comes from a statement that began after its request, so who has written reads what it wrote, on every
+//! replica. Only what can never change is kept: the events of a run. Knows the database, and not who asks or in which
+//! form a line is told.
+
+mod tail;
+
+use std::sync::Arc;
+
+use quick_cache::Weighter;
+use quick_cache::sync::Cache;
+
+use crate::batcher::{Batcher, Limits, Work, distinct_by};
+use crate::db::status::{self, Event, Part, Status};
+use crate::db::{Failure, Pool, RunId, TaskId, in_request_time};
+
+pub use tail::Excerpt;
+use tail::Tail;
+
+/// How many of a run's latest lines are kept, which is also how many one may ask for.
+pub const MAX_LINES: usize = 100;
+
+/// Statuses in one statement at most, in few statements at a time: while the database works on these, the next gather.
+const STATUSES: Limits = Limits { batch: 256, under_way: 2, waiting: 16_384 };
+
+/// Parts of logs in one statement; each may be a hundred lines.
+const PARTS: Limits = Limits { batch: 64, under_way: 2, waiting: 16_384 };
+
+/// Writes a line as clients read it, without what stands between two lines.
+pub type Render = fn(&Event, &mut Vec<u8>);
+
+/// Reads where tasks stand, and what their runs last said.
+#[derive(Clone)]
+pub struct Reading {
+    statuses: Batcher<Statuses>,
+    parts: Batcher<Parts>,
+    tails: Arc<Cache<RunId, Arc<Tail>, Size>>,
+    render: Render,
+}
+
+impl Reading {
+    /// Of this database; keeps tails of logs up to so many bytes.
+    pub fn new(pool: Pool, keep_bytes: u64, render: Render) -> Self {
+        /// A tail of ten lines; what the cache makes itself ready for.
+        const USUAL: u64 = 3 * 1024;
+        let tails = Cache::with_weighter((keep_bytes / USUAL) as usize, keep_bytes, Size);
+        Self {
+            statuses: Batcher::new(Statuses(pool.clone()), STATUSES),
+            parts: Batcher::new(Parts(pool), PARTS),
+            tails: Arc::new(tails),
+            render,
+        }
+    }
+
+    /// Where a task's latest run stands, with its last lines; `None` where it never ran, or was never heard of.
+    pub async fn status(&self, task_id: TaskId, lines: usize) -> Result<Option<(Status, Excerpt)>, Failure> {
+        in_request_time(async {
+            let Some(status) = self.statuses.ask(task_id).await? else { return Ok(None) };
+            let excerpt = self.last_lines(status.run_id, status.last_seq, lines.min(MAX_LINES)).await?;
+            Ok(Some((status, excerpt)))
+        })
+        .await
+    }
+
+    /// The last lines of a log that ends at `until`. A tail that is kept may be behind that, or ahead of it.
+    async fn last_lines(&self, run_id: RunId, until: i64, lines: usize) -> Result<Excerpt, Failure> {
+        let after = (until - lines as i64).max(0);
+        let kept = self.tails.get(&run_id);
+        if let Some(excerpt) = kept.as_ref().and_then(|kept| kept.excerpt(after, until)) {
+            return Ok(excerpt);
+        }
+        // Where it reaches back far enough, only what is past its end is missing.
+        let kept = kept.filter(|kept| kept.reaches_back_to(after));
+        let missing = Part { run_id, after: kept.as_ref().map_or(after, |kept| kept.until()), until };
+        let events = self.parts.ask(missing).await?;
+        let tail = Arc::new(Tail::after(kept.as_deref(), missing.after, &events, self.render));
+        Ok(match tail.excerpt(after, until) {
+            Some(excerpt) => {
+                self.tails.insert(run_id, tail);
+                excerpt
+            }
+            // Some are there no more: somebody has removed them. Told is what is left.
+            None => tail.last(lines),
+        })
+    }
+}
+
+/// The look-up of many tasks' latest runs.
+struct Statuses(Pool);
+
+impl Work for Statuses {
+    type Request = TaskId;
+    type Answer = Option<Status>;
+    type Error = Failure;
+    const NAME: &'static str = "status";
+
+    async fn answer(&self, task_ids: &[TaskId]) -> Result<Vec<Option<Status>>, Failure> {
+        Ok(status::of_tasks(&self.0.for_request(), task_ids).await?)
+    }
+
+    fn may_be_one_of_them(error: &Failure) -> bool {
+        error.is_of_the_statement()
+    }
+}
+
+/// The look-up of parts of many logs.
+struct Parts(Pool);
+
+impl Work for Parts {
+    type Request = Part;
+    type Answer = Arc<[Event]>;
+    type Error = Failure;
+    const NAME: &'static str = "log";
+
+    /// Viewers of one run share what is read: of each part one copy is asked for.
+    async fn answer(&self, wanted: &[Part]) -> Result<Vec<Arc<[Event]>>, Failure> {
+        let (distinct, places) = distinct_by(wanted, |part| *part);
+        let distinct: Vec<_> = distinct.into_iter().copied().collect();
+        let read = status::parts(&self.0.for_request(), &distinct).await?;
+        let read: Vec<Arc<[Event]>> = read.into_iter().map(Arc::from).collect();
+        Ok(places.into_iter().map(|place| Arc::clone(&read[place])).collect())
+    }
+
+    fn may_be_one_of_them(error: &Failure) -> bool {
+        error.is_of_the_statement()
+    }
+}
+
+/// What a kept tail takes of the memory that tails may take.
+#[derive(Clone)]
+struct Size;
+
+impl Weighter<RunId, Arc<Tail>> for Size {
+    fn weight(&self, _run_id: &RunId, tail: &Arc<Tail>) -> u64 {
+        tail.bytes()
+    }
+}

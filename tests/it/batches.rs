@@ -1,0 +1,264 @@
+//! Many at once: starts, statuses and logs that share statements, and what is kept of them. Whoever shares a statement
+//! with others has the answer that it would have had alone.
+
+use std::collections::HashMap;
+
+use futures_util::future::join_all;
+use ig_tracking::db::runs::Trigger;
+use ig_tracking::db::start::{Start, Started, start};
+use ig_tracking::db::status::{self, Part};
+use ig_tracking::db::tasks::{self, TaskKind};
+use ig_tracking::db::{TaskId, journal};
+use serde_json::{Value, json};
+
+use crate::harness::{Database, Replica, World, assert_sound};
+use crate::schema::{TERMS, claimed, entry, profile_start};
+
+/// A replica that only answers: what it starts stays as it is.
+const CLERK: [(&str, &str); 1] = [("IGT_CONCURRENCY", "0")];
+
+#[tokio::test]
+async fn of_many_starts_in_one_moment_each_has_its_own_answer() {
+    let world = World::new().await;
+    let replica = world.replica(&CLERK).await;
+    for n in 0..20 {
+        replica.create("create_task", &format!("p{n}"), "anna").await;
+        replica.create("create_reel_task", &format!("r{n}"), "anna").await;
+    }
+    // Each task three times, in each of the two ways; and some that nobody has made.
+    let mut asked = Vec::new();
+    for n in 0..24 {
+        for route in ["force_scrape", "force_scrape_reel"] {
+            asked.extend([format!("/{route}/p{n}"), format!("/{route}/r{n}")].iter().cloned().cycle().take(6));
+        }
+    }
+    let answers = join_all(asked.iter().map(|path| replica.post(path))).await;
+    let mut told: HashMap<&String, Vec<u16>> = HashMap::new();
+    for (path, answer) in asked.iter().zip(&answers) {
+        told.entry(path).or_default().push(answer.status.as_u16());
+    }
+    for (path, mut statuses) in told {
+        statuses.sort_unstable();
+        let number: usize = path.rsplit(['p', 'r']).next().unwrap().parse().unwrap();
+        let is_its_kind = path.contains("_reel/r") || path.contains("scrape/p");
+        let expected = match (number < 20, is_its_kind) {
+            (false, _) => [404, 404, 404],
+            (true, false) => [400, 400, 400],
+            (true, true) => [200, 409, 409],
+        };
+        assert_eq!(statuses, expected, "{path}");
+    }
+    assert_eq!(count(&world.database, "select count(*) from runs").await, 40);
+    assert_sound(&world.database.pool).await;
+}
+
+#[tokio::test]
+async fn starts_of_the_same_tasks_on_many_replicas_at_once_wait_for_each_other_and_none_fails() {
+    let world = World::new().await;
+    let mut replicas = Vec::new();
+    for _ in 0..3 {
+        replicas.push(world.replica(&CLERK).await);
+    }
+    let tasks: Vec<_> = (0..40).map(|n| format!("t{n}")).collect();
+    join_all(tasks.iter().map(|task| replicas[0].create("create_task", task, "anna"))).await;
+    // Each replica in another order, so that statements with each other's tasks in another order meet.
+    let orders = [tasks.clone(), tasks.iter().rev().cloned().collect(), [&tasks[20..], &tasks[..20]].concat()];
+    let all = replicas.iter().zip(&orders).map(|(replica, order)| start_all(replica, order));
+    let mut started: HashMap<String, usize> = HashMap::new();
+    for (task, status) in join_all(all).await.concat() {
+        assert!(status == 200 || status == 409, "{task}: {status}");
+        *started.entry(task).or_default() += usize::from(status == 200);
+    }
+    assert!(tasks.iter().all(|task| started[task] == 1), "{started:?}");
+    let deadlocks = "select deadlocks from pg_stat_database where datname = current_database()";
+    assert_eq!(count(&world.database, deadlocks).await, 0);
+    assert_sound(&world.database.pool).await;
+}
+
+async fn start_all(replica: &Replica, tasks: &[String]) -> Vec<(String, u16)> {
+    join_all(tasks.iter().map(async |task| {
+        let answer = replica.post(&format!("/force_scrape/{task}")).await;
+        (task.clone(), answer.status.as_u16())
+    }))
+    .await
+}
+
+#[tokio::test]
+async fn one_statement_starts_what_can_be_started_and_says_of_each_what_became_of_it() {
+    let pool = Database::fresh().await.pool;
+    let id = |name: &str| TaskId::parse(name).unwrap();
+    for (name, kind) in [("a", TaskKind::Profile), ("b", TaskKind::Reel), ("c", TaskKind::Profile)] {
+        tasks::create(&pool, &id(name), kind, "anna").await.unwrap();
+    }
+    claimed(&pool, "busy").await;
+    let (a, b, c, busy, none) = (id("a"), id("b"), id("c"), id("busy"), id("none"));
+    let queued = Start { claimed: false, trigger: Trigger::Demo, ..profile_start(&c) };
+    let starts = [
+        profile_start(&none),
+        queued,
+        profile_start(&busy),
+        profile_start(&b),
+        Start { kind: TaskKind::Reel, ..profile_start(&b) },
+        profile_start(&a),
+    ];
+    let started = start(&pool, TERMS, &starts).await.unwrap();
+    let [Started::NoSuchTask, Started::Queued(_), Started::Busy, Started::OtherKind, reel, profile] = &started[..]
+    else {
+        panic!("{started:?}")
+    };
+    for (started, task, kind) in [(reel, b, TaskKind::Reel), (profile, a, TaskKind::Profile)] {
+        let Started::Claimed(run) = started else { panic!("{started:?}") };
+        assert_eq!((&run.task_id, run.kind, run.lease.0, run.last_seq), (&task, kind, 1, 1));
+    }
+    assert_eq!(start(&pool, TERMS, &[]).await.unwrap().len(), 0);
+    assert_sound(&pool).await;
+}
+
+#[tokio::test]
+async fn a_status_is_read_after_what_was_written_before_it_on_whichever_replica() {
+    let world = World::new().await;
+    let (one, other) = (world.replica(&CLERK).await, world.replica(&CLERK).await);
+    let tasks: Vec<_> = (0..30).map(|n| format!("t{n}")).collect();
+    join_all(tasks.iter().map(|task| one.create("create_task", task, "anna"))).await;
+    join_all(tasks.iter().map(async |task| {
+        for (replica, reader) in [(&one, &other), (&other, &one)] {
+            assert_eq!(state(reader, task).await, (false, 0), "{task}");
+            replica.post(&format!("/force_scrape/{task}")).await.ok();
+            assert_eq!(state(reader, task).await, (true, 1), "{task}: started");
+            assert_eq!(state(replica, task).await, (true, 1), "{task}: started");
+            replica.post(&format!("/cancel/{task}")).await.ok();
+            assert_eq!(state(reader, task).await, (false, 2), "{task}: cancelled");
+            assert_eq!(state(replica, task).await, (false, 2), "{task}: cancelled");
+            world.forget(task).await;
+        }
+    }))
+    .await;
+}
+
+impl World {
+    /// Takes a task's runs away, so that it is as if it had never run.
+    async fn forget(&self, task: &str) {
+        sqlx::query("delete from runs where task_id = $1").bind(task).execute(&self.database.pool).await.unwrap();
+    }
+}
+
+/// Whether it is processing, and how many events it has.
+async fn state(replica: &Replica, task: &str) -> (bool, i64) {
+    let answer = replica.get(&format!("/task_status/{task}")).await.ok();
+    let response = &answer["response"];
+    (response["is_processing"].as_bool().unwrap(), response["logs_count"].as_i64().unwrap())
+}
+
+#[tokio::test]
+async fn a_log_that_is_read_again_and_again_while_it_grows_is_always_what_the_database_has() {
+    let world = World::new().await;
+    let (replica, pool) = (world.replica(&CLERK).await, &world.database.pool);
+    let run = claimed(pool, "t").await;
+    let mut written = 1;
+    // Of all sizes, beyond what is kept, and asked for in all sizes.
+    for (round, more) in [0, 1, 3, 9, 30, 80, 130, 1, 250, 2].into_iter().enumerate() {
+        if more > 0 {
+            let mut next = entry(&run, written);
+            next.after_exchange = 0;
+            next.exchanges.clear();
+            next.events = (0..more).map(|_| next.events[0].clone()).collect();
+            for (n, event) in (written + 1..).zip(&mut next.events) {
+                event.message = format!("Event {n}, \"said\" in round {round}");
+                event.fields = json!({"n": n, "deep": {"er": [n]}});
+            }
+            written += more;
+            assert_eq!(journal::write(pool, &[next]).await.unwrap().len(), 1);
+        }
+        for wanted in [10, 1, 100, 7, 100, 3] {
+            let answer = replica.get(&format!("/task_status/t?logs_count={wanted}")).await.ok();
+            let (response, expected) = (&answer["response"], lines(&world.database, wanted).await);
+            assert_eq!(response["logs"], json!(expected), "round {round}, {wanted} wanted");
+            assert_eq!(response["latest_event"], *expected.last().unwrap());
+            assert_eq!(response["requested_logs_count"], expected.len());
+            assert_eq!(response["logs_count"], written);
+        }
+    }
+}
+
+/// The last lines of the only log, as version 1 tells them.
+async fn lines(database: &Database, wanted: i64) -> Vec<Value> {
+    let query =
+        "select jsonb_build_object('timestamp', floor(extract(epoch from at))::bigint, 'event_type', event_type,
+                     'message', message) || fields
+                 from (select * from events order by seq desc limit $1) as latest order by seq";
+    sqlx::query_scalar(query).bind(wanted).fetch_all(&database.pool).await.unwrap()
+}
+
+#[tokio::test]
+async fn with_next_to_no_memory_for_logs_every_answer_is_the_same() {
+    let world = World::new().await;
+    let replica = world.replica(&[("IGT_CONCURRENCY", "0"), ("IGT_LOG_CACHE_MB", "1")]).await;
+    let tasks: Vec<_> = (0..40).map(|n| format!("t{n}")).collect();
+    for task in &tasks {
+        let run = claimed(&world.database.pool, task).await;
+        let mut next = entry(&run, 1);
+        // Together more than the memory: forty times a hundred lines of a kilobyte.
+        next.events = (0..100).map(|_| next.events[0].clone()).collect();
+        next.events.iter_mut().for_each(|event| event.message = format!("{task} {}", "x".repeat(1000)));
+        next.after_exchange = 0;
+        journal::write(&world.database.pool, &[next]).await.unwrap();
+    }
+    for _ in 0..3 {
+        join_all(tasks.iter().map(async |task| {
+            let answer = replica.get(&format!("/task_status/{task}?logs_count=100")).await.ok();
+            let logs = answer["response"]["logs"].as_array().unwrap();
+            assert_eq!(logs.len(), 100);
+            let prefix = format!("{task} ");
+            assert!(logs.iter().all(|line| line["message"].as_str().unwrap().starts_with(&prefix)), "{task}");
+        }))
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn a_log_with_events_gone_is_told_as_far_as_it_is_there() {
+    let world = World::new().await;
+    let (replica, pool) = (world.replica(&CLERK).await, &world.database.pool);
+    let run = claimed(pool, "t").await;
+    let mut next = entry(&run, 1);
+    next.after_exchange = 0;
+    next.events = (0..20).map(|_| next.events[0].clone()).collect();
+    journal::write(pool, &[next]).await.unwrap();
+    sqlx::query("delete from events where seq in (3, 15)").execute(pool).await.unwrap();
+    for (wanted, there) in [(10, 9), (5, 5), (100, 19), (1, 1)] {
+        let answer = replica.get(&format!("/task_status/t?logs_count={wanted}")).await.ok();
+        let response = &answer["response"];
+        assert_eq!(response["logs"].as_array().unwrap().len(), there, "{wanted} wanted");
+        assert_eq!((&response["requested_logs_count"], &response["logs_count"]), (&json!(there), &json!(21)));
+    }
+}
+
+#[tokio::test]
+async fn parts_of_many_logs_are_read_in_one_statement_each_for_itself() {
+    let pool = Database::fresh().await.pool;
+    let (one, other) = (claimed(&pool, "one").await, claimed(&pool, "other").await);
+    for run in [&one, &other] {
+        for seq in 1..5 {
+            journal::write(&pool, &[entry(run, seq)]).await.unwrap();
+        }
+    }
+    let part = |run_id, after, until| Part { run_id, after, until };
+    let parts = [
+        part(other.run_id, 2, 5),
+        part(one.run_id, 0, 1),
+        part(one.run_id, 5, 9),
+        part(one.run_id, 0, 100),
+        part(other.run_id, 2, 5),
+    ];
+    let read = status::parts(&pool, &parts).await.unwrap();
+    let seqs: Vec<Vec<i64>> = read.iter().map(|events| events.iter().map(|event| event.seq).collect()).collect();
+    assert_eq!(seqs, [vec![3, 4, 5], vec![1], vec![], vec![1, 2, 3, 4, 5], vec![3, 4, 5]]);
+    let statuses =
+        status::of_tasks(&pool, &["other", "none", "one"].map(|id| TaskId::parse(id).unwrap())).await.unwrap();
+    let found: Vec<_> = statuses.iter().map(|status| status.map(|status| status.run_id)).collect();
+    assert_eq!(found, [Some(other.run_id), None, Some(one.run_id)]);
+}
+
+async fn count(database: &Database, query: &'static str) -> i64 {
+    sqlx::query_scalar(query).fetch_one(&database.pool).await.unwrap()
+}
