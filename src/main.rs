@@ -2,6 +2,10 @@
 
 use std::process::ExitCode;
 
+/// The system's own allocator spends a fifth of a busy replica's time.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     ig_tracking::cli::main()
 }

@@ -18,7 +18,7 @@ pub struct Ours {
 /// Extends the leases that still hold. A run that does not come back is somebody else's now, or has ended.
 ///
 /// A row that is locked is passed over: one write that hangs must not cost the other runs their leases, and two
-/// statements that each wait for the other's rows cannot be.
+/// statements that each wait for the other's rows cannot be. The state is asked for as in [`super::journal::write`].
 pub async fn keep(db: impl PgExecutor<'_>, held: &[(RunId, Lease)], lease_seconds: f64) -> sqlx::Result<Vec<Ours>> {
     let run_ids: Vec<_> = held.iter().map(|(run, _)| run.0).collect();
     let leases: Vec<_> = held.iter().map(|(_, lease)| lease.0).collect();
@@ -31,7 +31,7 @@ pub async fn keep(db: impl PgExecutor<'_>, held: &[(RunId, Lease)], lease_second
             select r.run_id
             from runs r
             join held on r.run_id = held.run_id and r.lease = held.lease
-            where r.state = 'running'
+            where r.state = case when held.run_id is not null then 'running' end
             for no key update of r skip locked
         ), kept as (
             update runs r
@@ -45,7 +45,7 @@ pub async fn keep(db: impl PgExecutor<'_>, held: &[(RunId, Lease)], lease_second
                r.cancel_requested_at is not null as "cancel_requested!"
         from runs r
         join held on r.run_id = held.run_id and r.lease = held.lease
-        where r.state = 'running'
+        where r.state = case when held.run_id is not null then 'running' end
         "#,
         &run_ids,
         &leases,
