@@ -18,7 +18,7 @@ const MAX_WAITING: usize = 1024;
 
 /// Takes entries and answers when they are committed.
 #[derive(Clone)]
-pub(super) struct Journal {
+pub struct Journal {
     inbox: mpsc::Sender<Request>,
     live: Live,
 }
@@ -30,14 +30,14 @@ struct Request {
 
 impl Journal {
     /// Begins to write; ends when the last handle is dropped.
-    pub(super) fn begin(pool: Pool, live: Live) -> Self {
+    pub fn begin(pool: Pool, live: Live) -> Self {
         let (inbox, requests) = mpsc::channel(MAX_WAITING);
         tokio::spawn(write_batches(pool, requests));
         Self { inbox, live }
     }
 
-    /// Writes an entry. `None`: it was passed over, see [`write`].
-    pub(super) async fn write(&self, entry: Entry) -> sqlx::Result<Option<Written>> {
+    /// Writes an entry and waits until it is committed. `None`: it was passed over, see [`write`].
+    pub async fn write(&self, entry: Entry) -> sqlx::Result<Option<Written>> {
         let (answer, answered) = oneshot::channel();
         self.inbox.send(Request { entry, answer }).await.map_err(|_| sqlx::Error::PoolClosed)?;
         let written = answered.await.map_err(|_| sqlx::Error::PoolClosed)??;

@@ -27,6 +27,7 @@ use crate::instagram::web::Web;
 use crate::live::Live;
 
 pub use cancel::{CancelOutcome, Cancellation, cancel_run};
+pub use journal::Journal;
 pub use start::StartOutcome;
 
 /// How runs are worked on this replica; see the settings of the same names.
