@@ -66,15 +66,15 @@ pub(crate) async fn measure(settings: Settings) -> Result<(), Failed> {
     }
     times.sort_by(f64::total_cmp);
     let at = |share: usize| times[(times.len() - 1) * share / 100];
-    println!("{}", json!({"count": times.len(), "p50_ms": at(50), "p90_ms": at(90), "p99_ms": at(99), "max_ms": at(100)}));
+    println!(
+        "{}",
+        json!({"count": times.len(), "p50_ms": at(50), "p90_ms": at(90), "p99_ms": at(99), "max_ms": at(100)})
+    );
     Ok(())
 }
 
 /// Waits for the first request for an account.
-async fn arrival(
-    arrivals: &mut mpsc::UnboundedReceiver<(String, Instant)>,
-    username: &str,
-) -> Result<Instant, Failed> {
+async fn arrival(arrivals: &mut mpsc::UnboundedReceiver<(String, Instant)>, username: &str) -> Result<Instant, Failed> {
     let found = async {
         while let Some((name, at)) = arrivals.recv().await {
             if name == username {
@@ -98,7 +98,8 @@ fn milliseconds(from: Instant, to: Instant) -> f64 {
 /// Notes whose account is asked for, and that nobody has it.
 async fn not_found(State(arrivals): State<Arrivals>, uri: Uri) -> (StatusCode, &'static str) {
     let now = Instant::now();
-    let username = match uri.query().and_then(|query| query.split('&').find_map(|pair| pair.strip_prefix("username="))) {
+    let username = match uri.query().and_then(|query| query.split('&').find_map(|pair| pair.strip_prefix("username=")))
+    {
         Some(named) => named.to_owned(),
         None => uri.path().trim_matches('/').to_owned(),
     };

@@ -34,11 +34,16 @@ pub(crate) struct Settings {
     /// The address to listen on
     #[arg(long)]
     listen: SocketAddr,
+    /// Ask a connection whether it lives before each use, as sqlx's pool does where nobody says otherwise: that is one
+    /// more trip to the database for each request
+    #[arg(long)]
+    ask_first: bool,
 }
 
 /// Serves until it is killed.
 pub(crate) async fn serve(settings: Settings) -> Result<(), Failed> {
-    let pool = PgPoolOptions::new().max_connections(CONNECTIONS).connect(&settings.database_url).await?;
+    let pool = PgPoolOptions::new().max_connections(CONNECTIONS).test_before_acquire(settings.ask_first);
+    let pool = pool.connect(&settings.database_url).await?;
     let routes = Router::new()
         .route("/task_status/{task_id}", get(task_status))
         .route("/force_scrape/{task_id}", post(force_scrape))
@@ -122,7 +127,8 @@ fn take_event(row: &mut Row) -> Option<Event> {
 }
 
 async fn force_scrape(State(pool): State<PgPool>, Path(task_id): Path<String>) -> Result<Json<Value>, StatusCode> {
-    let row = sqlx::query_as::<_, (String, Option<sqlx::types::Uuid>)>(START).bind(&task_id).fetch_optional(&pool).await;
+    let row =
+        sqlx::query_as::<_, (String, Option<sqlx::types::Uuid>)>(START).bind(&task_id).fetch_optional(&pool).await;
     match row.map_err(|_| StatusCode::SERVICE_UNAVAILABLE)? {
         None => Err(StatusCode::NOT_FOUND),
         Some((_, None)) => Err(StatusCode::CONFLICT),

@@ -31,7 +31,9 @@ pub(crate) async fn measure(settings: Settings) -> Result<(), Failed> {
     let next = Arc::new(AtomicUsize::new(1));
     let began = Instant::now();
     let clients: Vec<_> = (0..settings.connections)
-        .map(|_| tokio::spawn(ask(settings.service.clone(), settings.prefix.clone(), settings.tasks, Arc::clone(&next))))
+        .map(|_| {
+            tokio::spawn(ask(settings.service.clone(), settings.prefix.clone(), settings.tasks, Arc::clone(&next)))
+        })
         .collect();
     for client in clients {
         client.await??;

@@ -62,11 +62,11 @@ class Bench:
         """A replica that only answers: what it starts stays queued, so that nothing but requests is measured."""
         return self.service(database, IGT_CONCURRENCY="0", **settings)
 
-    def plain(self, database):
+    def plain(self, database, *options):
         """The plain one-query handler."""
         address = free_address()
         command = [self.programs, "plain", "--database-url", self.postgres.url(database), "--listen", address]
-        return Server(command, address)
+        return Server([*command, *options], address)
 
     def flask(self):
         """The baseline in Flask: one process, since the state is in its memory, and as many threads as connections."""

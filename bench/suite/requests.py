@@ -125,23 +125,35 @@ def latency(bench):
     """One connection, beside the plain handler."""
     report, database = bench.report, bench.database()
 
-    def compare(what, at_most, ours, plain):
+    def compare(what, at_most, **sides):
         say(f"one connection: {what}")
-        parts = alternate(bench.rounds, say, ours=ours, plain=plain)
+        parts = alternate(bench.rounds, say, **sides)
         report.keep(f"latency {what}", parts)
         shown = {name: f"p50 {middle(side, 'p50_ms'):.3f} ms" for name, side in parts.items()}
-        report.add("latency", f"{what}, one connection, p50 to the plain handler's",
-                   ratio(parts["ours"], parts["plain"], "p50_ms"), "x", shown["ours"], shown["plain"], at_most=at_most)
+        what = f"{what}, one connection, p50"
+        report.add("latency", f"{what} to the plain handler's", ratio(parts["ours"], parts["plain"], "p50_ms"), "x",
+                   shown["ours"], shown["plain"], at_most=at_most)
+        report.add("latency", f"{what} to the plain handler's with sqlx's pool as it comes",
+                   ratio(parts["ours"], parts["pinging"], "p50_ms"), "x", shown["ours"], shown["pinging"])
         for name, side in parts.items():
-            report.spent(f"latency, {what}: {name}", middle_cores(side))
+            report.spent(f"{what}: {name}", middle_cores(side))
 
-    with bench.answering(database) as ours, bench.plain(database) as plain:
-        compare("force_scrape", 1.1, lambda: started(bench, ours, database, 1),
-                lambda: started(bench, plain, database, 1))
-        compare("task_status polled", 1, lambda: polled(bench, ours, 1), lambda: polled(bench, plain, 1))
+    with ExitStack() as servers:
+        ours = servers.enter_context(bench.answering(database))
+        plain = servers.enter_context(bench.plain(database))
+        pinging = servers.enter_context(bench.plain(database, "--ask-first"))
+        compare("force_scrape", 1.1,
+                ours=lambda: started(bench, ours, database, 1),
+                plain=lambda: started(bench, plain, database, 1),
+                pinging=lambda: started(bench, pinging, database, 1))
+        compare("task_status polled", 1,
+                ours=lambda: polled(bench, ours, 1),
+                plain=lambda: polled(bench, plain, 1),
+                pinging=lambda: polled(bench, pinging, 1))
     compare("task_status first asked", 1.6,
-            lambda: first_asked(bench, lambda: bench.answering(database), database, 1),
-            lambda: first_asked(bench, lambda: bench.plain(database), database, 1))
+            ours=lambda: first_asked(bench, lambda: bench.answering(database), database, 1),
+            plain=lambda: first_asked(bench, lambda: bench.plain(database), database, 1),
+            pinging=lambda: first_asked(bench, lambda: bench.plain(database, "--ask-first"), database, 1))
 
 
 def fifty_million(bench):

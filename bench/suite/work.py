@@ -119,7 +119,7 @@ def memory(bench):
         rests = memory_mib(service.pid)
     report.add("memory", "resident memory after the start, nothing asked", rests, "MiB", f"{rests:.1f} MiB", at_most=40)
 
-    files = raise_open_files(2 * IN_FLIGHT + 4096)
+    files = raise_open_files(IN_FLIGHT + 4096)
     with bench.sandbox(60_000) as sandbox:
         settings = {"IGT_WEB_URL": sandbox.url, "IGT_WEB_TIMEOUT_SECONDS": "300"}
         service, count = begin_wide(bench, database, settings)
