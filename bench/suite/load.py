@@ -21,9 +21,14 @@ class Part:
     seconds: float = 0.0
     requests: int = 0
 
+    def each(self):
+        """What one request (or event, or run) cost each process, in microseconds of CPU."""
+        count = self.requests or self.rate * self.seconds
+        return {name: seconds / count * 1e6 for name, seconds in self.cpu.items()}
+
     def cores(self):
-        """Each process's CPU as a number of cores that it kept busy."""
-        return {name: seconds / self.seconds for name, seconds in self.cpu.items()} if self.seconds else {}
+        """How many cores all processes together kept busy."""
+        return sum(self.cpu.values()) / self.seconds
 
 
 def wrk(script, server, connections, seconds, arguments=(), postgres=None):
@@ -76,15 +81,17 @@ class Pgbench:
 
 
 def alternate(rounds, say, **sides):
-    """Runs the sides one after another, round after round; gives the parts of each."""
+    """Runs the sides one after another, round after round, each round beginning with another; gives the parts of each."""
     parts = {name: [] for name in sides}
+    order = list(sides)
     for number in range(1, rounds + 1):
-        for name, side in sides.items():
-            part = side()
+        for name in order:
+            part = sides[name]()
             parts[name].append(part)
             latency = f", p50 {part.p50_ms:.3f} ms" if part.p50_ms is not None else ""
             latency += f", p99 {part.p99_ms:.2f} ms" if part.p99_ms is not None else ""
             say(f"  round {number}: {name} {part.rate:,.0f}/s{latency}")
+        order.append(order.pop(0))
     return parts
 
 
@@ -97,7 +104,9 @@ def middle(parts, what="rate"):
     return statistics.median(getattr(part, what) for part in parts)
 
 
-def middle_cores(parts):
-    """Cores kept busy, by process: the median of the rounds."""
-    names = parts[0].cores()
-    return {name: statistics.median(part.cores()[name] for part in parts) for name in names}
+def middle_cpu(parts):
+    """CPU of one request by process, and the cores kept busy in all: the medians of the rounds."""
+    each = [part.each() for part in parts]
+    names = each[0]
+    return {name: statistics.median(one[name] for one in each) for name in names}, statistics.median(
+        part.cores() for part in parts)

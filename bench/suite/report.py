@@ -45,7 +45,7 @@ class Report:
 
     machine: dict
     figures: list = field(default_factory=list)
-    cores: list = field(default_factory=list)
+    cpu: list = field(default_factory=list)
     parts: dict = field(default_factory=dict)
     notes: list = field(default_factory=list)
     plot: list = field(default_factory=list)
@@ -57,9 +57,9 @@ class Report:
     def note(self, text):
         self.notes.append(text)
 
-    def spent(self, what, cores):
-        """Notes how many cores each process kept busy during a part."""
-        self.cores.append((what, cores))
+    def spent(self, what, each, cores):
+        """Notes what one request of a part cost each process, and how many cores were busy with it in all."""
+        self.cpu.append((what, each, cores))
 
     def keep(self, name, parts):
         """Keeps the single rounds."""
@@ -68,14 +68,18 @@ class Report:
     def markdown(self):
         lines = ["| what | ours | peer | figure | target | met |", "| --- | --- | --- | --- | --- | --- |"]
         lines += [figure.row() for figure in self.figures]
-        if self.cores:
-            names = list(dict.fromkeys(name for _, cores in self.cores for name in cores))
-            lines += ["", "Cores that each process kept busy:", "",
-                      f"| part | {' | '.join(names)} |", "| --- |" + " --- |" * len(names)]
-            lines += [f"| {what} | " + " | ".join(f"{cores[n]:.2f}" if n in cores else "" for n in names) + " |"
-                      for what, cores in self.cores]
+        if self.cpu:
+            names = list(dict.fromkeys(name for _, each, _ in self.cpu for name in each))
+            lines += ["", "CPU of one request, event or run in µs, by process, and the cores kept busy in all:", "",
+                      f"| part | {' | '.join(names)} | cores |", "| --- |" + " --- |" * len(names) + " --- |"]
+            lines += [self.cpu_row(names, *part) for part in self.cpu]
         lines += ["", *(f"- {note}" for note in self.notes)] if self.notes else []
         return "\n".join(lines) + "\n"
+
+    @staticmethod
+    def cpu_row(names, what, each, cores):
+        shown = (f"{each[name]:,.1f}" if name in each else "" for name in names)
+        return f"| {what} | {' | '.join(shown)} | {cores:.2f} |"
 
     def write(self, folder):
         os.makedirs(folder, exist_ok=True)
@@ -84,7 +88,7 @@ class Report:
         everything = {
             "machine": self.machine,
             "figures": [{**asdict(figure), "met": figure.met} for figure in self.figures],
-            "cores": [{"part": what, **cores} for what, cores in self.cores],
+            "cpu_us_each": [{"part": what, **each, "cores": cores} for what, each, cores in self.cpu],
             "rounds": self.parts, "notes": self.notes, "plot": self.plot, "reference": self.reference,
         }
         with open(os.path.join(folder, "results.json"), "w", encoding="utf-8") as file:

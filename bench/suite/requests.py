@@ -3,7 +3,7 @@
 from contextlib import ExitStack
 
 from .bench import POLLED, QUIET, say
-from .load import alternate, middle, middle_cores, ratio, wrk
+from .load import alternate, middle, middle_cpu, ratio, wrk
 
 CONNECTIONS = 64
 # More starts than a part can make in a second.
@@ -82,7 +82,7 @@ def status(bench):
     report.add("status", f"{what}, without request lines, to pgbench", ratio(quiet, parts["pgbench"]), "x",
                with_latency(quiet), rate(parts["pgbench"]))
     for name, side in parts.items():
-        report.spent(f"status polled: {name}", middle_cores(side))
+        report.spent(f"status polled: {name}", *middle_cpu(side))
 
     say("task_status, each task for the first time")
     parts = alternate(
@@ -96,7 +96,7 @@ def status(bench):
                with_latency(ours), rate(parts["pgbench"]), at_least=1)
     report.add("status", f"{what}, p99", middle(ours, "p99_ms"), "ms", with_latency(ours), at_most=10)
     for name, side in parts.items():
-        report.spent(f"status first asked: {name}", middle_cores(side))
+        report.spent(f"status first asked: {name}", *middle_cpu(side))
 
 
 def start(bench):
@@ -118,7 +118,7 @@ def start(bench):
                rate(ours), with_latency(parts["flask"]), at_least=15)
     report.add("start", f"{what}, p99", middle(ours, "p99_ms"), "ms", with_latency(ours), at_most=20)
     for name, side in parts.items():
-        report.spent(f"start: {name}", middle_cores(side))
+        report.spent(f"start: {name}", *middle_cpu(side))
 
 
 def latency(bench):
@@ -136,7 +136,7 @@ def latency(bench):
         report.add("latency", f"{what} to the plain handler's with sqlx's pool as it comes",
                    ratio(parts["ours"], parts["pinging"], "p50_ms"), "x", shown["ours"], shown["pinging"])
         for name, side in parts.items():
-            report.spent(f"{what}: {name}", middle_cores(side))
+            report.spent(f"{what}: {name}", *middle_cpu(side))
 
     with ExitStack() as servers:
         ours = servers.enter_context(bench.answering(database))
@@ -168,7 +168,7 @@ def fifty_million(bench):
         report.add("50m", f"task_status {what}, {size}", ratio(parts["more"], parts["less"]), "x",
                    with_latency(parts["more"]), with_latency(parts["less"]), at_least=0.9)
         for name, side in parts.items():
-            report.spent(f"50m, {what}: {name}", middle_cores(side))
+            report.spent(f"50m, {what}: {name}", *middle_cpu(side))
 
     with bench.answering(less) as few, bench.answering(more) as many:
         for server in (few, many):

@@ -3,7 +3,7 @@
 import time
 
 from .bench import say
-from .load import Part, alternate, middle, middle_cores, ratio
+from .load import Part, alternate, middle, middle_cpu, ratio
 from .process import Failed, cpu_seconds, free_address, last_json, measured, memory_mib, raise_open_files
 
 RUNS_A_ROUND = 3000
@@ -45,7 +45,7 @@ def journal(bench):
         report.add("journal", f"journal, 100 runs, {what}, to unnest of 100 rows", ratio(parts[name], parts["unnest"]),
                    "x", shown, peer, at_least=0.75)
     for name, side in parts.items():
-        report.spent(f"journal: {name}", middle_cores(side))
+        report.spent(f"journal: {name}", *middle_cpu(side))
 
 
 def first_request(bench, tasks=500):
@@ -104,10 +104,8 @@ def runs(bench):
     ours = parts["ours"]
     report.add("runs", f"whole runs of 12 posts, {HANDS} at a time", middle(ours), "runs/s", f"{middle(ours):,.0f}/s",
                at_least=500)
-    report.spent("runs", middle_cores(ours))
-    each = {name: sum(part.cpu[name] for part in ours) / len(ours) / RUNS_A_ROUND * 1000 for name in ours[0].cpu}
-    split = ", ".join(f"{name} {milliseconds:.2f}" for name, milliseconds in each.items())
-    report.note(f"CPU of one run in ms: {split}; {bench.events_a_run:.1f} events a run.")
+    report.spent("runs", *middle_cpu(ours))
+    report.note(f"A run of the section runs writes {bench.events_a_run:.1f} events and reads 12 posts.")
 
 
 def memory(bench):

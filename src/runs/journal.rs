@@ -36,7 +36,7 @@ impl Journal {
         Self { inbox, live }
     }
 
-    /// Writes an entry and waits until it is committed. `None`: it was passed over, see [`write`].
+    /// Writes an entry and waits until it is committed. `None`: it was passed over, see [`write()`].
     pub async fn write(&self, entry: Entry) -> sqlx::Result<Option<Written>> {
         let (answer, answered) = oneshot::channel();
         self.inbox.send(Request { entry, answer }).await.map_err(|_| sqlx::Error::PoolClosed)?;
