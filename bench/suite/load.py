@@ -81,7 +81,7 @@ class Pgbench:
 
 
 def alternate(rounds, say, **sides):
-    """Runs the sides one after another, round after round, each round beginning with another; gives the parts of each."""
+    """Runs the sides one after another, each round beginning with another; gives the parts of each."""
     parts = {name: [] for name in sides}
     order = list(sides)
     for number in range(1, rounds + 1):

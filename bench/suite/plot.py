@@ -97,4 +97,5 @@ def draw(folder, report):
     machine = report.machine
     about = f"{machine['cores']} cores shared by client, service and Postgres ({machine['cpu']}); {machine['when']}"
     rates.text(1, 1.02, about, transform=rates.transAxes, ha="right", fontsize=7.5, color="#555555")
-    figure.savefig(os.path.join(folder, "performance.svg"), bbox_inches="tight", facecolor="white", metadata={"Date": None})
+    path = os.path.join(folder, "performance.svg")
+    figure.savefig(path, bbox_inches="tight", facecolor="white", metadata={"Date": None})
