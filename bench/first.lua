@@ -10,6 +10,7 @@ local step, steps, tasks
 
 function setup(thread)
     thread:set("index", threads)
+    table.insert(all, thread)
     threads = threads + 1
 end
 
@@ -23,7 +24,7 @@ function request()
     -- Both threads together stay below the number of tasks: none is asked for twice.
     steps = steps + 1
     if steps * 2 > tasks then
-        wrk.thread:stop()
+        run_out()
     end
     step = step + 2
     return wrk.format("GET", wrk.path .. "/task_status/status-" .. (step * stride % tasks + 1))

@@ -6,6 +6,7 @@ local n, last
 
 function setup(thread)
     thread:set("index", threads)
+    table.insert(all, thread)
     threads = threads + 1
 end
 
@@ -18,7 +19,7 @@ end
 function request()
     n = n + 1
     if n >= last then
-        wrk.thread:stop()
+        run_out()
     end
     return wrk.format("POST", wrk.path .. "/force_scrape/start-" .. n)
 end

@@ -41,6 +41,9 @@ def wrk(script, server, connections, seconds, arguments=(), postgres=None):
     said = last_json(output)
     if said["errors"] or not said["requests"]:
         raise Failed(f"{said['errors']} of {said['requests']} requests of bench/{script}.lua failed at {server.url}")
+    if said["ran_out"]:
+        raise Failed(f"bench/{script}.lua ran out of tasks before the time was over: lower SECONDS_EACH or raise EVENTS "
+                     "(for force_scrape: STARTS_A_SECOND in bench/suite/requests.py)")
     return Part(said["requests"] / said["seconds"], said["p50_ms"], said["p99_ms"], cpu, took, said["requests"])
 
 
