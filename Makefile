@@ -39,5 +39,5 @@ lint: ## everything CI checks beside the tests
 prepare: setup-service ## renew the prepared queries (sqlx-data/) after a change to a query or a migration
 	scripts/queries
 
-bench: setup ## measure task_status and force_scrape beside pgbench (see bench/README.md)
-	bench/run
+bench: setup ## measure it beside its peers (BENCH='status start' for some; see bench/README.md)
+	@bench/run $(BENCH)

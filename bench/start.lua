@@ -1,16 +1,25 @@
--- force_scrape of another task with each request; each thread has its half of them.
-local n = 0
+-- force_scrape of another task with each request. Arguments: the first task, and how many each thread has.
+dofile("bench/report.lua")
+
+local threads = 0
+local n, last
 
 function setup(thread)
-    thread:set("first", n)
-    n = n + 200000
+    thread:set("index", threads)
+    table.insert(all, thread)
+    threads = threads + 1
 end
 
-function init()
-    n = first
+function init(args)
+    local share = tonumber(args[2])
+    n = tonumber(args[1]) + index * share - 1
+    last = n + share
 end
 
 function request()
     n = n + 1
+    if n >= last then
+        run_out()
+    end
     return wrk.format("POST", wrk.path .. "/force_scrape/start-" .. n)
 end

@@ -1,7 +1,8 @@
--- The one statement of force_scrape, as src/db/start.rs has it, for a replica without a free hand.
+-- The start of a run in one statement: the task, its run, the run's first event. What one would write first; pgbench
+-- and the plain handler run it. $1 is the task.
 with task as (
     select task_id, kind, username, source from tasks
-    where task_id = (select 'peer-' || nextval('peer')) and state = 'active'
+    where task_id = $1 and state = 'active'
 ), run as (
     insert into runs (task_id, kind, username, source, trigger, state, attempt, lease, worker_id, claimable_at,
                       last_seq, started_at, deadline_at)
@@ -17,5 +18,5 @@ with task as (
            jsonb_build_object('username', task.username) || '{"kind": "profile", "trigger": "api", "queued": true}'
     from run, task
 )
-select task.kind, task.username, task.source, run.run_id, now(), run.deadline_at
+select task.username, run.run_id, task.kind, task.source, now() as now, run.deadline_at
 from task left join run on true;

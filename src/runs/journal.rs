@@ -24,7 +24,7 @@ impl Journal {
         Self { entries: Batcher::new(Entries(pool), LIMITS), live }
     }
 
-    /// Writes an entry; a run has one at a time. `None`: it was passed over, see [`write`].
+    /// Writes an entry; a run has one at a time. `None`: it was passed over, see [`write()`].
     pub async fn write(&self, entry: Arc<Entry>) -> Result<Option<Written>, Failure> {
         let written = self.entries.ask(entry).await?;
         if let Some(written) = &written {

@@ -1,0 +1,31 @@
+-- task_status of another task with each request. Arguments: how many tasks there are, which of them to begin behind.
+--
+-- Neighbours in number are neighbours on disk: a stride that has no divisor in common with the number of tasks comes to
+-- each task once, far from the one before. Each thread has every second step.
+dofile("bench/report.lua")
+
+local stride = 104729
+local threads = 0
+local step, steps, tasks
+
+function setup(thread)
+    thread:set("index", threads)
+    table.insert(all, thread)
+    threads = threads + 1
+end
+
+function init(args)
+    tasks = tonumber(args[1])
+    step = tonumber(args[2]) + index
+    steps = 0
+end
+
+function request()
+    -- Both threads together stay below the number of tasks: none is asked for twice.
+    steps = steps + 1
+    if steps * 2 > tasks then
+        run_out()
+    end
+    step = step + 2
+    return wrk.format("GET", wrk.path .. "/task_status/status-" .. (step * stride % tasks + 1))
+end

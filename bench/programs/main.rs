@@ -1,0 +1,61 @@
+//! The programs of the benchmark that want Rust: peers of the service, and clients that time it from within.
+//!
+//! Each is a subcommand that does its part, prints one line of JSON and ends; `plain` serves until it is killed.
+//! `bench/run` builds and starts them.
+
+mod first_request;
+mod http;
+mod journal;
+mod plain;
+mod start;
+mod unnest;
+mod words;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// What a program ends with when it goes wrong: the words for standard error.
+type Failed = Box<dyn std::error::Error + Send + Sync>;
+
+/// The programs of the benchmark that want Rust
+#[derive(Parser)]
+struct Cli {
+    #[command(subcommand)]
+    program: Program,
+    /// Said by `cargo bench` to every program that it runs; means nothing here
+    #[arg(long, hide = true, global = true)]
+    bench: bool,
+}
+
+#[derive(Subcommand)]
+enum Program {
+    /// Answer task_status and force_scrape with one query each and nothing else, until killed
+    Plain(plain::Settings),
+    /// Write events through the service's journal
+    Journal(journal::Settings),
+    /// Insert events by unnest on one connection
+    Unnest(unnest::Settings),
+    /// Start runs one after another and time the first request of each to its upstream
+    FirstRequest(first_request::Settings),
+    /// Start the runs of many tasks
+    Start(start::Settings),
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let done = match Cli::parse().program {
+        Program::Plain(settings) => plain::serve(settings).await,
+        Program::Journal(settings) => journal::measure(settings).await,
+        Program::Unnest(settings) => unnest::measure(settings).await,
+        Program::FirstRequest(settings) => first_request::measure(settings).await,
+        Program::Start(settings) => start::measure(settings).await,
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("programs: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
