@@ -91,7 +91,10 @@ impl Live {
 
     /// Tells every replica that these runs have something new.
     pub fn announce_moved(&self, runs: impl IntoIterator<Item = RunId>) {
-        self.announce(Hint { moved: runs.into_iter().collect(), ..Hint::default() });
+        let moved: BTreeSet<_> = runs.into_iter().collect();
+        if !moved.is_empty() {
+            self.announce(Hint { moved, ..Hint::default() });
+        }
     }
 
     /// Tells every replica that this run was asked to stop.

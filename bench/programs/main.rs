@@ -15,6 +15,10 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+/// As the service has it.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// What a program ends with when it goes wrong: the words for standard error.
 type Failed = Box<dyn std::error::Error + Send + Sync>;
 

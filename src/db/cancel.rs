@@ -90,7 +90,7 @@ pub async fn end(db: impl PgExecutor<'_>, asked: &Asked, events: &[NewEvent]) ->
         &levels as &[&str],
         &event_types as &[&str],
         &messages,
-        &fields,
+        &fields as _,
     )
     .fetch_optional(db)
     .await

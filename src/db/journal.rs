@@ -11,7 +11,7 @@ use sqlx::PgExecutor;
 use uuid::Uuid;
 
 use super::runs::{Reason, RunState};
-use super::text::{ADDRESS, MESSAGE, clean_json, fit, fit_fields};
+use super::text::{ADDRESS, Fields, MESSAGE, clean_json, fit, fit_fields};
 use super::{Lease, RunId};
 
 /// How much a log line matters.
@@ -201,7 +201,7 @@ pub async fn write(db: impl PgExecutor<'_>, entries: &[impl Borrow<Entry>]) -> s
         &columns.event.level as &[&str],
         &columns.event.event_type as &[&str],
         &columns.event.message,
-        &columns.event.fields,
+        &columns.event.fields as _,
         &columns.exchange.run_id,
         &columns.exchange.seq,
         &columns.exchange.attempt,
@@ -292,7 +292,7 @@ struct EventColumns {
     level: Vec<&'static str>,
     event_type: Vec<&'static str>,
     message: Vec<String>,
-    fields: Vec<Value>,
+    fields: Vec<Fields>,
 }
 
 #[derive(Default)]

@@ -5,7 +5,7 @@ use sqlx::PgExecutor;
 
 use super::runs::{Claimed, RunState, Trigger};
 use super::tasks::{Source, TaskKind};
-use super::text::fit_fields;
+use super::text::{Fields, fit_fields};
 use super::{Lease, RunId, TaskId, WorkerId, index};
 
 /// One start that is asked for.
@@ -102,7 +102,7 @@ pub async fn start(db: impl PgExecutor<'_>, terms: Terms, starts: &[Start<'_>]) 
         &columns.trigger as &[&str],
         &columns.claimed,
         &columns.message as &[&str],
-        &columns.fields,
+        &columns.fields as _,
         terms.worker.0,
         terms.lease_seconds,
         terms.deadline_seconds,
@@ -150,7 +150,7 @@ struct Columns<'a> {
     trigger: Vec<&'static str>,
     claimed: Vec<bool>,
     message: Vec<&'static str>,
-    fields: Vec<Value>,
+    fields: Vec<Fields>,
 }
 
 impl<'a> Columns<'a> {

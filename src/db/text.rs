@@ -4,7 +4,9 @@
 
 use std::borrow::Cow;
 
+use serde_json::value::RawValue;
 use serde_json::{Map, Value};
+use sqlx::types::Json;
 
 /// An event's message, in bytes.
 pub(super) const MESSAGE: usize = 8 * 1024;
@@ -35,9 +37,21 @@ pub(super) fn fit_if_any(text: Option<&str>) -> Option<String> {
     text.map(|text| fit(text, TEXT).into_owned())
 }
 
+/// An event's fields as JSON text.
+pub(super) type Fields = Json<Box<RawValue>>;
+
 /// An event's fields fit to be kept: no text in them is longer than a message may be, and what has no room beside the
 /// fields before it is no more than its mark.
-pub(super) fn fit_fields(fields: &Value) -> Value {
+pub(super) fn fit_fields(fields: &Value) -> Fields {
+    let text = if fields.is_object() { fields.to_string() } else { "{}".to_owned() };
+    // All together no longer than one text in them may be, and without a NUL: the rule, and nothing to be done.
+    let fits = text.len() <= MESSAGE && !text.contains(r"\u0000");
+    let text = if fits { text } else { cut_fields(fields).to_string() };
+    // What was just written as JSON is JSON.
+    Json(RawValue::from_string(text).unwrap_or_default())
+}
+
+fn cut_fields(fields: &Value) -> Value {
     let Value::Object(fields) = fields else { return Value::Object(Map::new()) };
     let mut left = FIELDS;
     let fitted = fields.iter().map(|(name, value)| {
@@ -119,12 +133,15 @@ mod tests {
     fn fields_beyond_the_limit_keep_their_names_and_say_how_long_they_were() {
         let long: Vec<String> = (0..10_000).map(|n| format!("code{n}")).collect();
         let fields = json!({"reason": "x", "said": "y".repeat(1_000_000), "missing": long, "attempt": 3});
-        let fitted = fit_fields(&fields);
+        let fitted: Value = serde_json::from_str(fit_fields(&fields).get()).unwrap();
         assert!(fitted.to_string().len() <= FIELDS + 1024);
         assert_eq!((&fitted["reason"], &fitted["attempt"]), (&json!("x"), &json!(3)));
         let said = fitted["said"].as_str().unwrap();
         assert!(said.len() <= MESSAGE && said.ends_with("… [cut: 1000000 bytes]"), "{said}");
         assert!(fitted["missing"].as_str().unwrap().starts_with("… [cut: "), "{fitted}");
-        assert_eq!(fit_fields(&json!({"a": [1, "b"]})), json!({"a": [1, "b"]}));
+        assert_eq!(fit_fields(&json!({"a": [1, "b"]})).get(), r#"{"a":[1,"b"]}"#);
+        assert_eq!(fit_fields(&json!({"a\0": "b\0"})).get(), "{\"a\u{FFFD}\":\"b\u{FFFD}\"}");
+        assert_eq!(fit_fields(&json!({"a": "\\u0000"})).get(), r#"{"a":"\\u0000"}"#);
+        assert_eq!(fit_fields(&json!([1])).get(), "{}");
     }
 }

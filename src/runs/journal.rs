@@ -21,26 +21,25 @@ pub struct Journal {
 impl Journal {
     /// Writes on these connections, and tells of what it wrote.
     pub fn begin(pool: Pool, live: Live) -> Self {
-        Self { entries: Batcher::new(Entries(pool), LIMITS), live }
+        Self { entries: Batcher::new(Entries { pool, live: live.clone() }, LIMITS), live }
     }
 
     /// Writes an entry; a run has one at a time. `None`: it was passed over, see [`write()`].
     pub async fn write(&self, entry: Arc<Entry>) -> Result<Option<Written>, Failure> {
-        let written = self.entries.ask(entry).await?;
-        if let Some(written) = &written {
-            self.committed(written.run_id);
-        }
-        Ok(written)
+        self.entries.ask(entry).await
     }
 
-    /// Tells whoever waits that a run has something new.
+    /// Tells whoever waits that a run has something new, which was not written here.
     pub(super) fn committed(&self, run_id: RunId) {
         self.live.announce_moved([run_id]);
     }
 }
 
 /// Writes the entries of many runs.
-struct Entries(Pool);
+struct Entries {
+    pool: Pool,
+    live: Live,
+}
 
 impl Work for Entries {
     type Request = Arc<Entry>;
@@ -49,7 +48,8 @@ impl Work for Entries {
     const NAME: &'static str = "journal";
 
     async fn answer(&self, entries: &[Arc<Entry>]) -> Result<Vec<Option<Written>>, Failure> {
-        let written = write(&self.0, entries).await?;
+        let written = write(&self.pool, entries).await?;
+        self.live.announce_moved(written.iter().map(|written| written.run_id));
         let written: HashMap<_, _> = written.into_iter().map(|written| (written.run_id, written)).collect();
         Ok(entries.iter().map(|entry| written.get(&entry.run_id).copied()).collect())
     }

@@ -78,6 +78,7 @@ async fn start_all(core: &Arc<Core>, wanted: &[Wanted]) -> Result<Vec<StartOutco
     let before = Instant::now();
     let started = start(&core.request_pool.for_request(), terms(core), &starts).await?;
 
+    announce(core, &started);
     let begin = |(started, hand)| begin(core, started, before, hand);
     let outcomes: Vec<_> = started.into_iter().zip(hands).map(begin).collect();
     // Whoever asks for the same as one before it finds the task busy.
@@ -114,25 +115,34 @@ fn terms(core: &Core) -> Terms {
     }
 }
 
-/// Puts what was started to work, or tells the others that it waits for a hand.
+/// Tells the others what waits for a hand, and what does not.
+fn announce(core: &Core, started: &[Started]) {
+    let queued = started.iter().filter(|started| matches!(started, Started::Queued(_))).count();
+    let begun: Vec<_> = started
+        .iter()
+        .filter_map(|started| if let Started::Claimed(run) = started { Some(run.run_id) } else { None })
+        .collect();
+    metrics::counter!("igt_events_written_total").increment((queued + begun.len()) as u64);
+    if queued > 0 {
+        core.live.announce_claimable();
+    }
+    core.live.announce_moved(begun);
+}
+
+/// Puts what was started to work.
 fn begin(core: &Arc<Core>, started: Started, before: Instant, hand: Option<OwnedSemaphorePermit>) -> StartOutcome {
-    let run_id = match (started, hand) {
-        (Started::Claimed(claimed), Some(hand)) => {
+    match started {
+        Started::Claimed(claimed) => {
             let run_id = claimed.run_id;
-            core.live.announce_moved([run_id]);
-            hand::put_to_work(Arc::clone(core), *claimed, before, hand);
-            run_id
+            // Only what has a hand is claimed.
+            if let Some(hand) = hand {
+                hand::put_to_work(Arc::clone(core), *claimed, before, hand);
+            }
+            StartOutcome::Started(run_id)
         }
-        // Only what has a hand is claimed.
-        (Started::Claimed(claimed), None) => claimed.run_id,
-        (Started::Queued(run_id), _) => {
-            core.live.announce_claimable();
-            run_id
-        }
-        (Started::Busy, _) => return StartOutcome::Busy,
-        (Started::OtherKind, _) => return StartOutcome::OtherKind,
-        (Started::NoSuchTask, _) => return StartOutcome::NoSuchTask,
-    };
-    metrics::counter!("igt_events_written_total").increment(1);
-    StartOutcome::Started(run_id)
+        Started::Queued(run_id) => StartOutcome::Started(run_id),
+        Started::Busy => StartOutcome::Busy,
+        Started::OtherKind => StartOutcome::OtherKind,
+        Started::NoSuchTask => StartOutcome::NoSuchTask,
+    }
 }

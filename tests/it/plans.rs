@@ -57,7 +57,8 @@ fn line(row: &sqlx::postgres::PgRow) -> String {
 /// No table is read from end to end, and no index of all that is active.
 fn assert_by_key(plan: &str) {
     assert!(!plan.contains("using runs_one_active_per_task"), "{plan}");
-    let scans: Vec<_> = plan.lines().filter(|line| line.contains("Seq Scan") && !line.contains("never executed")).collect();
+    let scans: Vec<_> =
+        plan.lines().filter(|line| line.contains("Seq Scan") && !line.contains("never executed")).collect();
     assert!(scans.is_empty(), "{plan}");
 }
 
