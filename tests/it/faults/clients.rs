@@ -5,26 +5,25 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use reqwest::Method;
 use serde_json::Value;
 use sqlx::PgPool;
 use sqlx::types::Json;
 use tokio::task::JoinSet;
 
 use super::dice::Dice;
+use super::question::{self, Reply};
+use super::timing::{Answered, Pulse};
 use crate::harness::V1;
 
 /// No client is kept waiting longer, whatever happens.
 const NEVER_LONGER: Duration = Duration::from_secs(5);
-
-/// When a client gives up: a hang, then.
-const GIVES_UP: Duration = Duration::from_secs(30);
 
 /// Between two questions of a client.
 const PAUSE: Duration = Duration::from_millis(15);
 
 /// Where a replica is, for its clients.
 pub(super) struct Seat {
+    pub(super) number: usize,
     /// Its address; none while it is dead.
     pub(super) address: Mutex<Option<String>>,
     /// Raised whenever it dies, is paused, or comes back: what was under way then is not judged.
@@ -33,8 +32,9 @@ pub(super) struct Seat {
 }
 
 impl Seat {
-    pub(super) fn at(address: String) -> Arc<Self> {
+    pub(super) fn at(number: usize, address: String) -> Arc<Self> {
         Arc::new(Self {
+            number,
             address: Mutex::new(Some(address)),
             upheavals: AtomicU64::new(0),
             paused: AtomicBool::new(false),
@@ -67,15 +67,15 @@ struct Notes {
     /// How many starts of a task were acknowledged.
     starts: HashMap<String, i64>,
     events: HashSet<Seen>,
-    answers: u64,
-    refusals: u64,
-    slowest: Duration,
+    /// Those that are judged by how long they took.
+    answers: Vec<Answered>,
     wrong: Vec<String>,
 }
 
 /// The clients of all replicas.
 pub(super) struct Clients {
-    http: reqwest::Client,
+    next: Arc<AtomicU64>,
+    pulse: Arc<Pulse>,
     notes: Arc<Mutex<Notes>>,
     starting: Arc<AtomicBool>,
     at_work: JoinSet<()>,
@@ -85,10 +85,14 @@ impl Clients {
     /// For each replica one that looks at the tasks in turn, and one that starts them as often as it can and cancels one
     /// now and then.
     pub(super) fn begin(seats: &[Arc<Seat>], tasks: &[(String, &'static str)], seed: u64) -> Self {
-        // As many connections as there are requests: one that a dead replica left must not be somebody's error.
-        let http = reqwest::Client::builder().no_proxy().pool_max_idle_per_host(0).timeout(GIVES_UP).build().unwrap();
-        let mut clients =
-            Self { http, notes: Arc::default(), starting: Arc::new(AtomicBool::new(true)), at_work: JoinSet::new() };
+        let mut clients = Self {
+            next: Arc::default(),
+            pulse: Arc::default(),
+            notes: Arc::default(),
+            starting: Arc::new(AtomicBool::new(true)),
+            at_work: JoinSet::new(),
+        };
+        clients.at_work.spawn(Arc::clone(&clients.pulse).beat());
         for (n, seat) in seats.iter().enumerate() {
             let starter = clients.client(seat);
             let (tasks_of_starter, starting, mut dice) =
@@ -99,7 +103,7 @@ impl Clients {
                     if starting.load(Ordering::SeqCst) {
                         let (task, route) = &tasks_of_starter[dice.below(tasks_of_starter.len())];
                         match dice.below(10) {
-                            0 => drop(starter.ask(Method::POST, &format!("{V1}/cancel/{task}"), &[200, 409]).await),
+                            0 => drop(starter.ask("POST", &format!("{V1}/cancel/{task}"), &[200, 409]).await),
                             _ => drop(starter.start(task, route).await),
                         }
                     }
@@ -117,7 +121,12 @@ impl Clients {
     }
 
     fn client(&self, seat: &Arc<Seat>) -> Client {
-        Client { http: self.http.clone(), notes: Arc::clone(&self.notes), seat: Arc::clone(seat) }
+        Client {
+            next: Arc::clone(&self.next),
+            pulse: Arc::clone(&self.pulse),
+            notes: Arc::clone(&self.notes),
+            seat: Arc::clone(seat),
+        }
     }
 
     /// One that asks as it is told.
@@ -130,11 +139,9 @@ impl Clients {
         self.starting.store(whether, Ordering::SeqCst);
     }
 
-    /// The slowest answer since the last time that this was asked, how many there were, and how many were 503.
-    pub(super) fn take_measure(&self) -> (Duration, u64, u64) {
-        let mut notes = self.notes.lock().unwrap();
-        let Notes { slowest, answers, refusals, .. } = &mut *notes;
-        (std::mem::take(slowest), std::mem::take(answers), std::mem::take(refusals))
+    /// The answers since the last time that this was asked.
+    pub(super) fn take_answers(&self) -> Vec<Answered> {
+        std::mem::take(&mut self.notes.lock().unwrap().answers)
     }
 
     /// Nothing that was acknowledged is lost, and nobody was answered what must not be answered.
@@ -174,7 +181,8 @@ impl Clients {
 
 /// A client of one replica.
 pub(super) struct Client {
-    http: reqwest::Client,
+    next: Arc<AtomicU64>,
+    pulse: Arc<Pulse>,
     notes: Arc<Mutex<Notes>>,
     seat: Arc<Seat>,
 }
@@ -182,7 +190,7 @@ pub(super) struct Client {
 impl Client {
     /// Asks a task to be scraped; gives the status, if there was an answer.
     pub(super) async fn start(&self, task: &str, route: &str) -> Option<u16> {
-        let (status, _) = self.ask(Method::POST, &format!("{V1}/{route}/{task}"), &[200, 409]).await?;
+        let (status, _) = self.ask("POST", &format!("{V1}/{route}/{task}"), &[200, 409]).await?;
         if status == 200 {
             *self.notes.lock().unwrap().starts.entry(task.to_owned()).or_default() += 1;
         }
@@ -191,7 +199,7 @@ impl Client {
 
     async fn look(&self, task: &str) {
         let path = format!("{V1}/task_status/{task}?logs_count=100");
-        let Some((200, body)) = self.ask(Method::GET, &path, &[200]).await else { return };
+        let Some((200, body)) = self.ask("GET", &path, &[200]).await else { return };
         let body: Value = serde_json::from_str(&body).unwrap();
         let response = &body["response"];
         let logs = response["logs"].as_array().unwrap();
@@ -209,16 +217,12 @@ impl Client {
     }
 
     /// One question. Whoever asks a replica that dies or is paused meanwhile takes what comes.
-    async fn ask(&self, method: Method, path: &str, right: &[u16]) -> Option<(u16, String)> {
+    async fn ask(&self, method: &str, path: &str, right: &[u16]) -> Option<(u16, String)> {
         let before = self.seat.mark();
         let address = self.seat.address.lock().unwrap().clone().filter(|_| !self.seat.paused.load(Ordering::SeqCst))?;
+        let id = format!("client-{}", self.next.fetch_add(1, Ordering::Relaxed));
         let asked = Instant::now();
-        let answer = async {
-            let response = self.http.request(method.clone(), format!("{address}{path}")).send().await?;
-            let retry_after = response.headers().get("retry-after").cloned();
-            Ok::<_, reqwest::Error>((response.status().as_u16(), retry_after, response.text().await?))
-        };
-        let answer = answer.await;
+        let answer = question::ask(&address, method, path, &id).await;
         let took = asked.elapsed();
         let undisturbed = self.seat.mark() == before && !self.seat.paused.load(Ordering::SeqCst);
         let mut notes = self.notes.lock().unwrap();
@@ -228,21 +232,22 @@ impl Client {
             }
         };
         match &answer {
-            Ok((status, _, _)) if right.contains(status) => {}
-            Ok((503, Some(_), _)) => {}
-            Ok((503, None, body)) => complain(format!("503 without Retry-After: {body}")),
-            Ok((status, _, body)) => complain(format!("{status} {body}")),
+            Ok(Reply { status, .. }) if right.contains(status) => {}
+            Ok(Reply { status: 503, has_retry_after: true, .. }) => {}
+            Ok(Reply { status: 503, body, .. }) => complain(format!("503 without Retry-After: {body}")),
+            Ok(Reply { status, body, .. }) => complain(format!("{status} {body}")),
             Err(error) => complain(format!("no answer: {error:?}")),
         }
         if took > NEVER_LONGER && answer.is_ok() {
             complain("too late".to_owned());
         }
+        let Reply { status, body, times, .. } = answer.ok()?;
         if undisturbed {
-            notes.answers += 1;
-            notes.refusals += u64::from(matches!(answer, Ok((503, ..))));
-            notes.slowest = notes.slowest.max(took);
+            let held_up = self.pulse.worst(asked, asked + took);
+            let (what, replica) = (format!("{method} {path}"), self.seat.number);
+            notes.answers.push(Answered { id, what, replica, status, asked, times, held_up });
         }
-        answer.ok().map(|(status, _, body)| (status, body))
+        Some((status, body))
     }
 }
 

@@ -9,8 +9,10 @@ use std::time::Duration;
 pub(super) struct Cost {
     /// From the end of the fault until the last task could be started again.
     pub(super) startable_after: Duration,
-    /// The slowest answer to a client that asked all the time.
+    /// The slowest answer to a client that asked all the time, as it saw it.
     pub(super) slowest_answer: Duration,
+    /// The longest time that the service itself took for one.
+    pub(super) slowest_own: Duration,
     /// How many answers those clients had, and how many of them were 503.
     pub(super) answers: u64,
     /// See `answers`.
@@ -21,10 +23,10 @@ pub(super) struct Cost {
 
 /// Writes down what a round of a fault cost.
 pub(super) fn record(fault: &str, rounds: u64, cost: Cost) {
-    let Cost { startable_after, slowest_answer, answers, refusals, transactions_open } = cost;
+    let Cost { startable_after, slowest_answer, slowest_own, answers, refusals, transactions_open } = cost;
     eprintln!(
-        "fault: {fault}: startable again after {startable_after:.1?}, slowest answer {slowest_answer:.1?} of {answers} \
-         ({refusals} times 503), transactions open for {transactions_open:.1?}"
+        "fault: {fault}: startable again after {startable_after:.1?}, slowest answer {slowest_answer:.2?} of {answers}, \
+         the service took {slowest_own:.2?} ({refusals} times 503), transactions open for {transactions_open:.1?}"
     );
     let Some(path) = std::env::var_os("IGT_FAULT_REPORT").filter(|path| !path.is_empty()) else { return };
     let mut line = String::new();

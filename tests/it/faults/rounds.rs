@@ -1,6 +1,7 @@
 //! Random rounds over one world: in each one to three faults at random moments, and then the judge. The seed makes the
 //! same choices again.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
@@ -15,6 +16,9 @@ use crate::harness::{Frozen, MortalServer};
 const EVERY_DAY: u64 = 8;
 
 const REPLICAS: usize = 3;
+
+/// Between the seeds of two worlds. The first has the seed that was given: any world can be had again alone.
+const SEEDS_APART: u64 = 1_000;
 
 /// A fault and whom it meets.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -55,17 +59,36 @@ enum Server {
     ReadOnly,
 }
 
-#[tokio::test]
-async fn whatever_happens_at_whatever_moment_nothing_is_lost_and_nothing_is_stuck() {
-    let rounds = setting("IGT_FAULT_ROUNDS", EVERY_DAY);
+/// The worlds are played side by side, each on a thread of its own, until the rounds are used up.
+#[test]
+fn whatever_happens_at_whatever_moment_nothing_is_lost_and_nothing_is_stuck() {
+    let (worlds, rounds) = (setting("IGT_FAULT_WORLDS", 1), setting("IGT_FAULT_ROUNDS", EVERY_DAY));
     let seed = setting("IGT_FAULT_SEED", std::process::id().into());
-    eprintln!("fault: {rounds} random rounds, IGT_FAULT_SEED={seed}");
+    eprintln!("fault: {rounds} random rounds in {worlds} worlds, IGT_FAULT_SEED={seed}");
+    let left = AtomicU64::new(rounds);
+    std::thread::scope(|scope| {
+        for world in 0..worlds {
+            let (seed, left) = (seed.wrapping_add(world * SEEDS_APART), &left);
+            // Its name is in the words of its panic.
+            let thread = std::thread::Builder::new().name(format!("world {world}, IGT_FAULT_SEED={seed}"));
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            thread.spawn_scoped(scope, move || runtime.block_on(play(world, seed, left))).unwrap();
+        }
+    });
+}
+
+/// Plays rounds in one world for as long as there are some left.
+async fn play(world: u64, seed: u64, left: &AtomicU64) {
     let mut dice = Dice::new(seed);
     let mut stage = Stage::rough(MortalServer::start().await, REPLICAS, seed).await;
-    for round in 0..rounds {
+    for round in 0.. {
+        if left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_err() {
+            break;
+        }
         stage.begin().await;
         let faults = choose(&mut dice);
-        eprintln!("fault: IGT_FAULT_SEED={seed} round {round}: {faults:?}");
+        let name = format!("world {world} round {round} IGT_FAULT_SEED={seed}: {faults:?}");
+        eprintln!("fault: {name}");
         let mut frozen = None;
         for fault in &faults {
             tokio::time::sleep(dice.millis(0, 300)).await;
@@ -73,7 +96,7 @@ async fn whatever_happens_at_whatever_moment_nothing_is_lost_and_nothing_is_stuc
         }
         tokio::time::sleep(dice.millis(100, 3_500)).await;
         end(&mut stage, &faults, frozen).await;
-        let cost = stage.reckon(&format!("IGT_FAULT_SEED={seed} round {round}: {faults:?}")).await;
+        let cost = stage.reckon(&name).await;
         for fault in faults {
             record(&format!("random: {}", fault.name()), 1, cost);
         }

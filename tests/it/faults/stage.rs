@@ -9,6 +9,7 @@ use sqlx::PgPool;
 
 use super::clients::{Clients, Seat};
 use super::report::{Cost, record};
+use super::timing::{Log, with_own_times};
 use crate::harness::{
     Database, Instagram, MortalServer, Proxy, Replica, Started, assert_no_transaction_open, assert_sound, eventually,
     story,
@@ -39,17 +40,24 @@ pub(super) struct Member {
     pub(super) proxy: Proxy,
     pub(super) replica: Option<Replica>,
     seat: Arc<Seat>,
+    /// What it has said, in all its lives that were not reckoned with yet.
+    logs: Vec<Log>,
     url: String,
     instagram_url: String,
 }
 
 impl Member {
-    async fn start(database_url: &str, instagram: &Instagram) -> Self {
+    async fn start(number: usize, database_url: &str, instagram: &Instagram) -> Self {
         let proxy = Proxy::before(database_url).await;
         let url = proxy.url(database_url);
         let replica = Started::new(&url, &instagram.url, &SETTINGS).listening().await;
-        let seat = Seat::at(replica.address.clone());
-        Self { proxy, replica: Some(replica), seat, url, instagram_url: instagram.url.clone() }
+        let seat = Seat::at(number, replica.address.clone());
+        let logs = vec![Log::new(replica.kept_lines())];
+        Self { proxy, replica: Some(replica), seat, logs, url, instagram_url: instagram.url.clone() }
+    }
+
+    fn number(&self) -> usize {
+        self.seat.number
     }
 
     /// `kill -9`.
@@ -108,6 +116,7 @@ impl Member {
         if self.replica.is_none() {
             let replica = Started::new(&self.url, &self.instagram_url, &SETTINGS).listening().await;
             self.seat.moves_to(Some(replica.address.clone()));
+            self.logs.push(Log::new(replica.kept_lines()));
             self.replica = Some(replica);
         }
     }
@@ -152,8 +161,8 @@ impl Stage {
     async fn on(url: &str, server: Option<MortalServer>, replicas: usize, accounts: usize) -> Self {
         let instagram = Instagram::slow(ANSWERS_IN).await;
         let mut members = Vec::new();
-        for _ in 0..replicas {
-            members.push(Member::start(url, &instagram).await);
+        for number in 0..replicas {
+            members.push(Member::start(number, url, &instagram).await);
         }
         let mut tasks = Vec::new();
         for name in if accounts > 3 { &ACCOUNTS[..] } else { &["anna.", "cleo.", "emil."] } {
@@ -175,7 +184,7 @@ impl Stage {
         let seats: Vec<_> = self.members.iter().map(|member| Arc::clone(&member.seat)).collect();
         let clients = self.clients.get_or_insert_with(|| Clients::begin(&seats, &self.tasks, self.seed));
         clients.start_tasks(true);
-        clients.take_measure();
+        drop(clients.take_answers());
         let workers = self.members.len() as i64;
         let query =
             "select count(distinct worker_id) from runs where updated_at > now() - interval '5 s' and last_seq > 1";
@@ -214,9 +223,30 @@ impl Stage {
         let transactions_open = assert_no_transaction_open(&self.pool, PATIENCE).await;
         assert_sound(&self.pool).await;
         let clients = self.clients.as_ref().unwrap();
-        let (slowest_answer, answers, refusals) = clients.take_measure();
+        let answers = clients.take_answers();
+        let judging = Instant::now();
         clients.assert_content(&self.pool).await;
-        Cost { startable_after, slowest_answer, answers, refusals, transactions_open }
+        eprintln!("fault: {fault}: content judged in {:.2?}", judging.elapsed());
+        let refusals = answers.iter().filter(|answer| answer.status == 503).count() as u64;
+        let (mut slowest_answer, mut slowest_own, many) = (Duration::ZERO, Duration::ZERO, answers.len() as u64);
+        for member in &mut self.members {
+            let number = member.number();
+            let of_it = answers.iter().filter(|answer| answer.replica == number).cloned().collect();
+            for (answer, own) in with_own_times(of_it, &mut member.logs).await {
+                slowest_answer = slowest_answer.max(answer.times.whole);
+                slowest_own = slowest_own.max(own);
+                if answer.times.whole > Duration::from_secs(2) {
+                    let when = match over.checked_duration_since(answer.asked) {
+                        Some(before) => format!("{before:.1?} before the fault was over"),
+                        None => format!("{:.1?} after the fault was over", answer.asked.duration_since(over)),
+                    };
+                    eprintln!("fault: {fault}: late: {answer}, asked {when}; the service took {own:.2?}");
+                }
+            }
+            let lives = member.logs.len() - 1;
+            member.logs.drain(..lives);
+        }
+        Cost { startable_after, slowest_answer, slowest_own, answers: many, refusals, transactions_open }
     }
 
     async fn all_ended(&self, fault: &str) {
