@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use chrono::{DateTime, Utc};
 use serde_json::Value;
 use sqlx::PgPool;
 use sqlx::types::Json;
@@ -12,8 +13,8 @@ use tokio::task::JoinSet;
 
 use super::dice::Dice;
 use super::question::{self, Reply};
-use super::timing::{Answered, Pulse};
-use crate::harness::V1;
+use super::timing::{Answered, Pulse, Threads};
+use crate::harness::{Replica, V1};
 
 /// No client is kept waiting longer, whatever happens.
 const NEVER_LONGER: Duration = Duration::from_secs(5);
@@ -23,27 +24,29 @@ const PAUSE: Duration = Duration::from_millis(15);
 
 /// Where a replica is, for its clients.
 pub(super) struct Seat {
-    pub(super) number: usize,
-    /// Its address; none while it is dead.
-    pub(super) address: Mutex<Option<String>>,
+    number: usize,
+    /// None while it is dead.
+    life: Mutex<Option<Arc<Life>>>,
     /// Raised whenever it dies, is paused, or comes back: what was under way then is not judged.
     upheavals: AtomicU64,
     paused: AtomicBool,
 }
 
+/// One life of a replica.
+struct Life {
+    address: String,
+    threads: Threads,
+}
+
 impl Seat {
-    pub(super) fn at(number: usize, address: String) -> Arc<Self> {
-        Arc::new(Self {
-            number,
-            address: Mutex::new(Some(address)),
-            upheavals: AtomicU64::new(0),
-            paused: AtomicBool::new(false),
-        })
+    pub(super) fn of(number: usize, replica: &Replica) -> Arc<Self> {
+        let (upheavals, paused) = (AtomicU64::new(0), AtomicBool::new(false));
+        Arc::new(Self { number, life: Mutex::new(Some(Life::of(replica))), upheavals, paused })
     }
 
     /// It dies, or lives again elsewhere.
-    pub(super) fn moves_to(&self, address: Option<String>) {
-        *self.address.lock().unwrap() = address;
+    pub(super) fn moves_to(&self, replica: Option<&Replica>) {
+        *self.life.lock().unwrap() = replica.map(Life::of);
         self.upheavals.fetch_add(1, Ordering::SeqCst);
     }
 
@@ -58,6 +61,12 @@ impl Seat {
     }
 }
 
+impl Life {
+    fn of(replica: &Replica) -> Arc<Self> {
+        Arc::new(Self { address: replica.address.clone(), threads: Threads::of(replica.process()) })
+    }
+}
+
 /// An event as a client saw it: the task, its number, its words, and the rest of it in the order of its names.
 type Seen = (String, i64, String, String, String);
 
@@ -67,6 +76,8 @@ struct Notes {
     /// How many starts of a task were acknowledged.
     starts: HashMap<String, i64>,
     events: HashSet<Seen>,
+    /// The events that were found to be kept once.
+    found: HashSet<Seen>,
     /// Those that are judged by how long they took.
     answers: Vec<Answered>,
     wrong: Vec<String>,
@@ -144,11 +155,12 @@ impl Clients {
         std::mem::take(&mut self.notes.lock().unwrap().answers)
     }
 
-    /// Nothing that was acknowledged is lost, and nobody was answered what must not be answered.
-    pub(super) async fn assert_content(&self, pool: &PgPool) {
+    /// Nothing that was acknowledged is lost, and nobody was answered what must not be answered. Of what was seen, that
+    /// which was not looked for before; it is of runs that have ended since then.
+    pub(super) async fn assert_content(&self, pool: &PgPool, since: DateTime<Utc>) {
         let (wrong, starts, seen) = {
-            let notes = self.notes.lock().unwrap();
-            (notes.wrong.clone(), notes.starts.clone(), notes.events.clone())
+            let mut notes = self.notes.lock().unwrap();
+            (notes.wrong.clone(), notes.starts.clone(), std::mem::take(&mut notes.events))
         };
         assert!(wrong.is_empty(), "{} answers were wrong: {:#?}", wrong.len(), &wrong[..wrong.len().min(20)]);
 
@@ -159,24 +171,43 @@ impl Clients {
             let there = runs.get(&task).copied().unwrap_or_default();
             assert!(there >= acknowledged, "{acknowledged} starts of {task} were acknowledged, {there} runs are there");
         }
-
-        let told: Vec<(String, i64, i64, String, String, Json<Value>)> = sqlx::query_as(
-            "select r.task_id, e.seq, floor(extract(epoch from e.at))::bigint, e.event_type, e.message, e.fields
-             from events e join runs r using (run_id)",
-        )
-        .fetch_all(pool)
-        .await
-        .unwrap();
-        let told: HashSet<Seen> = told
-            .into_iter()
-            .map(|(task, seq, at, event_type, message, Json(mut fields))| {
-                fields["timestamp"] = at.into();
-                (task, seq, event_type, message, in_order(&fields))
-            })
-            .collect();
-        let lost: Vec<_> = seen.difference(&told).collect();
-        assert!(lost.is_empty(), "events that a client saw are not there any more: {lost:#?}");
+        assert_kept(&seen, &told(pool, since).await);
+        self.notes.lock().unwrap().found.extend(seen);
     }
+
+    /// All that they ever saw is there at the end. They ask no more: on their thread nothing else gets its turn while so
+    /// much is compared.
+    pub(super) async fn assert_all_kept(mut self, pool: &PgPool) {
+        self.at_work.shutdown().await;
+        let Notes { events, found, .. } = std::mem::take(&mut *self.notes.lock().unwrap());
+        let told = told(pool, DateTime::UNIX_EPOCH).await;
+        assert_kept(&events, &told);
+        assert_kept(&found, &told);
+    }
+}
+
+fn assert_kept(seen: &HashSet<Seen>, told: &HashSet<Seen>) {
+    let lost: Vec<_> = seen.difference(told).collect();
+    assert!(lost.is_empty(), "events that a client saw are not there any more: {lost:#?}");
+}
+
+/// The events of all runs that have not ended before.
+async fn told(pool: &PgPool, since: DateTime<Utc>) -> HashSet<Seen> {
+    let told: Vec<(String, i64, i64, String, String, Json<Value>)> = sqlx::query_as(
+        "select r.task_id, e.seq, floor(extract(epoch from e.at))::bigint, e.event_type, e.message, e.fields
+         from events e join runs r using (run_id)
+         where r.finished_at is null or r.finished_at >= $1",
+    )
+    .bind(since)
+    .fetch_all(pool)
+    .await
+    .unwrap();
+    told.into_iter()
+        .map(|(task, seq, at, event_type, message, Json(mut fields))| {
+            fields["timestamp"] = at.into();
+            (task, seq, event_type, message, in_order(&fields))
+        })
+        .collect()
 }
 
 /// A client of one replica.
@@ -219,11 +250,11 @@ impl Client {
     /// One question. Whoever asks a replica that dies or is paused meanwhile takes what comes.
     async fn ask(&self, method: &str, path: &str, right: &[u16]) -> Option<(u16, String)> {
         let before = self.seat.mark();
-        let address = self.seat.address.lock().unwrap().clone().filter(|_| !self.seat.paused.load(Ordering::SeqCst))?;
+        let life = self.seat.life.lock().unwrap().clone().filter(|_| !self.seat.paused.load(Ordering::SeqCst))?;
         let id = format!("client-{}", self.next.fetch_add(1, Ordering::Relaxed));
-        let asked = Instant::now();
-        let answer = question::ask(&address, method, path, &id).await;
-        let took = asked.elapsed();
+        let (waits, asked) = (life.threads.waits(), Instant::now());
+        let answer = question::ask(&life.address, method, path, &id).await;
+        let (took, starved) = (asked.elapsed(), life.threads.worst_since(&waits));
         let undisturbed = self.seat.mark() == before && !self.seat.paused.load(Ordering::SeqCst);
         let mut notes = self.notes.lock().unwrap();
         let mut complain = |what: String| {
@@ -245,7 +276,7 @@ impl Client {
         if undisturbed {
             let held_up = self.pulse.worst(asked, asked + took);
             let (what, replica) = (format!("{method} {path}"), self.seat.number);
-            notes.answers.push(Answered { id, what, replica, status, asked, times, held_up });
+            notes.answers.push(Answered { id, what, replica, status, asked, times, held_up, starved });
         }
         Some((status, body))
     }

@@ -47,7 +47,8 @@ async fn answer(host: &str, request: &str) -> Result<Reply> {
     while stream.read_buf(&mut bytes).await? > 0 {
         headers = headers.or_else(|| bytes.windows(4).any(|end| end == b"\r\n\r\n").then(|| began.elapsed()));
     }
-    let broken = |what: &str| Error::new(ErrorKind::UnexpectedEof, format!("{what}: {:?}", String::from_utf8_lossy(&bytes)));
+    let broken =
+        |what: &str| Error::new(ErrorKind::UnexpectedEof, format!("{what}: {:?}", String::from_utf8_lossy(&bytes)));
     let headers = headers.ok_or_else(|| broken("the answer ended in its head"))?;
     let times = Times { connected, headers, whole: began.elapsed() };
     let text = std::str::from_utf8(&bytes).map_err(|_| broken("no text"))?;

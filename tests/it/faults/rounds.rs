@@ -72,9 +72,24 @@ fn whatever_happens_at_whatever_moment_nothing_is_lost_and_nothing_is_stuck() {
             // Its name is in the words of its panic.
             let thread = std::thread::Builder::new().name(format!("world {world}, IGT_FAULT_SEED={seed}"));
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            thread.spawn_scoped(scope, move || runtime.block_on(play(world, seed, left))).unwrap();
+            let play = move || {
+                let _last = LastRounds(left);
+                runtime.block_on(play(world, seed, left));
+            };
+            thread.spawn_scoped(scope, play).unwrap();
         }
     });
+}
+
+/// Where one world fails, the others end with their round.
+struct LastRounds<'a>(&'a AtomicU64);
+
+impl Drop for LastRounds<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.store(0, Ordering::SeqCst);
+        }
+    }
 }
 
 /// Plays rounds in one world for as long as there are some left.

@@ -4,12 +4,13 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use chrono::{DateTime, Utc};
 use nix::sys::signal::Signal;
 use sqlx::PgPool;
 
 use super::clients::{Clients, Seat};
 use super::report::{Cost, record};
-use super::timing::{Log, with_own_times};
+use super::timing::{Account, Answered};
 use crate::harness::{
     Database, Instagram, MortalServer, Proxy, Replica, Started, assert_no_transaction_open, assert_sound, eventually,
     story,
@@ -35,13 +36,15 @@ const ANSWERS_IN: Duration = Duration::from_millis(25);
 /// How long the reckoning waits for what is promised within seconds: on a busy machine all takes longer.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// Every request is answered in so much time, whatever the database does.
+const IN_TIME: Duration = Duration::from_secs(2);
+
 /// A replica, the proxy that it reaches its database through, and where its clients find it.
 pub(super) struct Member {
     pub(super) proxy: Proxy,
     pub(super) replica: Option<Replica>,
     seat: Arc<Seat>,
-    /// What it has said, in all its lives that were not reckoned with yet.
-    logs: Vec<Log>,
+    account: Account,
     url: String,
     instagram_url: String,
 }
@@ -51,13 +54,10 @@ impl Member {
         let proxy = Proxy::before(database_url).await;
         let url = proxy.url(database_url);
         let replica = Started::new(&url, &instagram.url, &SETTINGS).listening().await;
-        let seat = Seat::at(number, replica.address.clone());
-        let logs = vec![Log::new(replica.kept_lines())];
-        Self { proxy, replica: Some(replica), seat, logs, url, instagram_url: instagram.url.clone() }
-    }
-
-    fn number(&self) -> usize {
-        self.seat.number
+        let seat = Seat::of(number, &replica);
+        let mut account = Account::default();
+        account.follow(&replica);
+        Self { proxy, replica: Some(replica), seat, account, url, instagram_url: instagram.url.clone() }
     }
 
     /// `kill -9`.
@@ -115,8 +115,8 @@ impl Member {
     pub(super) async fn revive(&mut self) {
         if self.replica.is_none() {
             let replica = Started::new(&self.url, &self.instagram_url, &SETTINGS).listening().await;
-            self.seat.moves_to(Some(replica.address.clone()));
-            self.logs.push(Log::new(replica.kept_lines()));
+            self.seat.moves_to(Some(&replica));
+            self.account.follow(&replica);
             self.replica = Some(replica);
         }
     }
@@ -132,6 +132,8 @@ pub(super) struct Stage {
     tasks: Vec<(String, &'static str)>,
     clients: Option<Clients>,
     seed: u64,
+    /// When the last reckoning began.
+    reckoned: DateTime<Utc>,
     _instagram: Instagram,
 }
 
@@ -176,7 +178,16 @@ impl Stage {
         }
         // A few, for the judge, and patient: the server may be away when he asks.
         let pool = Database::at(url).await.pool;
-        Self { members, pool, server, tasks, clients: None, seed: 1, _instagram: instagram }
+        Self {
+            members,
+            pool,
+            server,
+            tasks,
+            clients: None,
+            seed: 1,
+            reckoned: DateTime::UNIX_EPOCH,
+            _instagram: instagram,
+        }
     }
 
     /// Lets the clients in, and waits until runs are under way on all replicas.
@@ -198,7 +209,7 @@ impl Stage {
     /// The reckoning, when the fault is over and all replicas are there again: every task can be started, every run
     /// ends, nothing is open, nothing is lost, and all is sound.
     pub(super) async fn reckon(&mut self, fault: &str) -> Cost {
-        let over = Instant::now();
+        let (over, began) = (Instant::now(), Utc::now());
         let clients = self.clients.as_ref().unwrap();
         clients.start_tasks(false);
         let each = self.tasks.iter().enumerate().map(|(n, (task, route))| {
@@ -224,29 +235,33 @@ impl Stage {
         assert_sound(&self.pool).await;
         let clients = self.clients.as_ref().unwrap();
         let answers = clients.take_answers();
-        let judging = Instant::now();
-        clients.assert_content(&self.pool).await;
-        eprintln!("fault: {fault}: content judged in {:.2?}", judging.elapsed());
+        // Every task was started anew in the last reckoning: whatever is seen after it is of runs that end after it began.
+        clients.assert_content(&self.pool, std::mem::replace(&mut self.reckoned, began)).await;
         let refusals = answers.iter().filter(|answer| answer.status == 503).count() as u64;
-        let (mut slowest_answer, mut slowest_own, many) = (Duration::ZERO, Duration::ZERO, answers.len() as u64);
-        for member in &mut self.members {
-            let number = member.number();
-            let of_it = answers.iter().filter(|answer| answer.replica == number).cloned().collect();
-            for (answer, own) in with_own_times(of_it, &mut member.logs).await {
-                slowest_answer = slowest_answer.max(answer.times.whole);
-                slowest_own = slowest_own.max(own);
-                if answer.times.whole > Duration::from_secs(2) {
-                    let when = match over.checked_duration_since(answer.asked) {
-                        Some(before) => format!("{before:.1?} before the fault was over"),
-                        None => format!("{:.1?} after the fault was over", answer.asked.duration_since(over)),
-                    };
-                    eprintln!("fault: {fault}: late: {answer}, asked {when}; the service took {own:.2?}");
-                }
+        let slowest_answer = answers.iter().map(|answer| answer.times.whole).max().unwrap_or_default();
+        let slowest_own = self.slowest_own(fault, &answers, over).await;
+        let answers = answers.len() as u64;
+        Cost { startable_after, slowest_answer, slowest_own, answers, refusals, transactions_open }
+    }
+
+    /// The longest time that the replicas themselves took for one of these answers. Those that were late to their
+    /// clients are told with all that is known of them.
+    async fn slowest_own(&mut self, fault: &str, answers: &[Answered], over: Instant) -> Duration {
+        let mut slowest = Duration::ZERO;
+        for (n, member) in self.members.iter_mut().enumerate() {
+            let answers: Vec<_> = answers.iter().filter(|answer| answer.replica == n).cloned().collect();
+            let own = member.account.of(&answers).await;
+            for (answer, own) in answers.iter().zip(&own).filter(|(answer, _)| answer.times.whole > IN_TIME) {
+                let (before, after) =
+                    (over.saturating_duration_since(answer.asked), answer.asked.saturating_duration_since(over));
+                eprintln!(
+                    "fault: {fault}: late: {answer}; the replica itself took {own:.2?}; asked {before:.1?} before and \
+                     {after:.1?} after the fault was over"
+                );
             }
-            let lives = member.logs.len() - 1;
-            member.logs.drain(..lives);
+            slowest = own.into_iter().max().unwrap_or_default().max(slowest);
         }
-        Cost { startable_after, slowest_answer, slowest_own, answers: many, refusals, transactions_open }
+        slowest
     }
 
     async fn all_ended(&self, fault: &str) {
@@ -288,7 +303,9 @@ impl Stage {
 
     /// Leaves nothing behind.
     pub(super) async fn end(mut self) {
-        drop(self.clients.take());
+        if let Some(clients) = self.clients.take() {
+            clients.assert_all_kept(&self.pool).await;
+        }
         for member in &mut self.members {
             member.kill().await;
         }

@@ -2,13 +2,14 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
 use super::question::Times;
-use crate::harness::eventually;
+use crate::harness::{Replica, eventually};
 
 /// An answer as its client saw it.
 #[derive(Clone, Debug)]
@@ -20,39 +21,61 @@ pub(super) struct Answered {
     pub(super) status: u16,
     pub(super) asked: Instant,
     pub(super) times: Times,
-    /// How long the clients' own thread did not come to look, at worst, in between.
+    /// How long the clients' own thread did not come to look in between, at worst.
     pub(super) held_up: Duration,
+    /// How long a thread of the replica was ready to run in between and had no core, at worst.
+    pub(super) starved: Duration,
 }
 
 impl fmt::Display for Answered {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { what, replica, status, times, held_up, .. } = self;
+        let Self { what, replica, status, times, held_up, starved, .. } = self;
         let Times { connected, headers, whole } = times;
         write!(
             f,
-            "{what} on replica {replica}: {status} after {whole:.2?} (connected {connected:.2?}, headers {headers:.2?}, \
-             the clients held up for {held_up:.2?})"
+            "{what} on replica {replica}: {status} after {whole:.2?} (connected {connected:.2?}, headers {headers:.2?}; \
+             a thread of the replica had no core for {starved:.2?}, the clients were held up for {held_up:.2?})"
         )
     }
 }
 
-/// The log of one life of a replica, and how far it was read.
-pub(super) struct Log {
+/// What a replica says in all its lives of how long its requests took.
+#[derive(Default)]
+pub(super) struct Account {
+    logs: Vec<Log>,
+    /// By request id, those that nobody has asked for yet.
+    durations: HashMap<String, Duration>,
+}
+
+/// The log of one life, and how far it was read.
+struct Log {
     lines: Arc<Mutex<Vec<String>>>,
     read: usize,
 }
 
-impl Log {
-    pub(super) fn new(lines: Arc<Mutex<Vec<String>>>) -> Self {
-        Self { lines, read: 0 }
+impl Account {
+    /// Another life begins.
+    pub(super) fn follow(&mut self, replica: &Replica) {
+        self.logs.push(Log { lines: replica.kept_lines(), read: 0 });
     }
 
-    /// How long each request took by the service's own account, of those that were answered since this was asked last.
-    fn durations(&mut self) -> Vec<(String, Duration)> {
-        let lines = self.lines.lock().unwrap();
-        let new = &lines[self.read..];
-        self.read = lines.len();
-        new.iter().filter_map(|line| duration(line)).collect()
+    /// How long these answers took by the service's own account. It is given before the answer is: at most the line has
+    /// not been read yet.
+    pub(super) async fn of(&mut self, answers: &[Answered]) -> Vec<Duration> {
+        eventually("the log tells of all answers", async || {
+            self.read();
+            answers.iter().all(|answer| self.durations.contains_key(&answer.id)).then_some(())
+        })
+        .await;
+        answers.iter().map(|answer| self.durations.remove(&answer.id).unwrap()).collect()
+    }
+
+    fn read(&mut self) {
+        for log in &mut self.logs {
+            let lines = log.lines.lock().unwrap();
+            self.durations.extend(lines[log.read..].iter().filter_map(|line| duration(line)));
+            log.read = lines.len();
+        }
     }
 }
 
@@ -66,16 +89,30 @@ fn duration(line: &str) -> Option<(String, Duration)> {
     Some((id, Duration::from_secs_f64(line["duration_ms"].as_f64()? / 1000.0)))
 }
 
-/// Each of these answers with the time that the service itself took. It says so before it answers: at most the line has
-/// not been read yet.
-pub(super) async fn with_own_times(answers: Vec<Answered>, logs: &mut [Log]) -> Vec<(Answered, Duration)> {
-    let mut own = HashMap::new();
-    eventually("the log tells of all answers", async || {
-        own.extend(logs.iter_mut().flat_map(Log::durations));
-        answers.iter().all(|answer| own.contains_key(&answer.id)).then_some(())
-    })
-    .await;
-    answers.into_iter().map(|answer| (own[&answer.id], answer)).map(|(own, answer)| (answer, own)).collect()
+/// The threads of a process, and how long each was ready to run and had no core: what the kernel counts of it.
+pub(super) struct Threads(Vec<PathBuf>);
+
+impl Threads {
+    /// Those that the process has now.
+    pub(super) fn of(process: u32) -> Self {
+        let threads = std::fs::read_dir(format!("/proc/{process}/task")).into_iter().flatten().flatten();
+        Self(threads.map(|thread| thread.path().join("schedstat")).collect())
+    }
+
+    /// What each has waited so far; nothing where the kernel does not count, or the process has gone.
+    pub(super) fn waits(&self) -> Vec<Duration> {
+        let wait = |path| {
+            let told = std::fs::read_to_string(path).ok()?;
+            Some(Duration::from_nanos(told.split(' ').nth(1)?.parse().ok()?))
+        };
+        self.0.iter().map(|path| wait(path).unwrap_or_default()).collect()
+    }
+
+    /// The longest wait of one of them since then.
+    pub(super) fn worst_since(&self, before: &[Duration]) -> Duration {
+        let waited = self.waits().into_iter().zip(before).map(|(now, before)| now.saturating_sub(*before));
+        waited.max().unwrap_or_default()
+    }
 }
 
 /// How long a thread did not come to what was due, as one on it notices.
@@ -99,7 +136,7 @@ impl Pulse {
     /// The longest in this time.
     pub(super) fn worst(&self, from: Instant, to: Instant) -> Duration {
         let beats = self.0.lock().unwrap();
-        let met = beats.iter().rev().filter(|(due, late)| *due < to && *due + *late > from);
+        let met = beats.iter().rev().take_while(|(due, late)| *due + *late > from).filter(|(due, _)| *due < to);
         met.map(|(_, late)| *late).max().unwrap_or_default()
     }
 }
