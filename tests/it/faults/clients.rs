@@ -98,7 +98,7 @@ impl Clients {
     pub(super) fn begin(seats: &[Arc<Seat>], tasks: &[(String, &'static str)], seed: u64) -> Self {
         let mut clients = Self {
             next: Arc::default(),
-            pulse: Arc::default(),
+            pulse: Arc::new(Pulse::new()),
             notes: Arc::default(),
             starting: Arc::new(AtomicBool::new(true)),
             at_work: JoinSet::new(),
@@ -274,7 +274,7 @@ impl Client {
         }
         let Reply { status, body, times, .. } = answer.ok()?;
         if undisturbed {
-            let held_up = self.pulse.worst(asked, asked + took);
+            let held_up = self.pulse.worst_since(asked);
             let (what, replica) = (format!("{method} {path}"), self.seat.number);
             notes.answers.push(Answered { id, what, replica, status, asked, times, held_up, starved });
         }

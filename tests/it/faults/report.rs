@@ -11,8 +11,8 @@ pub(super) struct Cost {
     pub(super) startable_after: Duration,
     /// The slowest answer to a client that asked all the time, as it saw it.
     pub(super) slowest_answer: Duration,
-    /// The longest time that the service itself took for one.
-    pub(super) slowest_own: Duration,
+    /// The longest time that the replicas themselves took for one by their logs, where these were read.
+    pub(super) slowest_own: Option<Duration>,
     /// How many answers those clients had, and how many of them were 503.
     pub(super) answers: u64,
     /// See `answers`.
@@ -24,14 +24,16 @@ pub(super) struct Cost {
 /// Writes down what a round of a fault cost.
 pub(super) fn record(fault: &str, rounds: u64, cost: Cost) {
     let Cost { startable_after, slowest_answer, slowest_own, answers, refusals, transactions_open } = cost;
+    let own = slowest_own.map_or_else(|| "not asked".to_owned(), |own| format!("{own:.2?}"));
     eprintln!(
-        "fault: {fault}: startable again after {startable_after:.1?}, slowest answer {slowest_answer:.2?} of {answers}, \
-         the service took {slowest_own:.2?} ({refusals} times 503), transactions open for {transactions_open:.1?}"
+        "fault: {fault}: startable again after {startable_after:.1?}, slowest answer {slowest_answer:.2?} (by the replicas' \
+         own account {own}) of {answers} ({refusals} times 503), transactions open for {transactions_open:.1?}"
     );
     let Some(path) = std::env::var_os("IGT_FAULT_REPORT").filter(|path| !path.is_empty()) else { return };
     let mut line = String::new();
     let (startable, slowest) = (startable_after.as_secs_f64(), slowest_answer.as_secs_f64());
-    writeln!(line, "{fault}\t{rounds}\t{startable:.2}\t{slowest:.2}\t0").unwrap();
+    let own = slowest_own.unwrap_or_default().as_secs_f64();
+    writeln!(line, "{fault}\t{rounds}\t{startable:.2}\t{slowest:.2}\t{own:.2}\t0").unwrap();
     // One write, so that tests that run beside each other do not mix their lines.
     let mut file = std::fs::OpenOptions::new().create(true).append(true).open(path).unwrap();
     file.write_all(line.as_bytes()).unwrap();

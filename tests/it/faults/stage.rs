@@ -132,8 +132,10 @@ pub(super) struct Stage {
     tasks: Vec<(String, &'static str)>,
     clients: Option<Clients>,
     seed: u64,
-    /// When the last reckoning began.
-    reckoned: DateTime<Utc>,
+    /// When the clients were let in this time.
+    begun: DateTime<Utc>,
+    /// Whatever they see now is of runs that end after this.
+    seen_since: DateTime<Utc>,
     _instagram: Instagram,
 }
 
@@ -185,7 +187,8 @@ impl Stage {
             tasks,
             clients: None,
             seed: 1,
-            reckoned: DateTime::UNIX_EPOCH,
+            begun: DateTime::UNIX_EPOCH,
+            seen_since: DateTime::UNIX_EPOCH,
             _instagram: instagram,
         }
     }
@@ -196,6 +199,12 @@ impl Stage {
         let clients = self.clients.get_or_insert_with(|| Clients::begin(&seats, &self.tasks, self.seed));
         clients.start_tasks(true);
         drop(clients.take_answers());
+        let now = eventually("the server tells the time", async || {
+            sqlx::query_scalar("select clock_timestamp()").fetch_one(&self.pool).await.ok()
+        })
+        .await;
+        // Every task was started anew in the reckoning before this: what its clients see ended after they were let in then.
+        self.seen_since = std::mem::replace(&mut self.begun, now);
         let workers = self.members.len() as i64;
         let query =
             "select count(distinct worker_id) from runs where updated_at > now() - interval '5 s' and last_seq > 1";
@@ -209,7 +218,7 @@ impl Stage {
     /// The reckoning, when the fault is over and all replicas are there again: every task can be started, every run
     /// ends, nothing is open, nothing is lost, and all is sound.
     pub(super) async fn reckon(&mut self, fault: &str) -> Cost {
-        let (over, began) = (Instant::now(), Utc::now());
+        let over = Instant::now();
         let clients = self.clients.as_ref().unwrap();
         clients.start_tasks(false);
         let each = self.tasks.iter().enumerate().map(|(n, (task, route))| {
@@ -235,31 +244,37 @@ impl Stage {
         assert_sound(&self.pool).await;
         let clients = self.clients.as_ref().unwrap();
         let answers = clients.take_answers();
-        // Every task was started anew in the last reckoning: whatever is seen after it is of runs that end after it began.
-        clients.assert_content(&self.pool, std::mem::replace(&mut self.reckoned, began)).await;
+        clients.assert_content(&self.pool, self.seen_since).await;
         let refusals = answers.iter().filter(|answer| answer.status == 503).count() as u64;
         let slowest_answer = answers.iter().map(|answer| answer.times.whole).max().unwrap_or_default();
-        let slowest_own = self.slowest_own(fault, &answers, over).await;
+        let slowest_own = Some(self.slowest_own(fault, &answers, over).await);
         let answers = answers.len() as u64;
         Cost { startable_after, slowest_answer, slowest_own, answers, refusals, transactions_open }
     }
 
-    /// The longest time that the replicas themselves took for one of these answers. Those that were late to their
-    /// clients are told with all that is known of them.
+    /// The longest time that the replicas themselves took for one of these answers: none took too long. Those that were
+    /// late to their clients are told with all that is known of them.
     async fn slowest_own(&mut self, fault: &str, answers: &[Answered], over: Instant) -> Duration {
         let mut slowest = Duration::ZERO;
         for (n, member) in self.members.iter_mut().enumerate() {
-            let answers: Vec<_> = answers.iter().filter(|answer| answer.replica == n).cloned().collect();
+            let answers: Vec<_> = answers.iter().filter(|answer| answer.replica == n).collect();
             let own = member.account.of(&answers).await;
-            for (answer, own) in answers.iter().zip(&own).filter(|(answer, _)| answer.times.whole > IN_TIME) {
-                let (before, after) =
-                    (over.saturating_duration_since(answer.asked), answer.asked.saturating_duration_since(over));
-                eprintln!(
-                    "fault: {fault}: late: {answer}; the replica itself took {own:.2?}; asked {before:.1?} before and \
-                     {after:.1?} after the fault was over"
-                );
+            for (answer, own) in answers.into_iter().zip(own) {
+                slowest = slowest.max(own);
+                let story = || {
+                    let before = over.saturating_duration_since(answer.asked);
+                    let after = answer.asked.saturating_duration_since(over);
+                    format!(
+                        "{fault}: late: {answer}; the replica itself took {own:.2?}; asked {before:.1?} before and {after:.1?} \
+                         after the fault was over"
+                    )
+                };
+                if answer.times.whole > IN_TIME {
+                    eprintln!("fault: {}", story());
+                }
+                // What its threads waited for a core is no fault of the replica's.
+                assert!(own <= IN_TIME + answer.starved, "{}", story());
             }
-            slowest = own.into_iter().max().unwrap_or_default().max(slowest);
         }
         slowest
     }

@@ -12,7 +12,7 @@ use super::question::Times;
 use crate::harness::{Replica, eventually};
 
 /// An answer as its client saw it.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct Answered {
     /// Its request id.
     pub(super) id: String,
@@ -61,7 +61,7 @@ impl Account {
 
     /// How long these answers took by the service's own account. It is given before the answer is: at most the line has
     /// not been read yet.
-    pub(super) async fn of(&mut self, answers: &[Answered]) -> Vec<Duration> {
+    pub(super) async fn of(&mut self, answers: &[&Answered]) -> Vec<Duration> {
         eventually("the log tells of all answers", async || {
             self.read();
             answers.iter().all(|answer| self.durations.contains_key(&answer.id)).then_some(())
@@ -116,27 +116,38 @@ impl Threads {
 }
 
 /// How long a thread did not come to what was due, as one on it notices.
-#[derive(Default)]
-pub(super) struct Pulse(Mutex<Vec<(Instant, Duration)>>);
+pub(super) struct Pulse(Mutex<Beats>);
+
+struct Beats {
+    /// When the next is due.
+    due: Instant,
+    /// Those that were late, and how late, oldest first.
+    late: Vec<(Instant, Duration)>,
+}
 
 impl Pulse {
+    pub(super) fn new() -> Self {
+        Self(Mutex::new(Beats { due: Instant::now(), late: Vec::new() }))
+    }
+
     /// Wakes up again and again.
     pub(super) async fn beat(self: Arc<Self>) {
         const EVERY: Duration = Duration::from_millis(20);
         loop {
             let due = Instant::now() + EVERY;
+            self.0.lock().unwrap().due = due;
             tokio::time::sleep(EVERY).await;
             let late = due.elapsed();
             if late > EVERY {
-                self.0.lock().unwrap().push((due, late));
+                self.0.lock().unwrap().late.push((due, late));
             }
         }
     }
 
-    /// The longest in this time.
-    pub(super) fn worst(&self, from: Instant, to: Instant) -> Duration {
+    /// The longest since then.
+    pub(super) fn worst_since(&self, from: Instant) -> Duration {
         let beats = self.0.lock().unwrap();
-        let met = beats.iter().rev().take_while(|(due, late)| *due + *late > from).filter(|(due, _)| *due < to);
-        met.map(|(_, late)| *late).max().unwrap_or_default()
+        let heard = beats.late.iter().rev().take_while(|(due, late)| *due + *late > from).map(|(_, late)| *late);
+        heard.max().unwrap_or_default().max(beats.due.elapsed())
     }
 }
