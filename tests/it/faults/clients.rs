@@ -256,29 +256,38 @@ impl Client {
         let answer = question::ask(&life.address, method, path, &id).await;
         let (took, starved) = (asked.elapsed(), life.threads.worst_since(&waits));
         let undisturbed = self.seat.mark() == before && !self.seat.paused.load(Ordering::SeqCst);
-        let mut notes = self.notes.lock().unwrap();
-        let mut complain = |what: String| {
-            if undisturbed {
-                notes.wrong.push(format!("{method} {path}: {what} after {took:.1?}"));
-            }
-        };
-        match &answer {
-            Ok(Reply { status, .. }) if right.contains(status) => {}
-            Ok(Reply { status: 503, has_retry_after: true, .. }) => {}
-            Ok(Reply { status: 503, body, .. }) => complain(format!("503 without Retry-After: {body}")),
-            Ok(Reply { status, body, .. }) => complain(format!("{status} {body}")),
-            Err(error) => complain(format!("no answer: {error:?}")),
-        }
-        if took > NEVER_LONGER && answer.is_ok() {
-            complain("too late".to_owned());
-        }
-        let Reply { status, body, times, .. } = answer.ok()?;
         if undisturbed {
-            let held_up = self.pulse.worst_since(asked);
-            let (what, replica) = (format!("{method} {path}"), self.seat.number);
-            notes.answers.push(Answered { id, what, replica, status, asked, times, held_up, starved });
+            let mut notes = self.notes.lock().unwrap();
+            let wrong = what_is_wrong(&answer, took, right);
+            notes.wrong.extend(wrong.map(|wrong| format!("{method} {path}: {wrong} after {took:.1?}")));
+            if let Ok(Reply { status, times, .. }) = &answer {
+                let (what, replica, held_up) =
+                    (format!("{method} {path}"), self.seat.number, self.pulse.worst_since(asked));
+                notes.answers.push(Answered {
+                    id,
+                    what,
+                    replica,
+                    status: *status,
+                    asked,
+                    times: *times,
+                    held_up,
+                    starved,
+                });
+            }
         }
-        Some((status, body))
+        answer.ok().map(|Reply { status, body, .. }| (status, body))
+    }
+}
+
+/// Why an answer must not be so, if it must not.
+fn what_is_wrong(answer: &std::io::Result<Reply>, took: Duration, right: &[u16]) -> Option<String> {
+    match answer {
+        Ok(_) if took > NEVER_LONGER => Some("too late".to_owned()),
+        Ok(Reply { status, .. }) if right.contains(status) => None,
+        Ok(Reply { status: 503, has_retry_after: true, .. }) => None,
+        Ok(Reply { status: 503, body, .. }) => Some(format!("503 without Retry-After: {body}")),
+        Ok(Reply { status, body, .. }) => Some(format!("{status} {body}")),
+        Err(error) => Some(format!("no answer: {error:?}")),
     }
 }
 

@@ -21,18 +21,28 @@ pub(super) struct Cost {
     pub(super) transactions_open: Duration,
 }
 
-/// Writes down what a round of a fault cost.
+/// Says what a fault cost, and keeps it.
 pub(super) fn record(fault: &str, rounds: u64, cost: Cost) {
+    say(fault, cost);
+    keep(fault, rounds, cost);
+}
+
+/// Says what a fault cost.
+pub(super) fn say(fault: &str, cost: Cost) {
     let Cost { startable_after, slowest_answer, slowest_own, answers, refusals, transactions_open } = cost;
     let own = slowest_own.map_or_else(|| "not asked".to_owned(), |own| format!("{own:.2?}"));
     eprintln!(
         "fault: {fault}: startable again after {startable_after:.1?}, slowest answer {slowest_answer:.2?} (by the replicas' \
          own account {own}) of {answers} ({refusals} times 503), transactions open for {transactions_open:.1?}"
     );
+}
+
+/// Writes down what so many rounds of a fault cost.
+pub(super) fn keep(fault: &str, rounds: u64, cost: Cost) {
     let Some(path) = std::env::var_os("IGT_FAULT_REPORT").filter(|path| !path.is_empty()) else { return };
     let mut line = String::new();
-    let (startable, slowest) = (startable_after.as_secs_f64(), slowest_answer.as_secs_f64());
-    let own = slowest_own.unwrap_or_default().as_secs_f64();
+    let (startable, slowest) = (cost.startable_after.as_secs_f64(), cost.slowest_answer.as_secs_f64());
+    let own = cost.slowest_own.unwrap_or_default().as_secs_f64();
     writeln!(line, "{fault}\t{rounds}\t{startable:.2}\t{slowest:.2}\t{own:.2}\t0").unwrap();
     // One write, so that tests that run beside each other do not mix their lines.
     let mut file = std::fs::OpenOptions::new().create(true).append(true).open(path).unwrap();

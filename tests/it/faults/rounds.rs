@@ -7,7 +7,7 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 
 use super::dice::{Dice, setting};
-use super::report::record;
+use super::report::{keep, say};
 use super::server::read_only;
 use super::stage::Stage;
 use crate::harness::{Frozen, MortalServer};
@@ -72,22 +72,29 @@ fn whatever_happens_at_whatever_moment_nothing_is_lost_and_nothing_is_stuck() {
             // Its name is in the words of its panic.
             let thread = std::thread::Builder::new().name(format!("world {world}, IGT_FAULT_SEED={seed}"));
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            let play = move || {
-                let _last = LastRounds(left);
-                runtime.block_on(play(world, seed, left));
-            };
-            thread.spawn_scoped(scope, play).unwrap();
+            thread.spawn_scoped(scope, move || runtime.block_on(play(world, seed, left))).unwrap();
         }
     });
 }
 
-/// Where one world fails, the others end with their round.
-struct LastRounds<'a>(&'a AtomicU64);
+/// A round that is played. Where it fails, the other worlds end with theirs, and it is said how to have it again.
+struct Round<'a> {
+    number: u64,
+    world: u64,
+    seed: u64,
+    left: &'a AtomicU64,
+}
 
-impl Drop for LastRounds<'_> {
+impl Drop for Round<'_> {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            self.0.store(0, Ordering::SeqCst);
+            self.left.store(0, Ordering::SeqCst);
+            let Self { number, world, seed, .. } = *self;
+            let rounds = number + 1;
+            eprintln!(
+                "fault: world {world} round {number} failed; that world alone: IGT_FAULT_WORLDS=1 IGT_FAULT_SEED={seed} \
+                 IGT_FAULT_ROUNDS={rounds}"
+            );
         }
     }
 }
@@ -96,13 +103,14 @@ impl Drop for LastRounds<'_> {
 async fn play(world: u64, seed: u64, left: &AtomicU64) {
     let mut dice = Dice::new(seed);
     let mut stage = Stage::rough(MortalServer::start().await, REPLICAS, seed).await;
-    for round in 0.. {
+    for number in 0.. {
         if left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_err() {
             break;
         }
+        let _round = Round { number, world, seed, left };
         stage.begin().await;
         let faults = choose(&mut dice);
-        let name = format!("world {world} round {round} IGT_FAULT_SEED={seed}: {faults:?}");
+        let name = format!("world {world} round {number} IGT_FAULT_SEED={seed}: {faults:?}");
         eprintln!("fault: {name}");
         let mut frozen = None;
         for fault in &faults {
@@ -112,8 +120,9 @@ async fn play(world: u64, seed: u64, left: &AtomicU64) {
         tokio::time::sleep(dice.millis(100, 3_500)).await;
         end(&mut stage, &faults, frozen).await;
         let cost = stage.reckon(&name).await;
+        say(&name, cost);
         for fault in faults {
-            record(&format!("random: {}", fault.name()), 1, cost);
+            keep(&format!("random: {}", fault.name()), 1, cost);
         }
     }
     stage.end().await;

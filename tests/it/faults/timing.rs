@@ -151,3 +151,24 @@ impl Pulse {
         heard.max().unwrap_or_default().max(beats.due.elapsed())
     }
 }
+
+#[test]
+fn the_log_line_of_a_request_tells_how_long_it_took() {
+    let line = r#"{"level":"INFO","status":200,"duration_ms":1804.5,"span":{"request_id":"mine","name":"request"}}"#;
+    assert_eq!(duration(line), Some(("mine".to_owned(), Duration::from_micros(1_804_500))));
+    assert_eq!(duration(r#"{"level":"INFO","message":"listening"}"#), None);
+}
+
+#[tokio::test]
+async fn a_thread_that_is_held_up_is_told_from_a_replica_that_is_slow() {
+    let pulse = Arc::new(Pulse::new());
+    let beating = tokio::spawn(Arc::clone(&pulse).beat());
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    let asked = Instant::now();
+    std::thread::sleep(Duration::from_millis(300));
+    // Before the pulse has noticed, and after.
+    assert!(pulse.worst_since(asked) > Duration::from_millis(200));
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    assert!(pulse.worst_since(asked) > Duration::from_millis(200));
+    beating.abort();
+}
