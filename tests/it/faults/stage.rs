@@ -198,7 +198,6 @@ impl Stage {
         let seats: Vec<_> = self.members.iter().map(|member| Arc::clone(&member.seat)).collect();
         let clients = self.clients.get_or_insert_with(|| Clients::begin(&seats, &self.tasks, self.seed));
         clients.start_tasks(true);
-        drop(clients.take_answers());
         let now = eventually("the server tells the time", async || {
             sqlx::query_scalar("select clock_timestamp()").fetch_one(&self.pool).await.ok()
         })
