@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use ig_tracking::db::journal::{Entry, Level, NewEvent, Transition};
+use ig_tracking::db::session::Way;
 use ig_tracking::db::{Lease, Line, Pool, RunId};
 use ig_tracking::live::Live;
 use ig_tracking::runs::Journal;
@@ -49,7 +50,7 @@ pub(crate) async fn measure(settings: Settings) -> Result<(), Failed> {
     // The service counts and times what it writes.
     let _metrics = telemetry::begin_metrics()?;
     let options = PgConnectOptions::from_str(&settings.database_url)?.application_name("ig-tracking");
-    let pool = Pool::new(Line::new(options, false), CONNECTIONS).patient(PATIENCE);
+    let pool = Pool::new(Line::new(options, Way::Direct), CONNECTIONS).patient(PATIENCE);
     let runs = running(&pool, settings.runs).await?;
     let stop = CancellationToken::new();
     let journal = Journal::begin(pool.clone(), Live::start(pool, stop.clone()));

@@ -15,9 +15,10 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::{self, BoxStream};
 use futures_util::{FutureExt as _, StreamExt as _, TryFutureExt as _, TryStreamExt as _};
 use sqlx::postgres::{PgListener, PgPoolOptions, PgQueryResult, PgRow, PgStatement, PgTypeInfo};
-use sqlx::{Connection as _, Either, Execute, Executor, PgConnection, Postgres, SqlStr};
+use sqlx::{Connection as _, Either, Execute, Executor, Postgres, SqlStr};
 
-use super::{Failure, health, session};
+use super::session::Way;
+use super::{Failure, health};
 use connections::{Connections, Doubts};
 
 pub use connections::Line;
@@ -88,7 +89,7 @@ impl Pool {
 
     /// Begins a transaction. Not for the future of a request, which may be dropped: what was begun is then undone.
     pub async fn begin(&self) -> sqlx::Result<Transaction> {
-        Transaction::begin(self.connection().await?, self.line()).await
+        Transaction::begin(self.connection().await?, self.line().way).await
     }
 
     /// Does work that is worth nothing if it takes longer than a statement may: a whole transaction, say.
@@ -100,7 +101,7 @@ impl Pool {
 
     /// Whether a connection of ours can hear what NOTIFY says.
     pub fn can_listen(&self) -> bool {
-        !self.line().is_pooled
+        self.line().way == Way::Direct
     }
 
     /// A connection of its own that hears what NOTIFY says on a channel.
@@ -158,30 +159,17 @@ impl Pool {
         let mut object = self.connection().await?;
         // Whoever drops this future in the middle leaves it so, and the next one asks the connection to come to rest.
         object.is_at_rest = false;
-        let is_pooled = self.line().is_pooled;
-        let answered = match is_pooled {
-            false => self.in_time(object.raw.fetch_many(query).try_collect()).await,
-            true => self.in_time(run_alone(&mut object.raw, query)).await,
-        };
+        let way = self.line().way;
+        let statement = way.alone(&mut object.raw, async |raw| raw.fetch_many(query).try_collect().await);
+        let answered = self.in_time(statement).await;
         match &answered {
             Ok(_) => object.is_at_rest = true,
             // What the server refuses leaves the connection as good as it was, but for a transaction around it.
-            Err(sqlx::Error::Database(error)) if !is_pooled && !health::is_of_the_server(error.as_ref()) => {}
+            Err(sqlx::Error::Database(error)) if way == Way::Direct && !health::is_of_the_server(error.as_ref()) => {}
             Err(_) => drop(Object::take(object)),
         }
         answered
     }
-}
-
-/// A statement as a transaction of its own, after which nothing is left prepared.
-async fn run_alone<'q>(
-    connection: &mut PgConnection,
-    query: impl Execute<'q, Postgres> + 'q,
-) -> sqlx::Result<Vec<Either<PgQueryResult, PgRow>>> {
-    session::begin_afresh(connection).await?;
-    let rows = connection.fetch_many(query).try_collect().await?;
-    session::commit_and_forget(connection).await?;
-    Ok(rows)
 }
 
 /// What is asked for a request in batches: all of it, the waiting for others included, is over in time.

@@ -2,26 +2,63 @@
 
 use sqlx::{Connection as _, PgConnection};
 
-/// Begins a transaction. One that says nothing for 2 s is ended by the server: its process was stopped or cut off, and
-/// the rows that it locked must not wait for it.
-pub async fn begin(connection: &mut PgConnection) -> sqlx::Result<()> {
-    sqlx::raw_sql("begin; set local idle_in_transaction_session_timeout = '2s'").execute(connection).await.map(drop)
+/// What stands between us and the server, and so how a transaction begins and ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// Nothing: what is said on a connection stays on it.
+    Direct,
+    /// A pooler that gives each transaction another server connection. Then each statement is a transaction of its own,
+    /// and nothing may be left on the connection: no prepared statement, no LISTEN.
+    Pooled,
 }
 
-/// The same behind a pooler that gives each transaction another server connection: whatever somebody else left prepared
-/// there is forgotten first.
-pub async fn begin_afresh(connection: &mut PgConnection) -> sqlx::Result<()> {
-    begin(connection).await?;
-    sqlx::raw_sql("deallocate all").execute(connection).await.map(drop)
-}
+impl Way {
+    /// Says once on a new connection what holds for all its transactions: one that says nothing for 2 s is ended by the
+    /// server. Its process was stopped or cut off, and the rows that it locked must not wait for it.
+    pub async fn introduce(self, connection: &mut PgConnection) -> sqlx::Result<()> {
+        match self {
+            Self::Direct => {
+                sqlx::raw_sql("set idle_in_transaction_session_timeout = '2s'").execute(connection).await.map(drop)
+            }
+            // It would be said to a server connection that somebody else has next.
+            Self::Pooled => Ok(()),
+        }
+    }
 
-/// Commits.
-pub async fn commit(connection: &mut PgConnection) -> sqlx::Result<()> {
-    sqlx::raw_sql("commit").execute(connection).await.map(drop)
-}
+    /// Begins a transaction.
+    pub async fn begin(self, connection: &mut PgConnection) -> sqlx::Result<()> {
+        match self {
+            Self::Direct => sqlx::raw_sql("begin").execute(connection).await.map(drop),
+            Self::Pooled => {
+                let limited = "begin; set local idle_in_transaction_session_timeout = '2s'";
+                sqlx::raw_sql(limited).execute(&mut *connection).await?;
+                // Whatever somebody else left prepared on this server connection.
+                sqlx::raw_sql("deallocate all").execute(connection).await.map(drop)
+            }
+        }
+    }
 
-/// The same, and nothing stays prepared on the server connection that a pooler gives to others.
-pub async fn commit_and_forget(connection: &mut PgConnection) -> sqlx::Result<()> {
-    connection.clear_cached_statements().await?;
-    commit(connection).await
+    /// Commits.
+    pub async fn commit(self, connection: &mut PgConnection) -> sqlx::Result<()> {
+        if self == Self::Pooled {
+            // The server connection goes to others.
+            connection.clear_cached_statements().await?;
+        }
+        sqlx::raw_sql("commit").execute(connection).await.map(drop)
+    }
+
+    /// Does what is one statement: through a pooler it has to be a transaction of its own.
+    pub async fn alone<T>(
+        self,
+        connection: &mut PgConnection,
+        statement: impl AsyncFnOnce(&mut PgConnection) -> sqlx::Result<T>,
+    ) -> sqlx::Result<T> {
+        if self == Self::Direct {
+            return statement(connection).await;
+        }
+        self.begin(connection).await?;
+        let answer = statement(connection).await?;
+        self.commit(connection).await?;
+        Ok(answer)
+    }
 }

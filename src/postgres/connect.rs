@@ -8,6 +8,7 @@ use sqlx::postgres::PgConnectOptions;
 
 use super::private::{self, PrivatePostgres};
 use crate::config::{DatabaseSettings, Pooler};
+use crate::db::session::Way;
 use crate::db::{self, Line, Pool};
 
 /// How long the database may be starting up when the service starts.
@@ -93,7 +94,11 @@ impl Database {
         };
         let options = PgConnectOptions::from_str(&url).map_err(ConnectError::Address)?.application_name("ig-tracking");
         let place = format!("{}/{}", options.get_host(), options.get_database().unwrap_or_default());
-        let line = Line::new(options, settings.db_pooler == Pooler::Transaction);
+        let way = match settings.db_pooler {
+            Pooler::None => Way::Direct,
+            Pooler::Transaction => Way::Pooled,
+        };
+        let line = Line::new(options, way);
         let pool = Pool::new(line.clone(), settings.db_connections);
         let found = version_once_it_answers(&pool).await;
         let found = found.map_err(|error| ConnectError::Unreachable { place, error })?;

@@ -24,11 +24,12 @@ fn variables(command: &clap::Command) -> BTreeSet<String> {
 }
 
 /// What the tests themselves read.
-const OF_THE_TESTS: [&str; 7] = [
+const OF_THE_TESTS: [&str; 8] = [
     "IGT_FAULT_MINUTES",
     "IGT_FAULT_ROUNDS",
     "IGT_FAULT_SEED",
     "IGT_FAULT_STRIDE",
+    "IGT_FAULT_WORLDS",
     "IGT_HANGUPS",
     "IGT_MODEL_SEED",
     "IGT_MODEL_WALKS",

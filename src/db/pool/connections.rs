@@ -7,7 +7,8 @@ use deadpool::managed::{Manager, Metrics, RecycleError, RecycleResult};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions as _, Connection as _, PgConnection};
 
-use super::super::{health, session};
+use super::super::health;
+use super::super::session::Way;
 
 /// How long a connection may rest before it is asked whether it still lives.
 const TRUSTED_FOR: Duration = Duration::from_secs(1);
@@ -19,17 +20,18 @@ const PONG_WITHIN: Duration = Duration::from_millis(500);
 #[derive(Clone)]
 pub struct Line {
     pub(super) options: PgConnectOptions,
-    /// Whether a pooler in between gives each transaction another server connection. Then each statement is a
-    /// transaction of its own, and nothing may be left on the connection: no prepared statement, no LISTEN.
-    pub(super) is_pooled: bool,
+    pub(super) way: Way,
 }
 
 impl Line {
-    /// To this server, directly or by a pooler that gives each transaction another server connection.
-    pub fn new(options: PgConnectOptions, is_pooled: bool) -> Self {
-        // A pooler refuses what it cannot keep for a client; floats have been exact without it since Postgres 12.
-        let options = if is_pooled { options.extra_float_digits(None) } else { options };
-        Self { options, is_pooled }
+    /// To this server, this way.
+    pub fn new(options: PgConnectOptions, way: Way) -> Self {
+        let options = match way {
+            Way::Direct => options,
+            // A pooler refuses what it cannot keep for a client; floats have been exact without it since Postgres 12.
+            Way::Pooled => options.extra_float_digits(None),
+        };
+        Self { options, way }
     }
 
     /// A connection of one's own, outside the pool.
@@ -61,13 +63,8 @@ impl Manager for Connections {
 
     async fn create(&self) -> sqlx::Result<Connection> {
         let mut raw = self.line.connect().await?;
-        if self.line.is_pooled {
-            session::begin_afresh(&mut raw).await?;
-        }
-        let takes_writes = health::takes_writes(&mut raw).await?;
-        if self.line.is_pooled {
-            session::commit_and_forget(&mut raw).await?;
-        }
+        self.line.way.introduce(&mut raw).await?;
+        let takes_writes = self.line.way.alone(&mut raw, async |raw| health::takes_writes(raw).await).await?;
         if takes_writes { Ok(Connection { raw, is_at_rest: true }) } else { Err(health::read_only()) }
     }
 
@@ -76,7 +73,7 @@ impl Manager for Connections {
         if metrics.created < since.replaced {
             return Err(RecycleError::message("made before the primary changed"));
         }
-        if !connection.is_at_rest && self.line.is_pooled {
+        if !connection.is_at_rest && self.line.way == Way::Pooled {
             return Err(RecycleError::message("left in the middle of a transaction"));
         }
         let used = metrics.recycled.unwrap_or(metrics.created);

@@ -5,31 +5,25 @@ use std::ops::{Deref, DerefMut};
 use deadpool::managed::Object;
 use sqlx::PgConnection;
 
-use super::super::session;
-use super::connections::{Connections, Line};
+use super::super::session::Way;
+use super::connections::Connections;
 
 /// A transaction. Dropped before its commit it is undone at once, and its connection with it.
 pub struct Transaction {
     object: Option<Object<Connections>>,
-    is_pooled: bool,
+    way: Way,
 }
 
 impl Transaction {
-    pub(super) async fn begin(object: Object<Connections>, line: &Line) -> sqlx::Result<Self> {
-        let mut transaction = Self { object: Some(object), is_pooled: line.is_pooled };
-        match line.is_pooled {
-            false => session::begin(&mut transaction).await?,
-            true => session::begin_afresh(&mut transaction).await?,
-        }
+    pub(super) async fn begin(object: Object<Connections>, way: Way) -> sqlx::Result<Self> {
+        let mut transaction = Self { object: Some(object), way };
+        way.begin(&mut transaction).await?;
         Ok(transaction)
     }
 
     /// Commits. An error leaves open whether it was done.
     pub async fn commit(mut self) -> sqlx::Result<()> {
-        match self.is_pooled {
-            false => session::commit(&mut self).await?,
-            true => session::commit_and_forget(&mut self).await?,
-        }
+        self.way.commit(&mut self).await?;
         drop(self.object.take());
         Ok(())
     }

@@ -80,7 +80,8 @@ async fn clients_that_hang_up_at_any_moment_leave_nothing_open_and_nothing_half_
     .await;
     assert_sound(pool).await;
     assert_all_kept(&replica, &world, kept).await;
-    let cost = Cost { startable_after, slowest_answer, answers: kept, refusals: 0, transactions_open };
+    let cost =
+        Cost { startable_after, slowest_answer, slowest_own: None, answers: kept, refusals: 0, transactions_open };
     record("clients hang up at any moment of a write", hangups, cost);
 }
 

@@ -4,10 +4,27 @@ use std::time::Duration;
 
 use super::dice::{Dice, setting};
 use super::stage::{Stage, beyond_the_lease};
+use crate::harness::Proxy;
 
 /// For faults that are over before anybody's lease is.
 async fn a_moment() {
     tokio::time::sleep(Duration::from_millis(300)).await;
+}
+
+/// Two replicas, of which the lines of the first so many are as they should not be until the leases have passed.
+async fn beyond_the_lease_of(replicas: usize, strike: impl Fn(&Proxy), fault: &str) {
+    let strike = async |stage: &mut Stage| {
+        let lines = || stage.members[..replicas].iter().map(|member| &member.proxy);
+        lines().for_each(&strike);
+        beyond_the_lease().await;
+        lines().for_each(Proxy::mend);
+    };
+    Stage::new(2).await.suffers(fault, strike).await;
+}
+
+fn cut_off(proxy: &Proxy) {
+    proxy.refuse();
+    proxy.cut();
 }
 
 #[tokio::test]
@@ -25,48 +42,22 @@ async fn connections_that_are_cut_are_made_anew() {
 
 #[tokio::test]
 async fn a_replica_that_is_cut_off_for_longer_than_its_lease_loses_its_runs_and_nothing_else() {
-    let stage = Stage::new(2).await;
-    let cut_off = async |stage: &mut Stage| {
-        stage.members[0].proxy.refuse();
-        stage.members[0].proxy.cut();
-        beyond_the_lease().await;
-        stage.members[0].proxy.mend();
-    };
-    stage.suffers("one replica cut off, connections refused", cut_off).await;
+    beyond_the_lease_of(1, cut_off, "one replica cut off, connections refused").await;
 }
 
 #[tokio::test]
 async fn replicas_that_are_all_cut_off_go_on_when_they_are_let_in_again() {
-    let stage = Stage::new(2).await;
-    let cut_off = async |stage: &mut Stage| {
-        stage.members.iter().for_each(|member| member.proxy.refuse());
-        stage.members.iter().for_each(|member| member.proxy.cut());
-        beyond_the_lease().await;
-        stage.members.iter().for_each(|member| member.proxy.mend());
-    };
-    stage.suffers("all replicas cut off, connections refused", cut_off).await;
+    beyond_the_lease_of(2, cut_off, "all replicas cut off, connections refused").await;
 }
 
 #[tokio::test]
 async fn a_replica_whose_connections_stall_refuses_in_time_and_loses_nothing() {
-    let stage = Stage::new(2).await;
-    let stall = async |stage: &mut Stage| {
-        stage.members[0].proxy.stall();
-        beyond_the_lease().await;
-        stage.members[0].proxy.mend();
-    };
-    stage.suffers("one replica's connections stalled, then flowing", stall).await;
+    beyond_the_lease_of(1, Proxy::stall, "one replica's connections stalled, then flowing").await;
 }
 
 #[tokio::test]
 async fn replicas_whose_connections_all_stall_refuse_in_time_and_lose_nothing() {
-    let stage = Stage::new(2).await;
-    let stall = async |stage: &mut Stage| {
-        stage.members.iter().for_each(|member| member.proxy.stall());
-        beyond_the_lease().await;
-        stage.members.iter().for_each(|member| member.proxy.mend());
-    };
-    stage.suffers("all replicas' connections stalled, then flowing", stall).await;
+    beyond_the_lease_of(2, Proxy::stall, "all replicas' connections stalled, then flowing").await;
 }
 
 #[tokio::test]
@@ -125,13 +116,7 @@ async fn a_statement_whose_answer_is_lost_is_not_done_twice() {
 
 #[tokio::test]
 async fn answers_that_stay_away_are_not_waited_for() {
-    let stage = Stage::new(2).await;
-    let keep = async |stage: &mut Stage| {
-        stage.members[0].proxy.keep_answers();
-        beyond_the_lease().await;
-        stage.members[0].proxy.mend();
-    };
-    stage.suffers("answers stalled: executed, and told after the lease", keep).await;
+    beyond_the_lease_of(1, Proxy::keep_answers, "answers stalled: executed, and told after the lease").await;
 }
 
 #[tokio::test]
@@ -151,13 +136,8 @@ async fn connections_that_break_at_any_byte_lose_nothing() {
 
 #[tokio::test]
 async fn a_slow_line_is_only_slow() {
-    let stage = Stage::new(2).await;
-    let delay = async |stage: &mut Stage| {
-        stage.members.iter().for_each(|member| member.proxy.delay(Duration::from_millis(20)));
-        beyond_the_lease().await;
-        stage.members.iter().for_each(|member| member.proxy.mend());
-    };
-    stage.suffers("every message 20 ms late", delay).await;
+    let delay = |proxy: &Proxy| proxy.delay(Duration::from_millis(20));
+    beyond_the_lease_of(2, delay, "every message 20 ms late").await;
 }
 
 #[tokio::test]

@@ -1,12 +1,13 @@
 //! Random rounds over one world: in each one to three faults at random moments, and then the judge. The seed makes the
 //! same choices again.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
 use super::dice::{Dice, setting};
-use super::report::record;
+use super::report::{keep, say};
 use super::server::read_only;
 use super::stage::Stage;
 use crate::harness::{Frozen, MortalServer};
@@ -15,6 +16,9 @@ use crate::harness::{Frozen, MortalServer};
 const EVERY_DAY: u64 = 8;
 
 const REPLICAS: usize = 3;
+
+/// Between the seeds of two worlds. The first has the seed that was given: any world can be had again alone.
+const SEEDS_APART: u64 = 1_000;
 
 /// A fault and whom it meets.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -55,17 +59,59 @@ enum Server {
     ReadOnly,
 }
 
-#[tokio::test]
-async fn whatever_happens_at_whatever_moment_nothing_is_lost_and_nothing_is_stuck() {
-    let rounds = setting("IGT_FAULT_ROUNDS", EVERY_DAY);
+/// The worlds are played side by side, each on a thread of its own, until the rounds are used up.
+#[test]
+fn whatever_happens_at_whatever_moment_nothing_is_lost_and_nothing_is_stuck() {
+    let (worlds, rounds) = (setting("IGT_FAULT_WORLDS", 1), setting("IGT_FAULT_ROUNDS", EVERY_DAY));
     let seed = setting("IGT_FAULT_SEED", std::process::id().into());
-    eprintln!("fault: {rounds} random rounds, IGT_FAULT_SEED={seed}");
+    eprintln!("fault: {rounds} random rounds in {worlds} worlds, IGT_FAULT_SEED={seed}");
+    let left = AtomicU64::new(rounds);
+    std::thread::scope(|scope| {
+        for world in 0..worlds {
+            let (seed, left) = (seed.wrapping_add(world * SEEDS_APART), &left);
+            // Its name is in the words of its panic.
+            let thread = std::thread::Builder::new().name(format!("world {world}, IGT_FAULT_SEED={seed}"));
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            thread.spawn_scoped(scope, move || runtime.block_on(play(world, seed, left))).unwrap();
+        }
+    });
+}
+
+/// A round that is played. Where it fails, the other worlds end with theirs, and it is said how to have it again.
+struct Round<'a> {
+    number: u64,
+    world: u64,
+    seed: u64,
+    left: &'a AtomicU64,
+}
+
+impl Drop for Round<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.left.store(0, Ordering::SeqCst);
+            let Self { number, world, seed, .. } = *self;
+            let rounds = number + 1;
+            eprintln!(
+                "fault: world {world} round {number} failed; that world alone: IGT_FAULT_WORLDS=1 IGT_FAULT_SEED={seed} \
+                 IGT_FAULT_ROUNDS={rounds}"
+            );
+        }
+    }
+}
+
+/// Plays rounds in one world for as long as there are some left.
+async fn play(world: u64, seed: u64, left: &AtomicU64) {
     let mut dice = Dice::new(seed);
     let mut stage = Stage::rough(MortalServer::start().await, REPLICAS, seed).await;
-    for round in 0..rounds {
+    for number in 0.. {
+        if left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_err() {
+            break;
+        }
+        let _round = Round { number, world, seed, left };
         stage.begin().await;
         let faults = choose(&mut dice);
-        eprintln!("fault: IGT_FAULT_SEED={seed} round {round}: {faults:?}");
+        let name = format!("world {world} round {number} IGT_FAULT_SEED={seed}: {faults:?}");
+        eprintln!("fault: {name}");
         let mut frozen = None;
         for fault in &faults {
             tokio::time::sleep(dice.millis(0, 300)).await;
@@ -73,9 +119,10 @@ async fn whatever_happens_at_whatever_moment_nothing_is_lost_and_nothing_is_stuc
         }
         tokio::time::sleep(dice.millis(100, 3_500)).await;
         end(&mut stage, &faults, frozen).await;
-        let cost = stage.reckon(&format!("IGT_FAULT_SEED={seed} round {round}: {faults:?}")).await;
+        let cost = stage.reckon(&name).await;
+        say(&name, cost);
         for fault in faults {
-            record(&format!("random: {}", fault.name()), 1, cost);
+            keep(&format!("random: {}", fault.name()), 1, cost);
         }
     }
     stage.end().await;

@@ -4,11 +4,13 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use chrono::{DateTime, Utc};
 use nix::sys::signal::Signal;
 use sqlx::PgPool;
 
 use super::clients::{Clients, Seat};
 use super::report::{Cost, record};
+use super::timing::{Account, Answered};
 use crate::harness::{
     Database, Instagram, MortalServer, Proxy, Replica, Started, assert_no_transaction_open, assert_sound, eventually,
     story,
@@ -34,22 +36,28 @@ const ANSWERS_IN: Duration = Duration::from_millis(25);
 /// How long the reckoning waits for what is promised within seconds: on a busy machine all takes longer.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// Every request is answered in so much time, whatever the database does.
+const IN_TIME: Duration = Duration::from_secs(2);
+
 /// A replica, the proxy that it reaches its database through, and where its clients find it.
 pub(super) struct Member {
     pub(super) proxy: Proxy,
     pub(super) replica: Option<Replica>,
     seat: Arc<Seat>,
+    account: Account,
     url: String,
     instagram_url: String,
 }
 
 impl Member {
-    async fn start(database_url: &str, instagram: &Instagram) -> Self {
+    async fn start(number: usize, database_url: &str, instagram: &Instagram) -> Self {
         let proxy = Proxy::before(database_url).await;
         let url = proxy.url(database_url);
         let replica = Started::new(&url, &instagram.url, &SETTINGS).listening().await;
-        let seat = Seat::at(replica.address.clone());
-        Self { proxy, replica: Some(replica), seat, url, instagram_url: instagram.url.clone() }
+        let seat = Seat::of(number, &replica);
+        let mut account = Account::default();
+        account.follow(&replica);
+        Self { proxy, replica: Some(replica), seat, account, url, instagram_url: instagram.url.clone() }
     }
 
     /// `kill -9`.
@@ -107,7 +115,8 @@ impl Member {
     pub(super) async fn revive(&mut self) {
         if self.replica.is_none() {
             let replica = Started::new(&self.url, &self.instagram_url, &SETTINGS).listening().await;
-            self.seat.moves_to(Some(replica.address.clone()));
+            self.seat.moves_to(Some(&replica));
+            self.account.follow(&replica);
             self.replica = Some(replica);
         }
     }
@@ -123,6 +132,10 @@ pub(super) struct Stage {
     tasks: Vec<(String, &'static str)>,
     clients: Option<Clients>,
     seed: u64,
+    /// When the clients were let in this time.
+    begun: DateTime<Utc>,
+    /// Whatever they see now is of runs that end after this.
+    seen_since: DateTime<Utc>,
     _instagram: Instagram,
 }
 
@@ -152,8 +165,8 @@ impl Stage {
     async fn on(url: &str, server: Option<MortalServer>, replicas: usize, accounts: usize) -> Self {
         let instagram = Instagram::slow(ANSWERS_IN).await;
         let mut members = Vec::new();
-        for _ in 0..replicas {
-            members.push(Member::start(url, &instagram).await);
+        for number in 0..replicas {
+            members.push(Member::start(number, url, &instagram).await);
         }
         let mut tasks = Vec::new();
         for name in if accounts > 3 { &ACCOUNTS[..] } else { &["anna.", "cleo.", "emil."] } {
@@ -167,7 +180,17 @@ impl Stage {
         }
         // A few, for the judge, and patient: the server may be away when he asks.
         let pool = Database::at(url).await.pool;
-        Self { members, pool, server, tasks, clients: None, seed: 1, _instagram: instagram }
+        Self {
+            members,
+            pool,
+            server,
+            tasks,
+            clients: None,
+            seed: 1,
+            begun: DateTime::UNIX_EPOCH,
+            seen_since: DateTime::UNIX_EPOCH,
+            _instagram: instagram,
+        }
     }
 
     /// Lets the clients in, and waits until runs are under way on all replicas.
@@ -175,7 +198,12 @@ impl Stage {
         let seats: Vec<_> = self.members.iter().map(|member| Arc::clone(&member.seat)).collect();
         let clients = self.clients.get_or_insert_with(|| Clients::begin(&seats, &self.tasks, self.seed));
         clients.start_tasks(true);
-        clients.take_measure();
+        let now = eventually("the server tells the time", async || {
+            sqlx::query_scalar("select clock_timestamp()").fetch_one(&self.pool).await.ok()
+        })
+        .await;
+        // Every task was started anew in the reckoning before this: what its clients see ended after they were let in then.
+        self.seen_since = std::mem::replace(&mut self.begun, now);
         let workers = self.members.len() as i64;
         let query =
             "select count(distinct worker_id) from runs where updated_at > now() - interval '5 s' and last_seq > 1";
@@ -214,9 +242,40 @@ impl Stage {
         let transactions_open = assert_no_transaction_open(&self.pool, PATIENCE).await;
         assert_sound(&self.pool).await;
         let clients = self.clients.as_ref().unwrap();
-        let (slowest_answer, answers, refusals) = clients.take_measure();
-        clients.assert_content(&self.pool).await;
-        Cost { startable_after, slowest_answer, answers, refusals, transactions_open }
+        let answers = clients.take_answers();
+        clients.assert_content(&self.pool, self.seen_since).await;
+        let refusals = answers.iter().filter(|answer| answer.status == 503).count() as u64;
+        let slowest_answer = answers.iter().map(|answer| answer.times.whole).max().unwrap_or_default();
+        let slowest_own = Some(self.slowest_own(fault, &answers, over).await);
+        let answers = answers.len() as u64;
+        Cost { startable_after, slowest_answer, slowest_own, answers, refusals, transactions_open }
+    }
+
+    /// The longest time that the replicas themselves took for one of these answers: none took too long. Those that were
+    /// late to their clients are told with all that is known of them.
+    async fn slowest_own(&mut self, fault: &str, answers: &[Answered], over: Instant) -> Duration {
+        let mut slowest = Duration::ZERO;
+        for (n, member) in self.members.iter_mut().enumerate() {
+            let answers: Vec<_> = answers.iter().filter(|answer| answer.replica == n).collect();
+            let own = member.account.of(&answers).await;
+            for (answer, own) in answers.into_iter().zip(own) {
+                slowest = slowest.max(own);
+                let story = || {
+                    let before = over.saturating_duration_since(answer.asked);
+                    let after = answer.asked.saturating_duration_since(over);
+                    format!(
+                        "{fault}: late: {answer}; the replica itself took {own:.2?}; asked {before:.1?} before and {after:.1?} \
+                         after the fault was over"
+                    )
+                };
+                if answer.times.whole > IN_TIME {
+                    eprintln!("fault: {}", story());
+                }
+                // What its threads waited for a core is no fault of the replica's.
+                assert!(own <= IN_TIME + answer.starved, "{}", story());
+            }
+        }
+        slowest
     }
 
     async fn all_ended(&self, fault: &str) {
@@ -258,7 +317,9 @@ impl Stage {
 
     /// Leaves nothing behind.
     pub(super) async fn end(mut self) {
-        drop(self.clients.take());
+        if let Some(clients) = self.clients.take() {
+            clients.assert_all_kept(&self.pool).await;
+        }
         for member in &mut self.members {
             member.kill().await;
         }

@@ -207,9 +207,14 @@ impl Replica {
         self.lines.lock().unwrap().iter().filter_map(|line| serde_json::from_str(line).ok()).collect()
     }
 
+    /// The number of its process.
+    pub(crate) fn process(&self) -> u32 {
+        self.child.id().unwrap()
+    }
+
     /// Sends a signal.
     pub(crate) fn signal(&self, signal: Signal) {
-        kill(Pid::from_raw(self.child.id().unwrap().try_into().unwrap()), signal).unwrap();
+        kill(Pid::from_raw(self.process().try_into().unwrap()), signal).unwrap();
     }
 
     /// `kill -9`, and waits until it is gone.
