@@ -6,7 +6,7 @@ dofile("bench/report.lua")
 
 local stride = 104729
 local threads = 0
-local step, steps, tasks
+local step, steps, tasks, before, behind
 
 function setup(thread)
     thread:set("index", threads)
@@ -18,6 +18,7 @@ function init(args)
     tasks = tonumber(args[1])
     step = tonumber(args[2]) + index
     steps = 0
+    before, behind = around("GET", "/task_status/status-")
 end
 
 function request()
@@ -27,5 +28,5 @@ function request()
         run_out()
     end
     step = step + 2
-    return wrk.format("GET", wrk.path .. "/task_status/status-" .. (step * stride % tasks + 1))
+    return before .. (step * stride % tasks + 1) .. behind
 end

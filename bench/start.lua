@@ -2,7 +2,7 @@
 dofile("bench/report.lua")
 
 local threads = 0
-local n, last
+local n, last, before, behind
 
 function setup(thread)
     thread:set("index", threads)
@@ -14,6 +14,7 @@ function init(args)
     local share = tonumber(args[2])
     n = tonumber(args[1]) + index * share - 1
     last = n + share
+    before, behind = around("POST", "/force_scrape/start-")
 end
 
 function request()
@@ -21,5 +22,5 @@ function request()
     if n >= last then
         run_out()
     end
-    return wrk.format("POST", wrk.path .. "/force_scrape/start-" .. n)
+    return before .. n .. behind
 end

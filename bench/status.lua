@@ -3,6 +3,7 @@ dofile("bench/report.lua")
 
 local threads = 0
 local n = 0
+local requests = {}
 
 function setup(thread)
     thread:set("first", threads * 500)
@@ -11,9 +12,12 @@ end
 
 function init()
     n = first
+    for task = 1, 1000 do
+        requests[task] = wrk.format("GET", wrk.path .. "/task_status/status-" .. task)
+    end
 end
 
 function request()
     n = n + 1
-    return wrk.format("GET", wrk.path .. "/task_status/status-" .. (n % 1000 + 1))
+    return requests[n % 1000 + 1]
 end

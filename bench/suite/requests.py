@@ -7,7 +7,7 @@ from .load import alternate, middle, middle_cpu, ratio, wrk
 
 CONNECTIONS = 64
 # More starts than a part can make in a second.
-STARTS_A_SECOND = 12_000
+STARTS_A_SECOND = 40_000
 
 
 def rate(parts):

@@ -13,12 +13,17 @@ pub enum Way {
 }
 
 impl Way {
-    /// Says once on a new connection what holds for all its transactions: one that says nothing for 2 s is ended by the
-    /// server. Its process was stopped or cut off, and the rows that it locked must not wait for it.
+    /// Says once on a new connection what holds for all that is asked on it.
+    ///
+    /// A transaction that says nothing for 2 s is ended by the server: its process was stopped or cut off, and the rows
+    /// that it locked must not wait for it. Statements are planned once and not for each array that they are given:
+    /// all of them look up by key, and to plan one costs more than to execute it.
     pub async fn introduce(self, connection: &mut PgConnection) -> sqlx::Result<()> {
         match self {
             Self::Direct => {
-                sqlx::raw_sql("set idle_in_transaction_session_timeout = '2s'").execute(connection).await.map(drop)
+                let settings =
+                    "set idle_in_transaction_session_timeout = '2s'; set plan_cache_mode = force_generic_plan";
+                sqlx::raw_sql(settings).execute(connection).await.map(drop)
             }
             // It would be said to a server connection that somebody else has next.
             Self::Pooled => Ok(()),

@@ -1,20 +1,21 @@
-//! What every request passes through, outermost first: its id, its log line and metrics, the rule that every error is
-//! JSON, a net for panics, a time limit.
+//! What every request passes through: its id, its log line and metrics, the rule that every error is JSON, a net for
+//! panics, a time limit.
+//!
+//! It is one layer and not one for each: a layer is a service that is cloned and a future that is boxed, for each request.
 
+use std::any::Any;
+use std::panic::AssertUnwindSafe;
 use std::time::{Duration, Instant};
 
 use axum::Router;
-use axum::body::Body;
 use axum::extract::{MatchedPath, Request};
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use chrono::{NaiveDate, NaiveTime};
-use tower::ServiceBuilder;
-use tower_http::catch_panic::CatchPanicLayer;
-use tower_http::request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetRequestIdLayer};
-use tower_http::timeout::TimeoutLayer;
+use futures_util::FutureExt as _;
 use tracing::Instrument as _;
+use uuid::Uuid;
 
 use super::V1Dates;
 use super::body::MAX_BODY_BYTES;
@@ -29,39 +30,22 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// A request id that a client sends is taken over up to this length; a longer one, or none to speak of, is replaced.
 const MAX_REQUEST_ID: usize = 128;
 
-/// Puts the layers around all routes.
+/// Puts the layer around all routes.
 pub(super) fn wrap(routes: Router) -> Router {
-    routes.layer(
-        ServiceBuilder::new()
-            .layer(middleware::from_fn(refuse_unusable_request_ids))
-            .layer(SetRequestIdLayer::new(REQUEST_ID, MakeRequestUuid))
-            .layer(PropagateRequestIdLayer::new(REQUEST_ID))
-            .layer(middleware::from_fn(observe))
-            .layer(middleware::from_fn(errors_are_json))
-            .layer(CatchPanicLayer::custom(panicked))
-            .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, REQUEST_TIMEOUT)),
-    )
+    routes.layer(middleware::from_fn(accompany))
 }
 
-async fn refuse_unusable_request_ids(mut request: Request, next: Next) -> Response {
-    let is_usable = |id: &HeaderValue| (1..=MAX_REQUEST_ID).contains(&id.len()) && id.to_str().is_ok();
-    if !request.headers().get(&REQUEST_ID).is_some_and(is_usable) {
-        request.headers_mut().remove(&REQUEST_ID);
-    }
-    next.run(request).await
-}
-
-/// One log line and one count a request.
-async fn observe(matched: Option<MatchedPath>, request: Request, next: Next) -> Response {
-    let route = matched.as_ref().map_or("none", MatchedPath::as_str).to_owned();
-    let method = request.method().clone();
-    let path = request.uri().path().to_owned();
-    let request_id = request.headers().get(&REQUEST_ID).and_then(|id| id.to_str().ok()).unwrap_or_default().to_owned();
+/// Goes with a request to its answer, and leaves one log line and one count.
+async fn accompany(matched: Option<MatchedPath>, request: Request, next: Next) -> Response {
     let began = Instant::now();
+    let id = id_of(&request);
+    let (method, uri) = (request.method().clone(), request.uri().clone());
     // Of the highest level, so that errors have their request's id whatever the filter leaves out.
-    let span = tracing::error_span!("request", request_id);
-    let response = next.run(request).instrument(span.clone()).await;
-    let (took, status) = (began.elapsed(), response.status());
+    let span = tracing::error_span!("request", request_id = id.to_str().unwrap_or_default());
+    let mut response = answer(request, next).instrument(span.clone()).await;
+    response.headers_mut().insert(REQUEST_ID, id);
+
+    let (took, status, path) = (began.elapsed(), response.status(), uri.path());
     span.in_scope(|| {
         tracing::info!(
             method = method.as_str(),
@@ -72,15 +56,41 @@ async fn observe(matched: Option<MatchedPath>, request: Request, next: Next) -> 
             status.as_u16()
         );
     });
-    let labels = [("method", method.to_string()), ("route", route), ("status", status.as_u16().to_string())];
+    let route = matched.as_ref().map_or("none", MatchedPath::as_str).to_owned();
+    let labels = [("method", method.to_string()), ("route", route), ("status", status.as_str().to_owned())];
     metrics::counter!("igt_http_requests_total", &labels).increment(1);
     metrics::histogram!("igt_http_request_seconds", &labels[..2]).record(took.as_secs_f64());
     response
 }
 
-/// What the framework and the layers say in plain text or without words is said in JSON.
-async fn errors_are_json(request: Request, next: Next) -> Response {
-    let response = next.run(request).await;
+/// The id that a client has given its request, if it can be used, else a new one.
+fn id_of(request: &Request) -> HeaderValue {
+    let is_usable = |id: &&HeaderValue| (1..=MAX_REQUEST_ID).contains(&id.len()) && id.to_str().is_ok();
+    let given = request.headers().get(&REQUEST_ID).filter(is_usable).cloned();
+    given.unwrap_or_else(|| {
+        // Told apart, not kept secret: the thread's generator will do, and costs no call of the system.
+        let id = uuid::Builder::from_random_bytes(rand::random()).into_uuid();
+        let mut text = Uuid::encode_buffer();
+        // A UUID is plain ASCII.
+        HeaderValue::from_str(id.hyphenated().encode_lower(&mut text)).unwrap_or(HeaderValue::from_static("none"))
+    })
+}
+
+/// The answer of the routes, or the one in its place where they panic or take too long.
+async fn answer(request: Request, next: Next) -> Response {
+    let in_time = tokio::time::timeout(REQUEST_TIMEOUT, next.run(request));
+    match AssertUnwindSafe(in_time).catch_unwind().await {
+        Ok(Ok(response)) => in_json(response).await,
+        Ok(Err(_)) => {
+            let message = "The request took too long; try again in a moment";
+            ApiError::new(StatusCode::SERVICE_UNAVAILABLE, message).into_response()
+        }
+        Err(panic) => panicked(&*panic),
+    }
+}
+
+/// An error that the framework says in plain text or without words is said in JSON.
+async fn in_json(response: Response) -> Response {
     let status = response.status();
     let is_error = status.is_client_error() || status.is_server_error();
     let content_type = response.headers().get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
@@ -89,10 +99,9 @@ async fn errors_are_json(request: Request, next: Next) -> Response {
     }
     let (mut parts, body) = response.into_parts();
     let said = axum::body::to_bytes(body, MAX_BODY_BYTES).await.unwrap_or_default();
-    let message = match status {
-        StatusCode::SERVICE_UNAVAILABLE => "The request took too long; try again in a moment".to_owned(),
-        _ if said.is_empty() => status.canonical_reason().unwrap_or("Error").to_owned(),
-        _ => String::from_utf8_lossy(&said).into_owned(),
+    let message = match said.is_empty() {
+        true => status.canonical_reason().unwrap_or("Error").to_owned(),
+        false => String::from_utf8_lossy(&said).into_owned(),
     };
     let answer = ApiError::new(status, message).into_response();
     parts.headers.remove(header::CONTENT_LENGTH);
@@ -102,7 +111,7 @@ async fn errors_are_json(request: Request, next: Next) -> Response {
     Response::from_parts(parts, answer.into_body())
 }
 
-fn panicked(panic: Box<dyn std::any::Any + Send + 'static>) -> Response<Body> {
+fn panicked(panic: &(dyn Any + Send)) -> Response {
     let words = panic.downcast_ref::<&str>().map(|words| (*words).to_owned());
     let words = words.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
     ApiError::internal(&Panicked(words)).into_response()
@@ -149,6 +158,7 @@ pub(super) fn announce_successor<S: Clone + Send + Sync + 'static>(routes: Route
 
 #[cfg(test)]
 mod tests {
+    use axum::body::Body;
     use axum::routing::get;
     use tower::ServiceExt as _;
 
