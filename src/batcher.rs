@@ -71,6 +71,9 @@ struct Waiting<W: Work> {
     _place: OwnedSemaphorePermit,
 }
 
+/// What goes out together, and who waits for it.
+type Batch<W> = (Vec<<W as Work>::Request>, Vec<Option<Asker<W>>>);
+
 type Asker<W> = oneshot::Sender<Result<<W as Work>::Answer, <W as Work>::Error>>;
 
 impl<W: Work> Clone for Batcher<W> {
@@ -127,7 +130,7 @@ impl<W: Work> Queue<W> {
     }
 
     /// The next batch; `None` where nobody waits, and then there is one less under way.
-    fn next(&mut self, limits: &Limits) -> Option<(Vec<W::Request>, Vec<Option<Asker<W>>>)> {
+    fn next(&mut self, limits: &Limits) -> Option<Batch<W>> {
         let (mut requests, mut askers) = (Vec::new(), Vec::new());
         while requests.len() < limits.batch
             && let Some(Waiting { request, asker, .. }) = self.waiting.pop_front()

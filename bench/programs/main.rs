@@ -17,7 +17,7 @@ use clap::{Parser, Subcommand};
 
 /// As the service has it.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 /// What a program ends with when it goes wrong: the words for standard error.
 type Failed = Box<dyn std::error::Error + Send + Sync>;

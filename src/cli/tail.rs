@@ -99,7 +99,7 @@ impl Bar {
 
     fn show(&self, event: &Event) -> std::io::Result<()> {
         self.0.suspend(|| say(&line(event)))?;
-        let fields: Value = serde_json::from_str(event.fields.get()).unwrap_or_default();
+        let fields: Value = serde_json::from_str(&event.fields).unwrap_or_default();
         let field = |name: &str| fields.get(name).and_then(Value::as_u64);
         let progress = match event.event_type.as_str() {
             "posts_fetched" => {

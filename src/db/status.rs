@@ -3,10 +3,9 @@
 //! Both are for many askers at once: their statements take arrays.
 
 use chrono::{DateTime, Utc};
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 use sqlx::PgExecutor;
-use sqlx::types::Json;
 use uuid::Uuid;
 
 use super::journal::Level;
@@ -85,8 +84,14 @@ pub struct Event {
     pub event_type: String,
     /// A sentence for a person.
     pub message: String,
-    /// Numbers and names: a JSON object, as the database tells it.
-    pub fields: Box<RawValue>,
+    /// Numbers and names: a JSON object, in the text in which the database tells it.
+    #[serde(serialize_with = "as_json")]
+    pub fields: String,
+}
+
+/// A text that is JSON, as what it says.
+fn as_json<S: Serializer>(text: &str, serializer: S) -> Result<S::Ok, S::Error> {
+    serde_json::from_str::<&RawValue>(text).map_err(serde::ser::Error::custom)?.serialize(serializer)
 }
 
 /// A part of a run's log: the events with `after < seq <= until`.
@@ -108,7 +113,7 @@ pub async fn parts(db: impl PgExecutor<'_>, parts: &[Part]) -> sqlx::Result<Vec<
     let rows = sqlx::query!(
         r#"
         select part.n as "n!", event.seq, event.at, event.level as "level: Level", event.event_type, event.message,
-               event.fields as "fields: Json<Box<RawValue>>"
+               event.fields::text as "fields!"
         from unnest($1::uuid[], $2::bigint[], $3::bigint[]) with ordinality as part (run_id, after, until, n)
         cross join lateral (
             select * from events e
@@ -129,7 +134,7 @@ pub async fn parts(db: impl PgExecutor<'_>, parts: &[Part]) -> sqlx::Result<Vec<
             level: row.level,
             event_type: row.event_type,
             message: row.message,
-            fields: row.fields.0,
+            fields: row.fields,
         });
     }
     // They come by the key, so they are in order already; that the database does not promise.

@@ -25,7 +25,7 @@ pub const MAX_LINES: usize = 100;
 const STATUSES: Limits = Limits { batch: 256, under_way: 2, waiting: 16_384 };
 
 /// Parts of logs in one statement; each may be a hundred lines.
-const PARTS: Limits = Limits { batch: 64, under_way: 2, waiting: 16_384 };
+const PARTS: Limits = Limits { batch: 64, under_way: 4, waiting: 16_384 };
 
 /// Writes a line as clients read it, without what stands between two lines.
 pub type Render = fn(&Event, &mut Vec<u8>);

@@ -92,7 +92,8 @@ async fn pursue(
     if checkpoint.tries(run.attempt) > core.policy.max_attempts {
         return Outcome::AttemptsSpent;
     }
-    let pipeline = AssertUnwindSafe(scrape::run(job, visit, ledger, &mut checkpoint)).catch_unwind();
+    // In a box: what a `select!` takes in stands in the hand's own future twice.
+    let pipeline = Box::pin(AssertUnwindSafe(scrape::run(job, visit, ledger, &mut checkpoint)).catch_unwind());
     tokio::select! {
         biased;
         stop = grip.stopped() => Outcome::Stopped(stop),
