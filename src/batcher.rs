@@ -106,9 +106,12 @@ impl<W: Work> Batcher<W> {
     }
 
     fn take_in(&self, waiting: Waiting<W>) {
-        if self.0.lock().take_in(waiting, &self.0.limits) {
+        let is_awaited = waiting.asker.is_some();
+        if let Some(under_way) = self.0.lock().take_in(waiting, &self.0.limits) {
+            // Where nothing is under way and somebody waits, it goes out at once.
+            let at_once = is_awaited && under_way == 1;
             // A task of its own, which the end of no asker drops half-way.
-            tokio::spawn(work_off(Arc::clone(&self.0)));
+            tokio::spawn(work_off(Arc::clone(&self.0), at_once));
         }
     }
 }
@@ -121,12 +124,13 @@ impl<W: Work> Shared<W> {
 }
 
 impl<W: Work> Queue<W> {
-    /// Takes a request in; `true` where a batch more may get under way.
-    fn take_in(&mut self, request: Waiting<W>, limits: &Limits) -> bool {
+    /// Takes a request in; where a batch more may get under way, says how many that are then.
+    fn take_in(&mut self, request: Waiting<W>, limits: &Limits) -> Option<usize> {
         self.waiting.push_back(request);
-        let is_idle = self.under_way < limits.under_way;
-        self.under_way += usize::from(is_idle);
-        is_idle
+        (self.under_way < limits.under_way).then(|| {
+            self.under_way += 1;
+            self.under_way
+        })
     }
 
     /// The next batch; `None` where nobody waits, and then there is one less under way.
@@ -149,10 +153,12 @@ impl<W: Work> Queue<W> {
 }
 
 /// Works off batch after batch until nobody waits.
-async fn work_off<W: Work>(shared: Arc<Shared<W>>) {
+async fn work_off<W: Work>(shared: Arc<Shared<W>>, mut at_once: bool) {
     loop {
-        // Whoever is about to ask in this very moment comes along.
-        tokio::task::yield_now().await;
+        if !std::mem::take(&mut at_once) {
+            // Whoever is about to ask in this very moment comes along.
+            tokio::task::yield_now().await;
+        }
         let Some((requests, askers)) = shared.lock().next(&shared.limits) else { return };
         match do_it(&shared.work, &requests).await {
             Ok(answers) => askers.into_iter().zip(answers).for_each(|(asker, answer)| tell::<W>(asker, Ok(answer))),
