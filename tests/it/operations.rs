@@ -94,9 +94,12 @@ async fn metrics_move_with_what_happens() {
     assert_eq!(after.value("igt_http_requests_total", &asked("404")), Some(1.0));
     assert_eq!(after.value("igt_http_request_seconds_count", &asked("200")[..2]), Some(4.0));
 
-    let batches = after.value("igt_journal_batch_entries_count", &[]).unwrap();
-    assert!(batches >= 1.0 && after.value("igt_journal_batch_entries_sum", &[]).unwrap() >= batches);
-    assert!(after.value("igt_journal_write_seconds_count", &[]).unwrap() >= 1.0);
+    for work in ["status", "log", "start", "journal", "notify"] {
+        let of = [("work", work)];
+        let batches = after.value("igt_batch_requests_count", &of).unwrap();
+        assert!(batches >= 1.0 && after.value("igt_batch_requests_sum", &of).unwrap() >= batches, "{work}");
+        assert!(after.value("igt_batch_seconds_count", &of).unwrap() >= 1.0, "{work}");
+    }
     let upstream = after.sum("igt_upstream_requests_total");
     assert_eq!(upstream, after.sum("igt_upstream_request_seconds_count"));
     let requests = world.instagram.requests("measured.anna").await.len()

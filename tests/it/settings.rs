@@ -28,7 +28,8 @@ async fn refusal(settings: &[(&str, &str)]) -> Finished {
 async fn a_number_out_of_range_is_refused_by_name() {
     for (variable, flag, below, above) in [
         ("IGT_DB_CONNECTIONS", "--db-connections", "1", "1001"),
-        ("IGT_CONCURRENCY", "--concurrency", "-1", "1001"),
+        ("IGT_CONCURRENCY", "--concurrency", "-1", "20001"),
+        ("IGT_LOG_CACHE_MB", "--log-cache-mb", "0", "65537"),
         ("IGT_LEASE_SECONDS", "--lease-seconds", "0", "3601"),
         ("IGT_GRACE_SECONDS", "--grace-seconds", "-1", "3601"),
         ("IGT_RUN_DEADLINE_SECONDS", "--run-deadline-seconds", "0", "604801"),
