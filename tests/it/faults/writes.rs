@@ -51,7 +51,7 @@ async fn survives_a_kill_at_every_write(kind: &str, create: &str, route: &str) {
     'writes: for (turn, nth) in (0..).step_by(stride as usize).enumerate() {
         for moment in moments[turn % moments.len()] {
             let task = format!("{kind}-{nth}-{moment:?}").to_lowercase();
-            let username = format!("w.{kind}.{nth}.{moment:?}").to_lowercase();
+            let username = with_many_posts(&world, &format!("w.{kind}.{nth}.{moment:?}").to_lowercase()).await;
             heir.create(create, &task, &username).await;
             tasks.push((task.clone(), *moment == Moment::Before && nth == 0));
             if !dies_at(&world, &task, route, nth, *moment).await {
@@ -70,6 +70,19 @@ async fn survives_a_kill_at_every_write(kind: &str, create: &str, route: &str) {
     eprintln!("fault: kill -9 at {deaths} writes of a {kind} run: all completed");
     assert_no_transaction_open(&world.database.pool, Duration::from_secs(60)).await;
     assert_sound(&world.database.pool).await;
+}
+
+/// An account of this name or one like it whose posts fill all pages that a run reads: how many an account has changes
+/// with the days, and one with few has few writes.
+async fn with_many_posts(world: &World, name: &str) -> String {
+    for n in 0.. {
+        let username = format!("{name}.{n}");
+        let posts = world.instagram.user(&username).await["edge_owner_to_timeline_media"]["count"].as_u64();
+        if posts.is_some_and(|posts| posts >= 60) {
+            return username;
+        }
+    }
+    unreachable!("there is an account for every name")
 }
 
 /// Starts a run and kills its replica at this write of it; false where the run has no such write.
