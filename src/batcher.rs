@@ -1,6 +1,6 @@
 //! Many askers, few statements: what arrives while the database is busy goes out together.
 //!
-//! There is no timer. Idle, a request goes out at once; busy, what arrives meanwhile is the next batch. A request is
+//! No request waits for company: idle, it goes out at once; busy, what arrives meanwhile is the next batch. A request is
 //! answered by work that began after it was made. Knows nothing of ours: what a batch is, is said by its [`Work`].
 
 use std::collections::{HashMap, VecDeque};
@@ -8,7 +8,7 @@ use std::future::Future;
 use std::hash::Hash;
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures_util::FutureExt as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
@@ -23,6 +23,8 @@ pub trait Work: Send + Sync + 'static {
     type Error: Clone + From<BrokenOff> + Send + 'static;
     /// What the metrics call it.
     const NAME: &'static str;
+    /// How long a batch is as good as under way after its end; for work that must not be done too often.
+    const PAUSE: Duration = Duration::ZERO;
 
     /// Does all that is asked for, and answers in the same order, one answer a request.
     fn answer(&self, requests: &[Self::Request])
@@ -169,6 +171,9 @@ async fn work_off<W: Work>(shared: Arc<Shared<W>>, mut at_once: bool) {
                 }
             }
             Err(error) => askers.into_iter().for_each(|asker| tell::<W>(asker, Err(error.clone()))),
+        }
+        if !W::PAUSE.is_zero() {
+            tokio::time::sleep(W::PAUSE).await;
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What moves, told to whoever waits: one LISTEN connection a replica, one NOTIFY at a time.
+//! What moves, told to whoever waits: one LISTEN connection a replica, a hundred NOTIFYs a second at most.
 //!
 //! A hint is only a hint. Whoever waits looks into the database when it is woken, and after a while also when it is
 //! not: with no LISTEN at all (behind a transaction pooler, say) everything still works, only later.
@@ -31,6 +31,10 @@ const DEAF_AFTER: Duration = Duration::from_secs(12);
 
 /// How many run ids go into one payload: 36 bytes each, with room to spare below Postgres's limit.
 const IDS_PER_PAYLOAD: usize = 150;
+
+/// The pause after a NOTIFY, in which hints gather for the next: a NOTIFY locks out every other one of the cluster until
+/// it is committed, and nobody who waits for a hint notices so little.
+const PAUSE: Duration = Duration::from_millis(10);
 
 /// Hints in one NOTIFY, one NOTIFY at a time.
 const HINTS: Limits = Limits { batch: 4096, under_way: 1, waiting: 16_384 };
@@ -176,7 +180,7 @@ impl Live {
     }
 }
 
-/// Sends one NOTIFY after another; what arrives while one is under way goes with the next.
+/// Sends one NOTIFY after another; what arrives while one is under way, or shortly after, goes with the next.
 struct Hints(Pool);
 
 impl Work for Hints {
@@ -184,6 +188,7 @@ impl Work for Hints {
     type Answer = ();
     type Error = Failure;
     const NAME: &'static str = "notify";
+    const PAUSE: Duration = PAUSE;
 
     async fn answer(&self, hints: &[Hint]) -> Result<Vec<()>, Failure> {
         let mut all = Hint::default();

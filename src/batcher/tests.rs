@@ -254,3 +254,37 @@ fn of_those_with_one_key_the_first_stands_for_all() {
     assert_eq!(distinct, [&"ape", &"bee", &"cow"]);
     assert_eq!(places, [0, 1, 0, 2, 1]);
 }
+
+/// Work that must not be done too often. It notes when it is done, and what.
+#[derive(Clone, Default)]
+struct Seldom(Arc<Mutex<Vec<(Instant, Batch)>>>);
+
+impl Work for Seldom {
+    type Request = u32;
+    type Answer = ();
+    type Error = BrokenOff;
+    const NAME: &'static str = "seldom";
+    const PAUSE: Duration = Duration::from_millis(30);
+
+    async fn answer(&self, requests: &[u32]) -> Result<Vec<()>, BrokenOff> {
+        self.0.lock().unwrap().push((Instant::now(), requests.to_vec()));
+        Ok(vec![(); requests.len()])
+    }
+
+    fn may_be_one_of_them(_: &BrokenOff) -> bool {
+        false
+    }
+}
+
+#[tokio::test]
+async fn what_arrives_in_the_pause_after_a_batch_is_the_next_batch_at_its_end() {
+    let work = Seldom::default();
+    let batcher = Batcher::new(work.clone(), Limits { batch: 10, under_way: 1, waiting: 10 });
+    batcher.ask(1).await.unwrap();
+    assert!(batcher.leave(2) && batcher.leave(3));
+    batcher.ask(4).await.unwrap();
+    let batches = work.0.lock().unwrap().clone();
+    let [(first, one), (second, others)] = &batches[..] else { panic!("{batches:?}") };
+    assert_eq!((one, others), (&vec![1], &vec![2, 3, 4]));
+    assert!(*second - *first >= Seldom::PAUSE);
+}

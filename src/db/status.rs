@@ -13,7 +13,7 @@ use super::runs::{Reason, RunState};
 use super::{RunId, TaskId, index};
 
 /// Where a task's latest run stands.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Status {
     /// The run.
     pub run_id: RunId,
@@ -33,42 +33,67 @@ pub struct Status {
     pub finished_at: Option<DateTime<Utc>>,
 }
 
+/// A task whose status is asked for, and what the asker knows of it.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    /// The task.
+    pub task_id: TaskId,
+    /// Where its latest run stood when last read.
+    pub known: Option<Status>,
+}
+
 /// The status of each task's latest run, in the order of the tasks; `None` where one never ran, or was never heard of.
-pub async fn of_tasks(db: impl PgExecutor<'_>, task_ids: &[TaskId]) -> sqlx::Result<Vec<Option<Status>>> {
-    let texts: Vec<_> = task_ids.iter().map(TaskId::as_str).collect();
+///
+/// A row comes back only where something is not as it was known: whatever moves a run, moves its `last_seq` or its
+/// `updated_at`, and a claim's heartbeat, which moves neither, is no news.
+pub async fn of_tasks(db: impl PgExecutor<'_>, asked: &[Asked]) -> sqlx::Result<Vec<Option<Status>>> {
+    let known = |asked: &Asked| asked.known;
+    let task_ids: Vec<_> = asked.iter().map(|asked| asked.task_id.as_str()).collect();
+    let run_ids: Vec<_> = asked.iter().map(|asked| known(asked).map(|known| known.run_id.0)).collect();
+    let last_seqs: Vec<_> = asked.iter().map(|asked| known(asked).map(|known| known.last_seq)).collect();
+    let updated_at: Vec<_> = asked.iter().map(|asked| known(asked).map(|known| known.updated_at)).collect();
     let rows = sqlx::query!(
         r#"
-        select asked.n as "n!", latest.run_id as "run_id: RunId", latest.state as "state: RunState",
-               latest.reason as "reason: Reason", latest.last_seq, latest.requested_at, latest.started_at,
-               latest.updated_at, latest.finished_at
-        from unnest($1::text[]) with ordinality as asked (task_id, n)
-        cross join lateral (
+        select asked.n as "n!", latest.run_id as "run_id?: RunId", latest.state as "state?: RunState",
+               latest.reason as "reason: Reason", latest.last_seq as "last_seq?",
+               latest.requested_at as "requested_at?", latest.started_at, latest.updated_at as "updated_at?",
+               latest.finished_at
+        from unnest($1::text[], $2::uuid[], $3::bigint[], $4::timestamptz[])
+            with ordinality as asked (task_id, run_id, last_seq, updated_at, n)
+        left join lateral (
             select * from runs r where r.task_id = asked.task_id order by r.run_id desc limit 1
-        ) as latest
+        ) as latest on true
+        where latest.run_id is distinct from asked.run_id
+            or latest.last_seq is distinct from asked.last_seq
+            or latest.updated_at is distinct from asked.updated_at
         "#,
-        &texts as &[&str],
+        &task_ids as &[&str],
+        &run_ids as &[Option<Uuid>],
+        &last_seqs as &[Option<i64>],
+        &updated_at as &[Option<DateTime<Utc>>],
     )
     .fetch_all(db)
     .await?;
-    let mut statuses = vec![None; task_ids.len()];
+    let mut statuses: Vec<_> = asked.iter().map(known).collect();
     for row in rows {
-        statuses[index(row.n)] = Some(Status {
-            run_id: row.run_id,
-            state: row.state,
-            reason: row.reason,
-            last_seq: row.last_seq,
-            requested_at: row.requested_at,
-            started_at: row.started_at,
-            updated_at: row.updated_at,
-            finished_at: row.finished_at,
-        });
+        let (Some(run_id), Some(state), Some(last_seq), Some(requested_at), Some(updated_at)) =
+            (row.run_id, row.state, row.last_seq, row.requested_at, row.updated_at)
+        else {
+            // Its runs are there no more.
+            statuses[index(row.n)] = None;
+            continue;
+        };
+        let (reason, started_at, finished_at) = (row.reason, row.started_at, row.finished_at);
+        statuses[index(row.n)] =
+            Some(Status { run_id, state, reason, last_seq, requested_at, started_at, updated_at, finished_at });
     }
     Ok(statuses)
 }
 
 /// The status of one task's latest run.
 pub async fn of_task(db: impl PgExecutor<'_>, task_id: &TaskId) -> sqlx::Result<Option<Status>> {
-    Ok(of_tasks(db, std::slice::from_ref(task_id)).await?.into_iter().next().flatten())
+    let asked = Asked { task_id: task_id.clone(), known: None };
+    Ok(of_tasks(db, &[asked]).await?.into_iter().next().flatten())
 }
 
 /// One event as it stands.

@@ -4,6 +4,7 @@
 //! replica. Only what can never change is kept: the events of a run. Knows the database, and not who asks or in which
 //! form a line is told.
 
+mod standing;
 mod tail;
 
 use std::sync::Arc;
@@ -12,9 +13,10 @@ use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 
 use crate::batcher::{Batcher, Limits, Work, distinct_by};
-use crate::db::status::{self, Event, Part, Status};
-use crate::db::{Failure, Pool, RunId, TaskId, in_request_time};
+use crate::db::status::{self, Asked, Event, Part, Status};
+use crate::db::{Failure, Pool, TaskId, in_request_time};
 
+pub use standing::Standing;
 pub use tail::Excerpt;
 use tail::Tail;
 
@@ -35,54 +37,65 @@ pub type Render = fn(&Event, &mut Vec<u8>);
 pub struct Reading {
     statuses: Batcher<Statuses>,
     parts: Batcher<Parts>,
-    tails: Arc<Cache<RunId, Arc<Tail>, Size>>,
+    standings: Arc<Cache<TaskId, Arc<Standing>, Size>>,
     render: Render,
 }
 
 impl Reading {
-    /// Of this database; keeps tails of logs up to so many bytes.
+    /// Of this database; keeps what was read of logs up to so many bytes.
     pub fn new(pool: Pool, keep_bytes: u64, render: Render) -> Self {
-        /// A tail of ten lines; what the cache makes itself ready for.
-        const USUAL: u64 = 3 * 1024;
-        let tails = Cache::with_weighter((keep_bytes / USUAL) as usize, keep_bytes, Size);
+        /// Ten lines, read and told; what the cache makes itself ready for.
+        const USUAL: u64 = 6 * 1024;
+        let standings = Cache::with_weighter((keep_bytes / USUAL) as usize, keep_bytes, Size);
         Self {
             statuses: Batcher::new(Statuses(pool.clone()), STATUSES),
             parts: Batcher::new(Parts(pool), PARTS),
-            tails: Arc::new(tails),
+            standings: Arc::new(standings),
             render,
         }
     }
 
     /// Where a task's latest run stands, with its last lines; `None` where it never ran, or was never heard of.
-    pub async fn status(&self, task_id: TaskId, lines: usize) -> Result<Option<(Status, Excerpt)>, Failure> {
+    ///
+    /// The database is asked each time, and tells nothing where all is as it was: then the answer is what it was.
+    pub async fn status(&self, task_id: TaskId, lines: usize) -> Result<Option<Arc<Standing>>, Failure> {
         in_request_time(async {
-            let Some(status) = self.statuses.ask(task_id).await? else { return Ok(None) };
-            let excerpt = self.last_lines(status.run_id, status.last_seq, lines.min(MAX_LINES)).await?;
-            Ok(Some((status, excerpt)))
+            let kept = self.standings.get(&task_id);
+            let known = kept.as_ref().map(|kept| kept.status);
+            let Some(status) = self.statuses.ask(Asked { task_id: task_id.clone(), known }).await? else {
+                return Ok(None);
+            };
+            let lines = lines.min(MAX_LINES);
+            if let Some(kept) = &kept
+                && kept.answers(&status, lines)
+            {
+                return Ok(Some(Arc::clone(kept)));
+            }
+            let tail = kept.filter(|kept| kept.status.run_id == status.run_id);
+            let logs = self.last_lines(&status, tail.as_ref().map(|kept| kept.logs.tail()), lines).await?;
+            let standing = Arc::new(Standing::new(status, logs, lines));
+            if standing.is_whole() {
+                self.standings.insert(task_id, Arc::clone(&standing));
+            }
+            Ok(Some(standing))
         })
         .await
     }
 
-    /// The last lines of a log that ends at `until`. A tail that is kept may be behind that, or ahead of it.
-    async fn last_lines(&self, run_id: RunId, until: i64, lines: usize) -> Result<Excerpt, Failure> {
+    /// The last lines of a run's log. A tail of it that is kept may be behind its end, or ahead of it.
+    async fn last_lines(&self, status: &Status, kept: Option<&Arc<Tail>>, lines: usize) -> Result<Excerpt, Failure> {
+        let (run_id, until) = (status.run_id, status.last_seq);
         let after = (until - lines as i64).max(0);
-        let kept = self.tails.get(&run_id);
-        if let Some(excerpt) = kept.as_ref().and_then(|kept| kept.excerpt(after, until)) {
+        if let Some(excerpt) = kept.and_then(|kept| kept.excerpt(after, until)) {
             return Ok(excerpt);
         }
         // Where it reaches back far enough, only what is past its end is missing.
         let kept = kept.filter(|kept| kept.reaches_back_to(after));
-        let missing = Part { run_id, after: kept.as_ref().map_or(after, |kept| kept.until()), until };
+        let missing = Part { run_id, after: kept.map_or(after, |kept| kept.until()), until };
         let events = self.parts.ask(missing).await?;
-        let tail = Arc::new(Tail::after(kept.as_deref(), missing.after, &events, self.render));
-        Ok(match tail.excerpt(after, until) {
-            Some(excerpt) => {
-                self.tails.insert(run_id, tail);
-                excerpt
-            }
-            // Some are there no more: somebody has removed them. Told is what is left.
-            None => tail.last(lines),
-        })
+        let tail = Arc::new(Tail::after(kept.map(Arc::as_ref), missing.after, &events, self.render));
+        // Where some are there no more, somebody has removed them. Told is what is left.
+        Ok(tail.excerpt(after, until).unwrap_or_else(|| tail.last(lines)))
     }
 }
 
@@ -90,13 +103,13 @@ impl Reading {
 struct Statuses(Pool);
 
 impl Work for Statuses {
-    type Request = TaskId;
+    type Request = Asked;
     type Answer = Option<Status>;
     type Error = Failure;
     const NAME: &'static str = "status";
 
-    async fn answer(&self, task_ids: &[TaskId]) -> Result<Vec<Option<Status>>, Failure> {
-        Ok(status::of_tasks(&self.0.for_request(), task_ids).await?)
+    async fn answer(&self, asked: &[Asked]) -> Result<Vec<Option<Status>>, Failure> {
+        Ok(status::of_tasks(&self.0.for_request(), asked).await?)
     }
 
     fn may_be_one_of_them(error: &Failure) -> bool {
@@ -127,12 +140,12 @@ impl Work for Parts {
     }
 }
 
-/// What a kept tail takes of the memory that tails may take.
+/// What is kept of a task takes of the memory that may be taken.
 #[derive(Clone)]
 struct Size;
 
-impl Weighter<RunId, Arc<Tail>> for Size {
-    fn weight(&self, _run_id: &RunId, tail: &Arc<Tail>) -> u64 {
-        tail.bytes()
+impl Weighter<TaskId, Arc<Standing>> for Size {
+    fn weight(&self, task_id: &TaskId, standing: &Arc<Standing>) -> u64 {
+        task_id.as_str().len() as u64 + standing.bytes()
     }
 }

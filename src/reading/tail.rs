@@ -81,6 +81,11 @@ pub struct Excerpt {
 }
 
 impl Excerpt {
+    /// The tail that it is cut from.
+    pub(super) fn tail(&self) -> &Arc<Tail> {
+        &self.tail
+    }
+
     /// How many lines.
     pub fn len(&self) -> usize {
         self.end - self.first

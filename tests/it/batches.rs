@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use futures_util::future::join_all;
 use ig_tracking::db::runs::Trigger;
 use ig_tracking::db::start::{Start, Started, start};
-use ig_tracking::db::status::{self, Part};
+use ig_tracking::db::status::{self, Asked, Part, Status};
 use ig_tracking::db::tasks::{self, TaskKind};
 use ig_tracking::db::{TaskId, journal};
 use serde_json::{Value, json};
@@ -253,10 +253,30 @@ async fn parts_of_many_logs_are_read_in_one_statement_each_for_itself() {
     let read = status::parts(&pool, &parts).await.unwrap();
     let seqs: Vec<Vec<i64>> = read.iter().map(|events| events.iter().map(|event| event.seq).collect()).collect();
     assert_eq!(seqs, [vec![3, 4, 5], vec![1], vec![], vec![1, 2, 3, 4, 5], vec![3, 4, 5]]);
-    let statuses =
-        status::of_tasks(&pool, &["other", "none", "one"].map(|id| TaskId::parse(id).unwrap())).await.unwrap();
+    let statuses = status::of_tasks(&pool, &["other", "none", "one"].map(|id| asked(id, None))).await.unwrap();
     let found: Vec<_> = statuses.iter().map(|status| status.map(|status| status.run_id)).collect();
     assert_eq!(found, [Some(other.run_id), None, Some(one.run_id)]);
+}
+
+#[tokio::test]
+async fn a_status_that_is_known_is_told_again_only_where_something_has_moved() {
+    let pool = Database::fresh().await.pool;
+    let runs = [claimed(&pool, "still").await, claimed(&pool, "moved").await, claimed(&pool, "gone").await];
+    let ids = ["still", "moved", "gone", "none"];
+    let known = status::of_tasks(&pool, &ids.map(|id| asked(id, None))).await.unwrap();
+    journal::write(&pool, &[entry(&runs[1], 1)]).await.unwrap();
+    sqlx::query("delete from runs where task_id = 'gone'").execute(&pool).await.unwrap();
+    // What is known comes back as it was known, so this one tells whether the database was believed.
+    let mut still = known[0].unwrap();
+    still.requested_at = chrono::DateTime::UNIX_EPOCH;
+    let again = [asked("still", Some(still)), asked("moved", known[1]), asked("gone", known[2]), asked("none", None)];
+    let found = status::of_tasks(&pool, &again).await.unwrap();
+    assert_eq!(found, [Some(still), status::of_task(&pool, &again[1].task_id).await.unwrap(), None, None]);
+    assert_eq!(found[1].unwrap().last_seq, 2);
+}
+
+fn asked(task_id: &str, known: Option<Status>) -> Asked {
+    Asked { task_id: TaskId::parse(task_id).unwrap(), known }
 }
 
 async fn count(database: &Database, query: &'static str) -> i64 {

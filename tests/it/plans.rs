@@ -31,7 +31,7 @@ async fn used() -> (PgConnection, RunId, Database) {
     let mut connection = database.pool.acquire().await.unwrap().detach();
     sqlx::raw_sql(FILL).execute(&mut connection).await.unwrap();
     let task = TaskId::parse("task1").unwrap();
-    status::of_tasks(&mut connection, std::slice::from_ref(&task)).await.unwrap();
+    status::of_task(&mut connection, &task).await.unwrap();
     status::parts(&mut connection, &[Part { run_id: run.run_id, after: 0, until: 9 }]).await.unwrap();
     start(&mut connection, TERMS, &[profile_start(&task)]).await.unwrap();
     journal::write(&mut connection, &[entry(&run, 1)]).await.unwrap();
@@ -72,7 +72,9 @@ fn assert_one_partition(plan: &str, table: &str) {
 #[tokio::test]
 async fn statuses_are_read_by_the_index_of_each_task() {
     let (mut connection, ..) = used().await;
-    let plan = plan(&mut connection, "as asked (task_id, n)", "'{task1,task2,task19999,none}'").await;
+    let arguments =
+        "'{task1,task2,task19999,none}', array_fill(null::uuid, '{4}'), '{null,3,null,null}', '{now,null,null,null}'";
+    let plan = plan(&mut connection, "as asked (task_id, run_id", arguments).await;
     assert_by_key(&plan);
     assert!(plan.contains("Index Scan Backward using runs_by_task"), "{plan}");
     assert!(!plan.contains("Sort"), "{plan}");

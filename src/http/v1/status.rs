@@ -12,8 +12,7 @@ use super::super::query::whole_number;
 use super::status_word;
 use crate::db::TaskId;
 use crate::db::runs::Reason;
-use crate::db::status::Status;
-use crate::reading::{Excerpt, MAX_LINES};
+use crate::reading::{MAX_LINES, Standing};
 
 /// How many events are told where a client does not say; at most [`MAX_LINES`].
 const DEFAULT_LOGS: i64 = 10;
@@ -31,8 +30,8 @@ pub(in crate::http) async fn task_status(
         Err(_) => None,
     };
     let answer = match &found {
-        Some((status, logs)) => answer(&task_id, status, logs),
-        None => answer_of_none(&task_id),
+        Some(standing) => standing.told(|standing| answer(&task_id, standing)),
+        None => answer_of_none(&task_id).into(),
     };
     let mut response = Response::new(Body::from(answer));
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -40,7 +39,7 @@ pub(in crate::http) async fn task_status(
 }
 
 /// The answer where a task has run. The log's lines are JSON already; the rest is put around them.
-fn answer(task_id: &str, status: &Status, logs: &Excerpt) -> Vec<u8> {
+fn answer(task_id: &str, Standing { status, logs, .. }: &Standing) -> Vec<u8> {
     let head = Head {
         task_id,
         is_processing: status.state.is_active(),
