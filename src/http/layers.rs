@@ -5,6 +5,7 @@
 
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::Router;
@@ -128,18 +129,37 @@ where
 {
     routes.route_layer(middleware::from_fn(move |request: Request, next: Next| {
         let availability = availability.clone();
+        async move { unless_away(&availability, next.run(request)).await }
+    }))
+}
+
+/// The same for version 1, whose clients are told where its successor is, and its dates once they are set (RFC 9745, RFC
+/// 8594). One layer for both.
+pub(super) fn version_1<S>(routes: Router<S>, availability: Availability, dates: V1Dates) -> Router<S>
+where
+    S: Clone + Send + Sync + 'static,
+{
+    let announced: Arc<[_]> = announcements(dates).into();
+    routes.layer(middleware::from_fn(move |request: Request, next: Next| {
+        let (availability, announced) = (availability.clone(), Arc::clone(&announced));
         async move {
-            tokio::select! {
-                biased;
-                () = availability.away() => ApiError::database_away(&"it does not answer").into_response(),
-                response = next.run(request) => response,
-            }
+            let mut response = unless_away(&availability, next.run(request)).await;
+            response.headers_mut().extend(announced.iter().cloned());
+            response
         }
     }))
 }
 
-/// Tells clients of version 1 where its successor is, and its dates once they are set (RFC 9745, RFC 8594).
-pub(super) fn announce_successor<S: Clone + Send + Sync + 'static>(routes: Router<S>, dates: V1Dates) -> Router<S> {
+/// The answer of the routes, or 503 from the moment on in which the database is known to be away.
+async fn unless_away(availability: &Availability, answer: impl Future<Output = Response>) -> Response {
+    tokio::select! {
+        biased;
+        () = availability.away() => ApiError::database_away(&"it does not answer").into_response(),
+        response = answer => response,
+    }
+}
+
+fn announcements(dates: V1Dates) -> Vec<(HeaderName, HeaderValue)> {
     let mut announced = vec![(header::LINK, HeaderValue::from_static("</api/v2>; rel=\"successor-version\""))];
     let text = |text: String| HeaderValue::try_from(text).ok();
     let midnight = |date: NaiveDate| date.and_time(NaiveTime::MIN).and_utc();
@@ -150,10 +170,7 @@ pub(super) fn announce_successor<S: Clone + Send + Sync + 'static>(routes: Route
     if let Some(value) = dates.sunset.and_then(|date| text(http_date(date))) {
         announced.push((HeaderName::from_static("sunset"), value));
     }
-    routes.layer(middleware::map_response(move |mut response: Response| {
-        response.headers_mut().extend(announced.clone());
-        std::future::ready(response)
-    }))
+    announced
 }
 
 #[cfg(test)]

@@ -18,8 +18,7 @@ pub fn router(app: App) -> Router {
         .route("/cancel/{task_id}", post(v1::scrape::cancel))
         .route("/task_status/{task_id}", get(v1::status::task_status))
         .method_not_allowed_fallback(operations::wrong_method);
-    let version_1 = layers::need_database(version_1, app.availability.clone());
-    let version_1 = layers::announce_successor(version_1, app.v1_dates);
+    let version_1 = layers::version_1(version_1, app.availability.clone(), app.v1_dates);
 
     let of_the_database =
         Router::new().route("/readyz", get(operations::readyz)).route("/version", get(operations::version));
