@@ -4,6 +4,7 @@
 //! hands back what it could not read by the path of the field. What to do about a failure is decided in `runs`.
 
 mod failure;
+mod gate;
 mod lenient;
 mod model;
 mod name;
@@ -13,6 +14,7 @@ mod shortcode;
 pub mod web;
 
 pub use failure::{Class, Failure, FailureKind};
+pub use gate::{Gate, Heard, Open, Usage};
 pub use model::{Account, AccountRef, Cursor, Exchange, MediaKind, Page, Post, Reading, ReelNumbers, Unread};
 pub use name::{Username, UsernameError};
 pub use shortcode::{Shortcode, ShortcodeError};
