@@ -11,10 +11,11 @@ mod name;
 mod node;
 mod reader;
 mod shortcode;
+mod transport;
 pub mod web;
 
 pub use failure::{Class, Failure, FailureKind};
 pub use gate::{Gate, Heard, Open, Usage};
-pub use model::{Account, AccountRef, Cursor, Exchange, MediaKind, Page, Post, Reading, ReelNumbers, Unread};
+pub use model::{Account, AccountRef, Cursor, Exchange, MediaKind, Page, Post, Profile, Reading, ReelNumbers, Unread};
 pub use name::{Username, UsernameError};
 pub use shortcode::{Shortcode, ShortcodeError};

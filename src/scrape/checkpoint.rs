@@ -49,8 +49,8 @@ pub struct Wall {
 /// What the rest of the run needs of the account.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct AccountRead {
-    /// Instagram's own number of it.
-    pub pk: i64,
+    /// Instagram's own number of it, where the source told it.
+    pub pk: Option<i64>,
     /// Its handle.
     pub username: Username,
     /// How many accounts follow it.
