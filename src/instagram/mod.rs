@@ -5,6 +5,7 @@
 
 mod failure;
 mod gate;
+pub mod graph;
 mod lenient;
 mod model;
 mod name;
