@@ -3,6 +3,7 @@
 //! This room knows the wire and nothing of ours: no database, no run, no task. It reads, names every failure, and
 //! hands back what it could not read by the path of the field. What to do about a failure is decided in `runs`.
 
+pub mod caption;
 mod failure;
 mod gate;
 pub mod graph;

@@ -58,7 +58,7 @@ impl Visit {
     }
 }
 
-fn read_account(
+pub(super) fn read_account(
     reply: &Reply,
     notes: &Notes,
     asked: &Username,

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::Url;
 use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderMap};
 use secrecy::ExposeSecret;
@@ -15,6 +15,9 @@ use crate::instagram::{Exchange, Failure, FailureKind, Heard, Reading, Unread};
 
 /// What stands in the place of the token.
 const REMOVED: &str = "[removed]";
+
+/// What an address writes in another way than it is; the sign that tokens have beside letters and digits is `|`.
+const IN_ADDRESSES: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// How much is kept of what an answer said, in characters.
 const SAID_LIMIT: usize = 300;
@@ -169,8 +172,11 @@ impl Visit {
     /// The source names a token that it refuses, and puts one into the addresses of further pages.
     fn scrub(&self, text: &str) -> String {
         let token = self.graph.token.expose_secret();
-        let encoded = utf8_percent_encode(token, NON_ALPHANUMERIC).to_string();
-        text.replace(token, REMOVED).replace(&encoded, REMOVED)
+        let all_encoded = utf8_percent_encode(token, NON_ALPHANUMERIC).to_string();
+        let encoded = utf8_percent_encode(token, IN_ADDRESSES).to_string();
+        let lower_case = encoded.replace("%7C", "%7c");
+        let forms = [token, &all_encoded, &encoded, &lower_case].into_iter();
+        forms.fold(text.to_owned(), |text, form| if text.contains(form) { text.replace(form, REMOVED) } else { text })
     }
 }
 
