@@ -9,8 +9,8 @@ use super::{RunId, TaskId};
 /// An account as a run read it.
 #[derive(Clone, Debug)]
 pub struct NewProfile {
-    /// Instagram's own number of the account.
-    pub instagram_pk: i64,
+    /// Instagram's own number of the account; the official source does not tell it.
+    pub instagram_pk: Option<i64>,
     /// Its id on the Facebook side.
     pub fbid: Option<String>,
     /// Its handle, in lower case.

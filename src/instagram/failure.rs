@@ -61,6 +61,18 @@ pub enum FailureKind {
     GeoBlocked,
     /// Instagram asks the session's person for consent.
     ConsentRequired,
+    /// The official source does not show the account: there is none, or it is a personal one. It does not say which.
+    NotDiscoverable,
+    /// The source has no way to ask for this.
+    NotOffered,
+    /// The token is none, has expired or was taken back.
+    TokenInvalid,
+    /// The token, or the app that it is of, may not ask this.
+    PermissionMissing,
+    /// Blocked for a breach of the platform's policies.
+    PolicyBlocked,
+    /// The source refuses the list of fields that it was asked for.
+    FieldsRefused,
     /// The endpoint cannot serve this account, whoever asks: a deterministic 400, or a 404 for an account that is there.
     EndpointBroken,
     /// The answer is not of the shape that this version reads.
@@ -91,6 +103,12 @@ impl FailureKind {
             Self::AgeRestricted => "age_restricted",
             Self::GeoBlocked => "geo_blocked",
             Self::ConsentRequired => "consent_required",
+            Self::NotDiscoverable => "not_discoverable",
+            Self::NotOffered => "not_offered",
+            Self::TokenInvalid => "token_invalid",
+            Self::PermissionMissing => "permission_missing",
+            Self::PolicyBlocked => "policy_blocked",
+            Self::FieldsRefused => "fields_refused",
             Self::EndpointBroken => "endpoint_broken",
             Self::UnexpectedShape => "unexpected_shape",
             Self::HtmlInsteadOfJson => "html_instead_of_json",
@@ -115,11 +133,20 @@ impl FailureKind {
             | Self::TruncatedBody
             | Self::TimedOut
             | Self::ConnectionFailed => Class::Transient,
-            Self::NotFound | Self::Private | Self::AgeRestricted | Self::GeoBlocked => Class::Terminal,
+            Self::NotFound
+            | Self::Private
+            | Self::AgeRestricted
+            | Self::GeoBlocked
+            | Self::NotDiscoverable
+            | Self::NotOffered => Class::Terminal,
             Self::LoginRequired
             | Self::ChallengeRequired
             | Self::Forbidden
             | Self::ConsentRequired
+            | Self::TokenInvalid
+            | Self::PermissionMissing
+            | Self::PolicyBlocked
+            | Self::FieldsRefused
             | Self::EndpointBroken
             | Self::UnexpectedShape => Class::Operator,
         }

@@ -3,16 +3,21 @@
 //! This room knows the wire and nothing of ours: no database, no run, no task. It reads, names every failure, and
 //! hands back what it could not read by the path of the field. What to do about a failure is decided in `runs`.
 
+pub mod caption;
 mod failure;
+mod gate;
+pub mod graph;
 mod lenient;
 mod model;
 mod name;
 mod node;
 mod reader;
 mod shortcode;
+mod transport;
 pub mod web;
 
 pub use failure::{Class, Failure, FailureKind};
-pub use model::{Account, AccountRef, Cursor, Exchange, MediaKind, Page, Post, Reading, ReelNumbers, Unread};
+pub use gate::{Gate, Heard, Open, Usage};
+pub use model::{Account, AccountRef, Cursor, Exchange, MediaKind, Page, Post, Profile, Reading, ReelNumbers, Unread};
 pub use name::{Username, UsernameError};
 pub use shortcode::{Shortcode, ShortcodeError};

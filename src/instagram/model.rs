@@ -12,8 +12,9 @@ use super::{Shortcode, Username};
 /// An account as a source describes it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Account {
-    /// Instagram's own number of the account (`pk`), which stays when the account is renamed.
-    pub pk: i64,
+    /// Instagram's own number of the account (`pk`), which stays when the account is renamed. The official source does
+    /// not tell it.
+    pub pk: Option<i64>,
     /// The id on the Facebook side, which the official source calls `id`.
     pub fbid: Option<String>,
     /// The handle at the time of reading.
@@ -43,8 +44,8 @@ pub struct Account {
 /// What it takes to ask for an account's posts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AccountRef {
-    /// Instagram's own number of the account.
-    pub pk: i64,
+    /// Instagram's own number of the account, where it is known.
+    pub pk: Option<i64>,
     /// Its handle.
     pub username: Username,
 }
@@ -54,6 +55,17 @@ impl Account {
     pub fn reference(&self) -> AccountRef {
         AccountRef { pk: self.pk, username: self.username.clone() }
     }
+}
+
+/// An account, as one visit found it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Profile {
+    /// The account. A private one is returned, too: its numbers are public.
+    pub account: Account,
+    /// The first posts where the answer carried them; `None` says nothing about how many there are.
+    pub first_posts: Option<Page<Post>>,
+    /// What could not be read, of the account and of its first posts.
+    pub unread: Vec<Unread>,
 }
 
 /// What a post shows.

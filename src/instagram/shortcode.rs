@@ -4,6 +4,7 @@
 
 use std::fmt;
 
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
@@ -13,6 +14,12 @@ const PUBLIC_LENGTH: usize = 11;
 
 /// A private post's code carries this many characters more, which do not belong to the number.
 const PRIVATE_SUFFIX: usize = 28;
+
+/// The moment from which posts' numbers count, in milliseconds since 1970.
+const EPOCH_MS: i64 = 1_314_220_021_721;
+
+/// How many of a number's low bits are no time.
+const NO_TIME: u32 = 23;
 
 /// The code in a post's address, `https://www.instagram.com/p/<shortcode>/`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -49,6 +56,12 @@ impl Shortcode {
     pub fn pk(&self) -> i64 {
         // Both constructors have checked that the digits stand for a positive number of 63 bits.
         self.number().unwrap_or_default()
+    }
+
+    /// When the post's number was given out, to the millisecond; it may have been published later.
+    pub fn created_at(&self) -> DateTime<Utc> {
+        // A number of 63 bits without its low 23 is far within what a time can hold.
+        DateTime::from_timestamp_millis((self.pk() >> NO_TIME) + EPOCH_MS).unwrap_or_default()
     }
 
     /// The code as text.
@@ -100,6 +113,23 @@ mod tests {
         assert_eq!(code.pk(), 2_589_531_623_544_609_760);
         assert_eq!(Shortcode::from_pk(code.pk()), Some(code));
         assert_eq!(Shortcode::from_pk(i64::MAX).map(|code| code.pk()), Some(i64::MAX));
+    }
+
+    #[test]
+    fn a_number_of_either_end_has_its_code_and_its_time() {
+        for (code, pk, created_at) in [
+            ("B", 1, "2011-08-24T21:07:01.721Z"),
+            ("_", 63, "2011-08-24T21:07:01.721Z"),
+            ("BA", 64, "2011-08-24T21:07:01.721Z"),
+            ("CAAAA", 1 << 25, "2011-08-24T21:07:01.725Z"),
+            ("CPv3UqsBFvg", 2_589_531_623_544_609_760, "2021-06-05T18:04:06.833Z"),
+            ("H__________", i64::MAX, "2046-06-27T17:00:49.496Z"),
+        ] {
+            let read = Shortcode::parse(code).unwrap();
+            assert_eq!((read.pk(), Shortcode::from_pk(pk)), (pk, Some(read.clone())), "{code}");
+            assert_eq!(read.created_at(), created_at.parse::<DateTime<Utc>>().unwrap(), "{code}");
+        }
+        assert!(Shortcode::parse("IAAAAAAAAAA").is_err(), "2^63 is one too many");
     }
 
     #[test]

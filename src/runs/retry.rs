@@ -93,6 +93,21 @@ fn advice(kind: FailureKind, has_session: bool) -> Option<&'static str> {
         }),
         FailureKind::GeoBlocked => Some("Instagram does not show it in the country that this service asks from"),
         FailureKind::NotFound => Some("it may have been renamed or deleted"),
+        FailureKind::NotDiscoverable => {
+            Some("check the name; an account that is personal or private can be read by the source `web` alone")
+        }
+        FailureKind::NotOffered => Some("the source `web` can be asked for it"),
+        FailureKind::TokenInvalid => Some("make a new token and put it in the place of the old one"),
+        FailureKind::PermissionMissing => Some(
+            "make a token with instagram_basic, instagram_manage_insights and pages_read_engagement, for an app that was \
+             granted them",
+        ),
+        FailureKind::PolicyBlocked => Some(
+            "read what the app's dashboard at developers.facebook.com says, and let the token rest until it is mended",
+        ),
+        FailureKind::FieldsRefused => {
+            Some("check the credential's user_id; where it is right, the official source has changed its fields")
+        }
         FailureKind::AgeRestricted if !has_session => Some("an adult's session may see it: set IGT_WEB_COOKIE"),
         FailureKind::Forbidden | FailureKind::UnexpectedShape => {
             Some("Instagram has changed: the kept answer shows how, and a newer version of this program may read it")
@@ -105,14 +120,20 @@ fn advice(kind: FailureKind, has_session: bool) -> Option<&'static str> {
 fn reason_of(kind: FailureKind) -> Reason {
     match kind {
         FailureKind::Throttled | FailureKind::PleaseWait => Reason::RateLimited,
-        FailureKind::LoginRequired => Reason::LoginRequired,
-        FailureKind::ChallengeRequired | FailureKind::ConsentRequired => Reason::ChallengeRequired,
-        FailureKind::NotFound => Reason::NotFound,
+        // A person has to sign in anew to make a token that lives, or that may do more.
+        FailureKind::LoginRequired | FailureKind::TokenInvalid | FailureKind::PermissionMissing => {
+            Reason::LoginRequired
+        }
+        FailureKind::ChallengeRequired | FailureKind::ConsentRequired | FailureKind::PolicyBlocked => {
+            Reason::ChallengeRequired
+        }
+        FailureKind::NotFound | FailureKind::NotDiscoverable => Reason::NotFound,
         FailureKind::Private => Reason::Private,
         FailureKind::AgeRestricted => Reason::AgeRestricted,
         FailureKind::GeoBlocked => Reason::GeoBlocked,
-        FailureKind::Forbidden | FailureKind::UnexpectedShape => Reason::UpstreamChanged,
+        FailureKind::Forbidden | FailureKind::UnexpectedShape | FailureKind::FieldsRefused => Reason::UpstreamChanged,
         FailureKind::EndpointBroken
+        | FailureKind::NotOffered
         | FailureKind::HtmlInsteadOfJson
         | FailureKind::ServerError
         | FailureKind::TruncatedBody
@@ -217,6 +238,12 @@ mod tests {
             (FailureKind::LoginRequired, Reason::LoginRequired),
             (FailureKind::AgeRestricted, Reason::AgeRestricted),
             (FailureKind::UnexpectedShape, Reason::UpstreamChanged),
+            (FailureKind::NotDiscoverable, Reason::NotFound),
+            (FailureKind::NotOffered, Reason::UpstreamUnavailable),
+            (FailureKind::TokenInvalid, Reason::LoginRequired),
+            (FailureKind::PermissionMissing, Reason::LoginRequired),
+            (FailureKind::PolicyBlocked, Reason::ChallengeRequired),
+            (FailureKind::FieldsRefused, Reason::UpstreamChanged),
         ] {
             assert_eq!(decide(&failure(kind, Some(1)), at(1), &policy(), 0.5), Decision::End(reason, Why::NoUse));
         }

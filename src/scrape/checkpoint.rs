@@ -22,6 +22,8 @@ pub struct Checkpoint {
     pub reel_numbers: Progress,
     /// Reels whose own numbers are not to be had.
     pub reels_missing: Vec<Shortcode>,
+    /// Whether some of them are missing because the source cannot be asked for one post.
+    pub reels_not_offered: bool,
     /// Whether the end of the reels was told.
     pub reels_processed: bool,
     /// What could not be read.
@@ -49,8 +51,8 @@ pub struct Wall {
 /// What the rest of the run needs of the account.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct AccountRead {
-    /// Instagram's own number of it.
-    pub pk: i64,
+    /// Instagram's own number of it, where the source told it.
+    pub pk: Option<i64>,
     /// Its handle.
     pub username: Username,
     /// How many accounts follow it.

@@ -40,10 +40,15 @@ pub(super) async fn process(
         tell(visit, ledger, checkpoint, vec![event], Vec::new()).await?;
     }
     let missing = checkpoint.reels_missing.len();
-    Ok((missing > 0).then(|| Shortfall {
-        reason: Reason::NotFound,
-        message: format!("{missing} of {} reels could not be found any more", checkpoint.reels.len()),
-    }))
+    let total = checkpoint.reels.len();
+    let (reason, message) = if checkpoint.reels_not_offered {
+        let message =
+            format!("{missing} of {total} reels are not in the list, and this source cannot be asked for one");
+        (Reason::UpstreamUnavailable, message)
+    } else {
+        (Reason::NotFound, format!("{missing} of {total} reels could not be found any more"))
+    };
+    Ok((missing > 0).then_some(Shortfall { reason, message }))
 }
 
 async fn read_list(
@@ -82,6 +87,10 @@ async fn read_one_by_one(
                 checkpoint.reel_numbers.codes.push(code);
             }
             Err(failure) if failure.kind == FailureKind::NotFound => checkpoint.reels_missing.push(code),
+            Err(failure) if failure.kind == FailureKind::NotOffered => {
+                checkpoint.reels_not_offered = true;
+                checkpoint.reels_missing.push(code);
+            }
             Err(failure) => return Err(failure.into()),
         }
         events.push(progress(checkpoint));

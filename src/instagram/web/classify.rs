@@ -2,19 +2,14 @@
 //!
 //! The words of an answer count for more than its status: Instagram says the same with 200, 400, 401 and 403.
 
-use std::time::Duration;
-
-use chrono::DateTime;
-use reqwest::header::{CONTENT_TYPE, DATE, HeaderMap, LOCATION, RETRY_AFTER};
+use reqwest::header::{CONTENT_TYPE, HeaderMap, LOCATION};
 use serde_json::Value;
 
 use super::page;
 use super::request::{Received, Reply, Wants};
 use crate::instagram::lenient::parse;
+use crate::instagram::transport::retry_after;
 use crate::instagram::{Failure, FailureKind};
-
-/// The longest wait that is believed, in seconds.
-const LONGEST_WAIT: u64 = 7 * 24 * 60 * 60;
 
 /// How much is read of each text in which an answer says something, in bytes: far more than is kept of it.
 const LONGEST_WORD: usize = 64 * 1024;
@@ -173,21 +168,6 @@ fn collect_texts<'a>(value: Option<&'a Value>, words: &mut Vec<&'a str>) {
         },
         _ => {}
     }
-}
-
-/// The wait that the answer asks for: seconds, or a date. A date is measured from the answer's own `Date`, so that
-/// a wrong clock on either side does not matter.
-fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let text = |name| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
-    let wait = text(RETRY_AFTER)?;
-    if let Ok(seconds) = wait.parse::<u64>() {
-        return Some(Duration::from_secs(seconds.min(LONGEST_WAIT)));
-    }
-    let until = DateTime::parse_from_rfc2822(wait).ok()?;
-    let now = DateTime::parse_from_rfc2822(text(DATE)?).ok()?;
-    // A date in the past asks for no wait.
-    let wait = (until - now).to_std().unwrap_or_default();
-    Some(wait.min(Duration::from_secs(LONGEST_WAIT)))
 }
 
 fn content_type(headers: &HeaderMap) -> &str {

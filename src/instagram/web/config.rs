@@ -1,6 +1,5 @@
 //! The settings of the client, checked once, with the name of the setting in every complaint.
 
-use std::net::IpAddr;
 use std::time::Duration;
 
 use reqwest::header::HeaderValue;
@@ -9,6 +8,7 @@ use reqwest::{Client, Url};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::endpoints::DocIds;
+use crate::instagram::transport;
 
 /// How to reach Instagram's web endpoints.
 #[derive(Clone, Debug)]
@@ -84,7 +84,7 @@ pub(super) struct Settled {
 }
 
 pub(super) fn settle(config: WebConfig) -> Result<Settled, WebConfigError> {
-    let base = base(&config.base_url)?;
+    let base = transport::address(&config.base_url).map_err(|(url, reason)| WebConfigError::Address { url, reason })?;
     let agent = HeaderValue::from_str(&config.user_agent).map_err(|_| WebConfigError::UserAgent)?;
     if agent.is_empty() {
         return Err(WebConfigError::UserAgent);
@@ -102,34 +102,11 @@ pub(super) fn settle(config: WebConfig) -> Result<Settled, WebConfigError> {
         // No certificate is ever looked at, so none has to be there.
         client = client.tls_certs_only([]);
     }
-    if is_loopback(&base) {
+    if transport::is_loopback(&base) {
         client = client.no_proxy();
     }
     let client = client.build().map_err(WebConfigError::Client)?;
     Ok(Settled { client, base, cookie: config.cookie, timeout: config.timeout, doc_ids: config.doc_ids })
-}
-
-fn base(text: &str) -> Result<Url, WebConfigError> {
-    let refuse = |url: &str, reason| WebConfigError::Address { url: url.to_owned(), reason };
-    let url = Url::parse(text.trim()).map_err(|_| refuse(text, "is not an absolute address"))?;
-    if !url.username().is_empty() || url.password().is_some() {
-        return Err(refuse("an address with a user or a password", "is not supported"));
-    }
-    if !matches!(url.scheme(), "http" | "https") {
-        return Err(refuse(text, "is neither http nor https"));
-    }
-    if url.host().is_none() {
-        return Err(refuse(text, "names no host"));
-    }
-    if url.query().is_some() || url.fragment().is_some() {
-        return Err(refuse(text, "has a query or a fragment"));
-    }
-    Ok(url)
-}
-
-fn is_loopback(base: &Url) -> bool {
-    let host = base.host_str().unwrap_or_default().trim_matches(['[', ']']);
-    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 fn check_cookie(cookie: Option<&SecretString>) -> Result<(), WebConfigError> {

@@ -30,7 +30,7 @@ use self::cursor::Onward;
 use self::page::Tokens;
 use self::secrets::Cookies;
 use super::{
-    Account, AccountRef, Cursor, Exchange, Failure, FailureKind, Page, Post, Reading, ReelNumbers, Shortcode, Unread,
+    AccountRef, Cursor, Exchange, Failure, FailureKind, Page, Post, Profile, Reading, ReelNumbers, Shortcode, Unread,
     Username,
 };
 
@@ -66,6 +66,7 @@ impl Web {
             stale: HashSet::new(),
             has_waited: !asked_to_wait.is_empty(),
             asked_to_wait,
+            looked_up: None,
             exchanges: Vec::new(),
         }
     }
@@ -78,15 +79,11 @@ impl fmt::Debug for Web {
     }
 }
 
-/// An account, as one visit found it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Profile {
-    /// The account. A private one is returned, too: its numbers are public.
-    pub account: Account,
-    /// The first posts where the answer carried them; `None` says nothing about how many there are.
-    pub first_posts: Option<Page<Post>>,
-    /// What could not be read, of the account and of its first posts.
-    pub unread: Vec<Unread>,
+/// The account whose lists are asked for. Here, unlike in an [`AccountRef`], its number is always known.
+#[derive(Clone)]
+struct Owner {
+    pk: i64,
+    username: Username,
 }
 
 /// One run's use of the source. It holds the run's tokens, and the exchanges that it made.
@@ -106,6 +103,8 @@ pub struct Visit {
     asked_to_wait: HashSet<String>,
     /// Whether the run has waited already because an endpoint asked it to: then the next that asks is passed over.
     has_waited: bool,
+    /// The account that was looked up because it came without its number.
+    looked_up: Option<Owner>,
     exchanges: Vec<Exchange>,
 }
 
@@ -114,18 +113,20 @@ impl Visit {
     ///
     /// [`FailureKind::NotFound`] is said only where both agree. An account for adults is a failure and has no numbers.
     pub async fn account(&mut self, username: &Username) -> Result<Profile, Failure> {
-        self.find_account(username).await
+        self.find_account(username).await.map(|found| found.profile)
     }
 
     /// A page of the account's posts, pinned ones first, then the latest (the timeline's connection with a session,
     /// `feed` without one or where the connection is out of order).
     pub async fn posts(&mut self, account: &AccountRef, after: Option<&Cursor>) -> Result<Page<Post>, Failure> {
-        self.list_posts(account, after).await
+        let owner = self.owner(account).await?;
+        self.list_posts(&owner, after).await
     }
 
     /// A page of the numbers of the account's reels (the reels tab with a session, else `clips_user`).
     pub async fn reels(&mut self, account: &AccountRef, after: Option<&Cursor>) -> Result<Page<ReelNumbers>, Failure> {
-        self.list_reels(account, after).await
+        let owner = self.owner(account).await?;
+        self.list_reels(&owner, after).await
     }
 
     /// One post (its document; then `media_info` with a session, or the post's page without one).
@@ -141,6 +142,20 @@ impl Visit {
     /// Whether it asks with a session and not as a guest.
     pub fn has_session(&self) -> bool {
         self.cookies.has_session()
+    }
+
+    /// The account with its number. One that another source told of without it is looked up, once a visit.
+    async fn owner(&mut self, account: &AccountRef) -> Result<Owner, Failure> {
+        if let Some(pk) = account.pk {
+            return Ok(Owner { pk, username: account.username.clone() });
+        }
+        if let Some(owner) = self.looked_up.as_ref().filter(|owner| owner.username == account.username) {
+            return Ok(owner.clone());
+        }
+        let found = self.find_account(&account.username).await?;
+        let owner = Owner { pk: found.pk, username: account.username.clone() };
+        self.looked_up = Some(owner.clone());
+        Ok(owner)
     }
 
     /// Where posts go on behind those that came with the account.

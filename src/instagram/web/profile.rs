@@ -6,12 +6,24 @@ use super::endpoints::{Document, PROFILE_INFO, PROFILE_INFO_PATH, PROFILE_PAGE};
 use super::graphql::{Question, note_errors};
 use super::request::{Ask, Reply};
 use super::timeline::{self, Onward};
-use super::{Profile, Visit, page};
+use super::{Visit, page};
 use crate::instagram::reader::{Field, Notes};
-use crate::instagram::{Account, Failure, FailureKind, Page, Post, Username};
+use crate::instagram::{Account, Failure, FailureKind, Page, Post, Profile, Username};
+
+/// A profile whose number is known: no web endpoint tells of an account without it.
+pub(super) struct Found {
+    pub(super) pk: i64,
+    pub(super) profile: Profile,
+}
+
+/// The account of one answer, with its number.
+struct User {
+    pk: i64,
+    account: Account,
+}
 
 /// The account and the first posts of one answer.
-type Found = (Account, Option<Page<Post>>);
+type Read = (User, Option<Page<Post>>);
 
 /// Which endpoint is asked first; the other is the second opinion.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -25,7 +37,7 @@ pub(super) fn page_path(username: &Username) -> String {
 }
 
 impl Visit {
-    pub(super) async fn find_account(&mut self, username: &Username) -> Result<Profile, Failure> {
+    pub(super) async fn find_account(&mut self, username: &Username) -> Result<Found, Failure> {
         // An endpoint that asked us to wait is not asked first again: the other may be open.
         let waits = self.asked_to_wait.contains(PROFILE_INFO) && !self.asked_to_wait.contains(PROFILE_PAGE);
         let (first, second) = if waits { (Opinion::Page, Opinion::Info) } else { (Opinion::Info, Opinion::Page) };
@@ -38,12 +50,7 @@ impl Visit {
     }
 
     /// One endpoint's word is not enough to call an account gone.
-    async fn second_opinion(
-        &mut self,
-        asked: Opinion,
-        username: &Username,
-        first: Failure,
-    ) -> Result<Profile, Failure> {
+    async fn second_opinion(&mut self, asked: Opinion, username: &Username, first: Failure) -> Result<Found, Failure> {
         self.opinion(asked, username).await.map_err(|second| {
             if second.kind != FailureKind::NotFound {
                 return second;
@@ -53,31 +60,31 @@ impl Visit {
         })
     }
 
-    async fn opinion(&mut self, asked: Opinion, username: &Username) -> Result<Profile, Failure> {
+    async fn opinion(&mut self, asked: Opinion, username: &Username) -> Result<Found, Failure> {
         match asked {
             Opinion::Info => self.account_by_info(username).await,
             Opinion::Page => self.account_by_page(username).await,
         }
     }
 
-    async fn account_by_info(&mut self, username: &Username) -> Result<Profile, Failure> {
+    async fn account_by_info(&mut self, username: &Username) -> Result<Found, Failure> {
         let onward = self.onward();
         let ask = Ask::get(PROFILE_INFO, PROFILE_INFO_PATH, &page_path(username)).query("username", username.as_str());
         let reading = self.ask(&ask, |reply, notes| read_info(reply, notes, username, onward)).await?;
-        let (account, first_posts) = reading.value;
-        Ok(Profile { account, first_posts, unread: reading.unread })
+        let (User { pk, account }, first_posts) = reading.value;
+        Ok(Found { pk, profile: Profile { account, first_posts, unread: reading.unread } })
     }
 
-    async fn account_by_page(&mut self, username: &Username) -> Result<Profile, Failure> {
+    async fn account_by_page(&mut self, username: &Username) -> Result<Found, Failure> {
         let onward = self.onward();
         let ask = Ask::page(PROFILE_PAGE, &page_path(username));
         let reading = self.ask(&ask, |reply, notes| read_page(reply, notes, username, onward)).await?;
-        let (account, first_posts) = reading.value;
+        let (User { pk, account }, first_posts) = reading.value;
         let mut profile = Profile { account, first_posts, unread: reading.unread };
         if self.has_session() && (profile.account.followers.is_none() || profile.account.posts.is_none()) {
-            self.complete(&mut profile).await;
+            self.complete(pk, &mut profile).await;
         }
-        Ok(profile)
+        Ok(Found { pk, profile })
     }
 
     /// A list that says 404 is one word for the account being gone; its page has the other.
@@ -93,23 +100,23 @@ impl Visit {
     }
 
     /// Fills from the document what the page left open. A failure costs nothing that is known: its exchange tells.
-    async fn complete(&mut self, profile: &mut Profile) {
+    async fn complete(&mut self, pk: i64, profile: &mut Profile) {
         let account = profile.account.clone();
         let path = page_path(&account.username);
         let question = Question {
             document: Document::Profile,
-            variables: json!({"id": account.pk.to_string(), "render_surface": "PROFILE"}),
+            variables: json!({"id": pk.to_string(), "render_surface": "PROFILE"}),
             page: (PROFILE_PAGE, &path),
         };
-        let read = |data: &Field<'_>| read_v1(&data.at("user"), &account.username, Some(account.pk));
+        let read = |data: &Field<'_>| read_v1(&data.at("user"), &account.username, Some(pk));
         if let Ok(reading) = self.document(&question, read).await {
             profile.unread.extend(reading.unread);
-            fill(&mut profile.account, reading.value);
+            fill(&mut profile.account, reading.value.account);
         }
     }
 }
 
-fn read_info(reply: &Reply, notes: &Notes, username: &Username, onward: Onward) -> Result<Found, Failure> {
+fn read_info(reply: &Reply, notes: &Notes, username: &Username, onward: Onward) -> Result<Read, Failure> {
     let user = Field::root(&reply.json, notes).at("data.user");
     if !user.is_there() {
         return Err(reply.lacks("data.user"));
@@ -118,15 +125,15 @@ fn read_info(reply: &Reply, notes: &Notes, username: &Username, onward: Onward) 
         return Err(reply.fail(FailureKind::NotFound, "data.user is null"));
     }
     note_errors(reply, notes);
-    let account = read_legacy(&user, username)
+    let read = read_legacy(&user, username)
         .ok_or_else(|| reply.fail(FailureKind::UnexpectedShape, "data.user.id is missing or cannot be read"))?;
-    age_gate(reply, &user, &account)?;
+    age_gate(reply, &user, &read.account)?;
     let connection = user.at("edge_owner_to_timeline_media");
-    let first_posts = first_posts(&account, &connection, onward);
-    Ok((account, first_posts))
+    let first_posts = first_posts(&read, &connection, onward);
+    Ok((read, first_posts))
 }
 
-fn read_page(reply: &Reply, notes: &Notes, username: &Username, onward: Onward) -> Result<Found, Failure> {
+fn read_page(reply: &Reply, notes: &Notes, username: &Username, onward: Onward) -> Result<Read, Failure> {
     let found = page::user(&reply.html, username.as_str());
     let Some(user) = &found.user else {
         if let Some(reason) = found.unreadable {
@@ -144,25 +151,25 @@ fn read_page(reply: &Reply, notes: &Notes, username: &Username, onward: Onward) 
         return Err(reply.fail(kind, format!("the page ({title}) shows no user")));
     };
     let user = Field::part(user, "xig_user_by_username", notes);
-    let account = read_v1(&user, username, None)
+    let read = read_v1(&user, username, None)
         .ok_or_else(|| reply.fail(FailureKind::UnexpectedShape, "xig_user_by_username.pk is missing or unreadable"))?;
     note_missing_followers(&user, "follower_count");
-    age_gate(reply, &user, &account)?;
+    age_gate(reply, &user, &read.account)?;
     let nothing = serde_json::Value::Null;
     let timeline = found.timeline.as_ref().unwrap_or(&nothing);
     let connection = Field::part(timeline, "polaris_ordered_timeline_connection", notes);
-    let first_posts = first_posts(&account, &connection, onward);
+    let first_posts = first_posts(&read, &connection, onward);
     // The page may show posts without their times and numbers. Those are no posts to keep: the lists tell them whole.
     let whole = |page: &Page<Post>| page.items.iter().all(|post| post.taken_at.is_some());
-    Ok((account, first_posts.filter(whole)))
+    Ok((read, first_posts.filter(whole)))
 }
 
 /// A user of `web_profile_info`; `None` where it has no number.
-fn read_legacy(user: &Field<'_>, asked: &Username) -> Option<Account> {
+fn read_legacy(user: &Field<'_>, asked: &Username) -> Option<User> {
     let pk = user.at("id").id()?;
     note_missing_followers(user, "edge_followed_by.count");
-    Some(Account {
-        pk,
+    let account = Account {
+        pk: Some(pk),
         fbid: user.at("fbid").id_text(),
         username: username(user, asked),
         full_name: user.at("full_name").text(),
@@ -175,16 +182,17 @@ fn read_legacy(user: &Field<'_>, asked: &Username) -> Option<Account> {
         category: user.at("category_name").some_text(),
         external_url: link(user),
         profile_pic_url: user.at("profile_pic_url_hd").some_text().or_else(|| user.at("profile_pic_url").some_text()),
-    })
+    };
+    Some(User { pk, account })
 }
 
 /// A user of a profile page or of the document; `None` where neither it nor the caller knows its number.
-fn read_v1(user: &Field<'_>, asked: &Username, known: Option<i64>) -> Option<Account> {
+fn read_v1(user: &Field<'_>, asked: &Username, known: Option<i64>) -> Option<User> {
     user.value()?;
     let pk = user.at("pk").id().or(known)?;
     let all_media = user.at("all_media_count").count();
-    Some(Account {
-        pk,
+    let account = Account {
+        pk: Some(pk),
         fbid: user.at("fbid").id_text(),
         username: username(user, asked),
         full_name: user.at("full_name").text(),
@@ -200,7 +208,8 @@ fn read_v1(user: &Field<'_>, asked: &Username, known: Option<i64>) -> Option<Acc
             .at("hd_profile_pic_url_info.url")
             .some_text()
             .or_else(|| user.at("profile_pic_url").some_text()),
-    })
+    };
+    Some(User { pk, account })
 }
 
 fn username(user: &Field<'_>, asked: &Username) -> Username {
@@ -237,7 +246,8 @@ fn age_gate(reply: &Reply, user: &Field<'_>, account: &Account) -> Result<(), Fa
 }
 
 /// The posts beside the account. An empty list beside a count above zero says nothing about the posts.
-fn first_posts(account: &Account, connection: &Field<'_>, onward: Onward) -> Option<Page<Post>> {
+fn first_posts(user: &User, connection: &Field<'_>, onward: Onward) -> Option<Page<Post>> {
+    let User { pk, account } = user;
     if account.is_private == Some(true) {
         return None;
     }
@@ -247,10 +257,10 @@ fn first_posts(account: &Account, connection: &Field<'_>, onward: Onward) -> Opt
         let none_at_all = account.posts == Some(0) && more != Some(true);
         return none_at_all.then(|| Page { items: Vec::new(), next: None, unread: Vec::new() });
     }
-    let items = timeline::posts_of(edges.iter().map(|edge| edge.at("node")), account.pk);
+    let items = timeline::posts_of(edges.iter().map(|edge| edge.at("node")), *pk);
     let count = i64::try_from(items.len()).unwrap_or(i64::MAX);
     let more = more.unwrap_or_else(|| account.posts.is_none_or(|posts| posts > count));
-    let next = more.then(|| onward.after(&items, account.pk));
+    let next = more.then(|| onward.after(&items, *pk));
     (!items.is_empty()).then_some(Page { items, next, unread: Vec::new() })
 }
 

@@ -10,9 +10,9 @@ use super::graphql::{Question, note_errors};
 use super::profile::page_path;
 use super::request::{Ask, Reply};
 use super::timeline::{onward, page_info_next};
-use super::{Visit, fell_back};
+use super::{Owner, Visit, fell_back};
 use crate::instagram::reader::{Field, Notes};
-use crate::instagram::{AccountRef, Cursor, Failure, FailureKind, Page, Reading, ReelNumbers, node};
+use crate::instagram::{Cursor, Failure, FailureKind, Page, Reading, ReelNumbers, node};
 
 /// The reels of one answer, and where the next begin.
 type Found = (Vec<ReelNumbers>, Option<String>);
@@ -20,7 +20,7 @@ type Found = (Vec<ReelNumbers>, Option<String>);
 impl Visit {
     pub(super) async fn list_reels(
         &mut self,
-        account: &AccountRef,
+        account: &Owner,
         after: Option<&Cursor>,
     ) -> Result<Page<ReelNumbers>, Failure> {
         match self.tab_or_clips(account, after).await {
@@ -31,11 +31,7 @@ impl Visit {
         }
     }
 
-    async fn tab_or_clips(
-        &mut self,
-        account: &AccountRef,
-        after: Option<&Cursor>,
-    ) -> Result<Page<ReelNumbers>, Failure> {
+    async fn tab_or_clips(&mut self, account: &Owner, after: Option<&Cursor>) -> Result<Page<ReelNumbers>, Failure> {
         let asked = Place::of(after);
         let at = match &asked {
             Place::Clips(at) => return self.clips(account, at.as_deref()).await,
@@ -56,7 +52,7 @@ impl Visit {
         }
     }
 
-    async fn reels_tab(&mut self, account: &AccountRef, after: Option<&str>) -> Result<Page<ReelNumbers>, Failure> {
+    async fn reels_tab(&mut self, account: &Owner, after: Option<&str>) -> Result<Page<ReelNumbers>, Failure> {
         let path = page_path(&account.username);
         let pk = account.pk.to_string();
         let question = Question {
@@ -83,7 +79,7 @@ impl Visit {
         Ok(Page { items, next: next.and_then(|at| Place::Reels(Some(at)).unless(&asked)), unread })
     }
 
-    async fn clips(&mut self, account: &AccountRef, max_id: Option<&str>) -> Result<Page<ReelNumbers>, Failure> {
+    async fn clips(&mut self, account: &Owner, max_id: Option<&str>) -> Result<Page<ReelNumbers>, Failure> {
         let path = page_path(&account.username);
         let mut fields = vec![
             ("target_user_id", account.pk.to_string()),

@@ -1,6 +1,5 @@
 //! One request: its headers, its limits, its exchange. Whatever happens to it, one [`Exchange`] tells of it.
 
-use std::error::Error as _;
 use std::time::{Duration, Instant};
 
 use reqwest::header::{
@@ -10,14 +9,9 @@ use reqwest::{Method, Url};
 use serde_json::Value;
 
 use super::{Visit, classify, page};
-use crate::instagram::reader::{Notes, shorten};
+use crate::instagram::reader::Notes;
+use crate::instagram::transport::{BODY_LIMIT, KEPT_LIMIT, causes, in_seconds};
 use crate::instagram::{Exchange, Failure, FailureKind, Reading, Unread};
-
-/// The most that is read of an answer's body.
-const BODY_LIMIT: usize = 16 * 1024 * 1024;
-
-/// The most that an exchange keeps of it.
-const KEPT_LIMIT: usize = 256 * 1024;
 
 /// The application id of Instagram's own web site.
 const APP_ID: &str = "936619743392459";
@@ -310,20 +304,4 @@ fn slash_only(ask: &Ask, url: &Url, received: &Received) -> Option<Url> {
         moved.set_path(target.path());
         moved
     })
-}
-
-/// A transport error with its causes, without the address, which the exchange tells.
-fn causes(error: reqwest::Error) -> String {
-    let error = error.without_url();
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    shorten(&text, 300)
-}
-
-fn in_seconds(limit: Duration) -> String {
-    format!("{} s", limit.as_secs_f64())
 }

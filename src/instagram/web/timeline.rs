@@ -9,9 +9,9 @@ use super::endpoints::{Document, FEED, MEDIA_INFO, PAGE_SIZE, POST, POST_PAGE, P
 use super::graphql::{Question, note_errors};
 use super::profile::page_path;
 use super::request::{Ask, Reply};
-use super::{Visit, fell_back};
+use super::{Owner, Visit, fell_back};
 use crate::instagram::reader::{Field, Notes};
-use crate::instagram::{AccountRef, Cursor, Failure, FailureKind, Page, Post, Reading, Shortcode, node};
+use crate::instagram::{Cursor, Failure, FailureKind, Page, Post, Reading, Shortcode, node};
 
 pub(super) use super::cursor::Onward;
 
@@ -25,11 +25,7 @@ const WEB_INFO: &str = "xdt_api__v1__media__shortcode__web_info";
 const MAX_CURSOR: usize = 4096;
 
 impl Visit {
-    pub(super) async fn list_posts(
-        &mut self,
-        account: &AccountRef,
-        after: Option<&Cursor>,
-    ) -> Result<Page<Post>, Failure> {
+    pub(super) async fn list_posts(&mut self, account: &Owner, after: Option<&Cursor>) -> Result<Page<Post>, Failure> {
         match self.timeline_or_feed(account, after).await {
             Err(failure) if failure.kind == FailureKind::NotFound => {
                 Err(self.gone_or_broken(&account.username, failure).await)
@@ -38,7 +34,7 @@ impl Visit {
         }
     }
 
-    async fn timeline_or_feed(&mut self, account: &AccountRef, after: Option<&Cursor>) -> Result<Page<Post>, Failure> {
+    async fn timeline_or_feed(&mut self, account: &Owner, after: Option<&Cursor>) -> Result<Page<Post>, Failure> {
         let asked = Place::of(after);
         let at = match &asked {
             Place::Feed(at) => return self.feed_from(account, at.as_deref()).await,
@@ -60,7 +56,7 @@ impl Visit {
         }
     }
 
-    async fn timeline(&mut self, account: &AccountRef, after: Option<&str>) -> Result<Page<Post>, Failure> {
+    async fn timeline(&mut self, account: &Owner, after: Option<&str>) -> Result<Page<Post>, Failure> {
         let path = page_path(&account.username);
         let question = Question {
             document: Document::Posts,
@@ -95,7 +91,7 @@ impl Visit {
     }
 
     /// The feed behind a post; where it takes no post's id as a place, from its beginning, which repeats posts.
-    async fn feed_from(&mut self, account: &AccountRef, max_id: Option<&str>) -> Result<Page<Post>, Failure> {
+    async fn feed_from(&mut self, account: &Owner, max_id: Option<&str>) -> Result<Page<Post>, Failure> {
         match self.feed(account, max_id).await {
             Err(failure)
                 if max_id.is_some_and(is_media_id)
@@ -110,7 +106,7 @@ impl Visit {
     }
 
     /// `/api/v1/feed/user/{pk}/`, for guests and sessions.
-    async fn feed(&mut self, account: &AccountRef, max_id: Option<&str>) -> Result<Page<Post>, Failure> {
+    async fn feed(&mut self, account: &Owner, max_id: Option<&str>) -> Result<Page<Post>, Failure> {
         let path = format!("/api/v1/feed/user/{}/", account.pk);
         let mut ask = Ask::get(FEED, path, &page_path(&account.username)).query("count", PAGE_SIZE.to_string());
         if let Some(max_id) = max_id {

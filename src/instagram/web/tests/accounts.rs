@@ -20,7 +20,10 @@ async fn an_account_is_read_with_its_headers_sent_and_its_first_posts() {
     let mut visit = site.guest();
     let profile = visit.account(&mill()).await.unwrap();
     assert_eq!(profile.unread, []);
-    assert_eq!((profile.account.pk, profile.account.followers, profile.account.posts), (77, Some(1200), Some(40)));
+    assert_eq!(
+        (profile.account.pk, profile.account.followers, profile.account.posts),
+        (Some(77), Some(1200), Some(40))
+    );
     assert_eq!(profile.account.external_url.as_deref(), Some("https://mill.test"));
     assert_eq!(profile.account.category.as_deref(), Some("Museum"));
     let posts = profile.first_posts.unwrap();
@@ -59,7 +62,7 @@ async fn an_account_is_gone_only_where_two_endpoints_agree() {
         let site =
             Site::answering(move |seen| if seen.path == INFO { first() } else { profile_page(&page_user(), "1") });
         let profile = site.await.guest().account(&mill()).await.unwrap();
-        assert_eq!((profile.account.pk, profile.account.followers, profile.account.posts), (77, Some(5), None));
+        assert_eq!((profile.account.pk, profile.account.followers, profile.account.posts), (Some(77), Some(5), None));
         assert_eq!(profile.first_posts, None);
         let site = Site::answering(move |seen| if seen.path == INFO { first() } else { html(429, "") }).await;
         assert_eq!(site.guest().account(&mill()).await.unwrap_err().kind, FailureKind::Throttled);
@@ -162,7 +165,7 @@ async fn after_a_request_to_wait_the_next_call_turns_to_the_page() {
     let site = Site::answering(answer).await;
     let mut visit = site.guest();
     assert_eq!(visit.account(&mill()).await.unwrap_err().kind, FailureKind::PleaseWait);
-    assert_eq!(visit.account(&mill()).await.unwrap().account.pk, 77);
+    assert_eq!(visit.account(&mill()).await.unwrap().account.pk, Some(77));
     assert_eq!(site.paths(), [INFO, "/mill/"]);
 }
 

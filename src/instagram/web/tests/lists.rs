@@ -328,3 +328,23 @@ async fn after_one_wait_the_next_endpoint_that_asks_to_wait_gives_way_to_another
     let posts = site.session_that_waited(&["web_profile_info"]).posts(&account(), None).await.unwrap();
     assert_eq!((posts.items.len(), posts.unread[0].path.as_str()), (1, "timeline"));
 }
+
+#[tokio::test]
+async fn an_account_without_its_number_is_looked_up_once_and_a_cursor_of_another_source_is_the_start() {
+    let site = Site::answering(|seen| match seen.path.as_str() {
+        "/api/v1/users/web_profile_info/" => json_of(200, &user(40, &json!([]), true)),
+        "/api/v1/feed/user/77/" => json_of(200, &json!({"items": [node(9)], "more_available": false})),
+        _ => html(404, ""),
+    })
+    .await;
+    let mut visit = site.guest();
+    let account = AccountRef { pk: None, username: mill() };
+    for after in [None, Some(Cursor("graph:QVFI".to_owned()))] {
+        assert_eq!(visit.posts(&account, after.as_ref()).await.unwrap().items.len(), 1);
+    }
+    assert_eq!(site.paths(), ["/api/v1/users/web_profile_info/", "/api/v1/feed/user/77/", "/api/v1/feed/user/77/"]);
+    assert!(site.seen().iter().all(|seen| !seen.query.contains("max_id")));
+    // Where it cannot be looked up, it says how that failed.
+    let site = Site::answering(|_| html(404, "")).await;
+    assert_eq!(site.guest().posts(&account, None).await.unwrap_err().kind, FailureKind::NotFound);
+}

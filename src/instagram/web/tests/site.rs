@@ -179,5 +179,5 @@ pub(super) fn mill() -> Username {
 }
 
 pub(super) fn account() -> AccountRef {
-    AccountRef { pk: OWNER, username: mill() }
+    AccountRef { pk: Some(OWNER), username: mill() }
 }

@@ -1,0 +1,220 @@
+//! The settings of one credential of the official source, checked once, with the name of the setting in every complaint.
+
+use std::time::Duration;
+
+use reqwest::header::HeaderValue;
+use reqwest::redirect::Policy;
+use reqwest::{Client, Proxy, Url};
+use secrecy::{ExposeSecret, SecretString};
+
+use crate::instagram::transport;
+
+/// The version of the Graph API that this client was written for.
+const VERSION: &str = "v26.0";
+
+/// How to reach the official source, and as whom.
+#[derive(Clone, Debug)]
+pub struct GraphConfig {
+    /// The API's address, such as `https://graph.facebook.com`: absolute, http or https, without a query.
+    pub base_url: String,
+    /// The version of the API, such as `v26.0`.
+    pub version: String,
+    /// The number of the professional Instagram account that asks (`ig-user-id`), which the token is for.
+    pub user_id: String,
+    /// The user's access token.
+    pub token: SecretString,
+    /// The longest that one request may take, from its start to the last byte of the answer.
+    pub timeout: Duration,
+    /// The longest that making a connection may take.
+    pub connect_timeout: Duration,
+    /// The proxy through which this credential asks: `http`, `https` or `socks5` (`socks5h` has it resolve names, too),
+    /// with its user and password where it has some.
+    pub proxy: Option<SecretString>,
+}
+
+impl GraphConfig {
+    /// The settings for these credentials, all others as they are usual.
+    pub fn new(user_id: impl Into<String>, token: SecretString) -> Self {
+        Self {
+            base_url: "https://graph.facebook.com".to_owned(),
+            version: VERSION.to_owned(),
+            user_id: user_id.into(),
+            token,
+            timeout: Duration::from_secs(30),
+            connect_timeout: Duration::from_secs(10),
+            proxy: None,
+        }
+    }
+}
+
+/// A setting that cannot be used; each says which, and what to set instead.
+#[derive(Debug, thiserror::Error)]
+pub enum GraphConfigError {
+    /// The address is none.
+    #[error(
+        "the official source's base_url is {url:?}, which {reason}; set an address such as https://graph.facebook.com"
+    )]
+    Address {
+        /// What was set, without a password.
+        url: String,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// The version is none.
+    #[error("the official source's version is {0:?}; set one such as {VERSION}")]
+    Version(String),
+    /// The account that asks is not a number.
+    #[error(
+        "the credential's user_id is {0:?}, which is no number; set the id of the professional Instagram account that \
+         the token is for: instagram_business_account.id in the answer to /me/accounts?fields=instagram_business_account"
+    )]
+    UserId(String),
+    /// The token is empty or no header.
+    #[error(
+        "the credential's token {0}; set the user access token as the Graph API Explorer or your app's login gives it"
+    )]
+    Token(&'static str),
+    /// The proxy's address is none.
+    #[error("the credential's proxy {0}; set an address such as http://user:password@host:8080 or socks5://host:1080")]
+    Proxy(&'static str),
+    /// The HTTP client could not be made, as where the machine has no root certificates.
+    #[error("the HTTP client cannot be made: {0}; install the system's root certificates (package ca-certificates)")]
+    Client(reqwest::Error),
+}
+
+/// The settings as they are used, and the client made of them.
+pub(super) struct Settled {
+    pub(super) client: Client,
+    /// The address of the account that asks: every request goes there.
+    pub(super) node: Url,
+    pub(super) token: SecretString,
+    /// The header that carries the token.
+    pub(super) authorization: HeaderValue,
+    pub(super) timeout: Duration,
+}
+
+pub(super) fn settle(config: GraphConfig) -> Result<Settled, GraphConfigError> {
+    let base =
+        transport::address(&config.base_url).map_err(|(url, reason)| GraphConfigError::Address { url, reason })?;
+    check_version(&config.version)?;
+    let is_number =
+        (1..=32).contains(&config.user_id.len()) && config.user_id.bytes().all(|byte| byte.is_ascii_digit());
+    if !is_number {
+        return Err(GraphConfigError::UserId(config.user_id));
+    }
+    let authorization = authorization(&config.token)?;
+    let proxy = config.proxy.as_ref().map(proxy).transpose()?;
+    // One provider for the whole process; where it is there already, it is the one we want.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let mut client = Client::builder()
+        .user_agent(concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION")))
+        // Wherever a redirect leads, the token does not go there.
+        .redirect(Policy::none())
+        .timeout(config.timeout)
+        .connect_timeout(config.connect_timeout);
+    // A proxy may be spoken to over TLS even where the source is not.
+    let needs_certificates = config.proxy.as_ref().is_some_and(|url| url.expose_secret().starts_with("https"));
+    if base.scheme() == "http" && !needs_certificates {
+        // No certificate is ever looked at, so none has to be there.
+        client = client.tls_certs_only([]);
+    }
+    client = match proxy {
+        Some(proxy) => client.proxy(proxy),
+        None if transport::is_loopback(&base) => client.no_proxy(),
+        None => client,
+    };
+    let client = client.build().map_err(GraphConfigError::Client)?;
+    let mut node = base;
+    let path = format!("{}/{}/{}", node.path().trim_end_matches('/'), config.version, config.user_id);
+    node.set_path(&path);
+    Ok(Settled { client, node, token: config.token, authorization, timeout: config.timeout })
+}
+
+fn check_version(version: &str) -> Result<(), GraphConfigError> {
+    let digits = |text: &str| (1..=4).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
+    let parts = version.strip_prefix('v').and_then(|numbers| numbers.split_once('.'));
+    match parts {
+        Some((major, minor)) if digits(major) && digits(minor) => Ok(()),
+        _ => Err(GraphConfigError::Version(version.to_owned())),
+    }
+}
+
+fn authorization(token: &SecretString) -> Result<HeaderValue, GraphConfigError> {
+    let token = token.expose_secret();
+    if token.trim().is_empty() {
+        return Err(GraphConfigError::Token("is empty"));
+    }
+    if token.contains(char::is_whitespace) {
+        return Err(GraphConfigError::Token("has a space or a line break in it"));
+    }
+    let mut header = HeaderValue::from_str(&format!("Bearer {token}"))
+        .map_err(|_| GraphConfigError::Token("has characters that no header can hold"))?;
+    header.set_sensitive(true);
+    Ok(header)
+}
+
+fn proxy(url: &SecretString) -> Result<Proxy, GraphConfigError> {
+    let url = url.expose_secret();
+    let parsed = Url::parse(url).map_err(|_| GraphConfigError::Proxy("is not an absolute address"))?;
+    if !matches!(parsed.scheme(), "http" | "https" | "socks5" | "socks5h") {
+        return Err(GraphConfigError::Proxy("is neither http, https nor socks5"));
+    }
+    if parsed.host_str().is_none_or(str::is_empty) {
+        return Err(GraphConfigError::Proxy("names no host"));
+    }
+    // The error would show the address, and with it the password.
+    Proxy::all(url).map_err(|_| GraphConfigError::Proxy("cannot be used"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Graph;
+    use super::*;
+
+    fn config() -> GraphConfig {
+        let token = "hidden-word-token";
+        GraphConfig { base_url: "http://127.0.0.1:1".to_owned(), ..GraphConfig::new("17841400000000001", token.into()) }
+    }
+
+    fn error(config: GraphConfig) -> String {
+        Graph::new(config).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn every_complaint_names_the_setting_and_what_to_do() {
+        for url in ["graph.facebook.com", "ftp://graph.facebook.com", "https://graph.facebook.com/?a=1", ""] {
+            let message = error(GraphConfig { base_url: url.to_owned(), ..config() });
+            assert!(message.contains("base_url") && message.contains("https://graph.facebook.com"), "{message}");
+        }
+        for version in ["26", "26.0", "v26", "v.0", "v26.0/me", "vx.0"] {
+            let message = error(GraphConfig { version: version.to_owned(), ..config() });
+            assert!(message.contains("version") && message.contains("v26.0"), "{message}");
+        }
+        for user_id in ["", "me", "178/accounts", "-5", &"1".repeat(33)] {
+            let message = error(GraphConfig { user_id: user_id.to_owned(), ..config() });
+            assert!(message.contains("user_id") && message.contains("instagram_business_account"), "{message}");
+        }
+        for token in ["", " ", "hidden-word token", "hidden-word\n", "hidden-word\u{7f}"] {
+            let message = error(GraphConfig { token: token.into(), ..config() });
+            assert!(message.contains("token") && !message.contains("hidden-word"), "{message}");
+        }
+        for proxy in ["", "host:8080", "ftp://me:hidden-word@host", "socks4://hidden-word@host"] {
+            let message = error(GraphConfig { proxy: Some(proxy.into()), ..config() });
+            assert!(message.contains("socks5://") && !message.contains("hidden-word"), "{message}");
+        }
+    }
+
+    #[test]
+    fn the_settings_do_not_show_the_token_or_the_proxy() {
+        for proxy in
+            ["http://me:hidden-word@127.0.0.1:1", "https://me:hidden-word@a.test", "socks5://me:hidden-word@a.test"]
+        {
+            let config = GraphConfig { proxy: Some(proxy.into()), ..config() };
+            let graph = Graph::new(config.clone()).unwrap();
+            let visit = graph.visit(std::sync::Arc::new(crate::instagram::Open));
+            for text in [format!("{config:?}"), format!("{graph:?}"), format!("{visit:?}")] {
+                assert!(!text.contains("hidden-word"), "{text}");
+            }
+        }
+    }
+}

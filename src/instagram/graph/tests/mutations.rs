@@ -1,0 +1,194 @@
+//! Answers with whatever is in them dropped, renamed, retyped, nulled or nested: nothing panics, no number appears that
+//! was not there, and names are exact to the last character or not there at all.
+
+use std::collections::BTreeSet;
+
+use proptest::prelude::*;
+use proptest::sample::Index;
+use serde_json::{Value, json};
+
+use super::super::classify::classify;
+use super::super::fields::Fields;
+use super::super::request::Received;
+use super::super::{account, media};
+use super::site::{discovered, picture, reel};
+use crate::instagram::reader::{Field, Notes};
+use crate::instagram::{Account, Post};
+
+/// One thing that is done to a place of an answer.
+#[derive(Clone, Debug)]
+enum Change {
+    Drop,
+    Rename,
+    Null,
+    Nest,
+    Put(Value),
+}
+
+/// Values that no sample has, so that any of them in what was read is seen.
+fn foreign() -> impl Strategy<Value = Value> {
+    prop_oneof![
+        Just(json!(true)),
+        Just(json!("")),
+        Just(json!("many")),
+        Just(json!("-1")),
+        Just(json!(-1)),
+        Just(json!(0.5)),
+        Just(json!(1e300)),
+        Just(json!(18_446_744_073_709_551_615_u64)),
+        Just(json!([])),
+        Just(json!({})),
+        Just(json!([{"deep": [[[null]]]}])),
+        Just(json!("2026-13-45T99:99:99+0000")),
+        Just(json!("\u{fffd}\0é")),
+    ]
+}
+
+fn change() -> impl Strategy<Value = Change> {
+    prop_oneof![
+        Just(Change::Drop),
+        Just(Change::Rename),
+        Just(Change::Null),
+        Just(Change::Nest),
+        foreign().prop_map(Change::Put),
+    ]
+}
+
+/// Every place of an answer, by its pointer.
+fn places(value: &Value, at: &str, found: &mut Vec<String>) {
+    found.push(at.to_owned());
+    match value {
+        Value::Object(map) => map.iter().for_each(|(key, value)| places(value, &format!("{at}/{key}"), found)),
+        Value::Array(items) => {
+            items.iter().enumerate().for_each(|(place, value)| places(value, &format!("{at}/{place}"), found));
+        }
+        _ => {}
+    }
+}
+
+fn apply(answer: &mut Value, place: &Index, change: &Change) {
+    let mut all = Vec::new();
+    places(answer, "", &mut all);
+    let place = place.get(&all);
+    let (parent, key) = place.rsplit_once('/').unwrap_or(("", ""));
+    match (change, answer.pointer_mut(parent)) {
+        (Change::Drop, Some(Value::Object(map))) => drop(map.shift_remove(key)),
+        (Change::Drop, Some(Value::Array(items))) if key.parse().is_ok_and(|key: usize| key < items.len()) => {
+            items.remove(key.parse().unwrap());
+        }
+        (Change::Rename, Some(Value::Object(map))) => {
+            if let Some(value) = map.shift_remove(key) {
+                map.insert(format!("{key}_v2"), value);
+            }
+        }
+        _ => {
+            let Some(value) = answer.pointer_mut(place) else { return };
+            *value = match change {
+                Change::Drop | Change::Rename | Change::Null => Value::Null,
+                Change::Nest => json!({"value": value.take()}),
+                Change::Put(other) => other.clone(),
+            };
+        }
+    }
+}
+
+/// Each number of the sample once, so that one in the wrong place is seen, too.
+fn sample() -> Value {
+    let mut first = reel("CPv3UqsBFvg");
+    (first["like_count"], first["comments_count"], first["view_count"]) = (json!(701), json!(702), json!(703));
+    let mut second = picture("CPv3UqsBFvh");
+    (second["like_count"], second["comments_count"]) = (json!(801), json!(802));
+    let mut answer = discovered(&[first, second], Some("QVFIone"));
+    let user = &mut answer["business_discovery"];
+    (user["followers_count"], user["follows_count"], user["media_count"]) = (json!(901), json!(902), json!(903));
+    answer
+}
+
+/// What the client makes of an answer, without the network between.
+fn read(answer: &Value) -> Option<(Account, Vec<Post>)> {
+    let received = Received { status: 200, headers: Default::default(), body: answer.to_string().into_bytes() };
+    let reply = classify("business_discovery", &received, None).ok()?;
+    let notes = Notes::default();
+    let asked = super::site::mill();
+    let (account, found) = account::read_account(&reply, &notes, &asked, &Fields::default()).ok()?;
+    let edge = Field::root(&reply.json, &notes).at("business_discovery.media");
+    let paged = media::page(&edge, &Fields::default());
+    let posts = found.unwrap_or_default().posts;
+    assert_eq!(paged.unwrap_or_default().posts, posts, "both ways to a page read the same");
+    Some((account, posts))
+}
+
+fn check(answer: &Value) -> Result<(), TestCaseError> {
+    let Some((account, posts)) = read(answer) else { return Ok(()) };
+    let expected = |told: Option<i64>, only: i64| told.is_none() || told == Some(only);
+    prop_assert!(expected(account.followers, 901) && expected(account.following, 902), "{:?}", account);
+    prop_assert!(expected(account.posts, 903), "{:?}", account);
+    prop_assert_eq!(account.pk, None);
+    if let Some(fbid) = &account.fbid {
+        let user = &answer["business_discovery"]["id"];
+        let told = user.as_str().map_or_else(|| user.to_string(), str::to_owned);
+        prop_assert_eq!(fbid, &told, "an id is told as it came");
+    }
+    let mut codes = BTreeSet::new();
+    for post in &posts {
+        prop_assert!(codes.insert(post.code.as_str().to_owned()), "each once");
+        prop_assert_eq!(post.pk, post.code.pk());
+        let (pk, likes, comments, views) = match post.code.as_str() {
+            "CPv3UqsBFvg" => (2_589_531_623_544_609_760, 701, 702, 703),
+            "CPv3UqsBFvh" => (2_589_531_623_544_609_761, 801, 802, -1),
+            // A foreign value that can be read as a code.
+            "many" | "-1" => continue,
+            other => return Err(TestCaseError::fail(format!("nobody wrote {other}"))),
+        };
+        prop_assert_eq!(post.pk, pk);
+        prop_assert!(expected(post.likes, likes) && expected(post.comments, comments), "{:?}", post);
+        prop_assert!(expected(post.views, views) && post.plays.is_none(), "{:?}", post);
+        prop_assert!(!(post.likes.is_some() && post.likes_hidden), "{:?}", post);
+    }
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 4_000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_number_appears_that_was_not_there(changes in prop::collection::vec((any::<Index>(), change()), 1..6)) {
+        let mut answer = sample();
+        for (place, change) in &changes {
+            apply(&mut answer, place, change);
+        }
+        check(&answer)?;
+    }
+
+    #[test]
+    fn an_answer_that_ends_anywhere_is_no_answer(cut in any::<Index>()) {
+        let text = sample().to_string();
+        let body = text.as_bytes()[..cut.index(text.len())].to_vec();
+        let received = Received { status: 200, headers: Default::default(), body };
+        prop_assert!(classify("business_discovery", &received, None).is_err());
+    }
+
+    #[test]
+    fn no_error_of_any_shape_panics(changes in prop::collection::vec((any::<Index>(), change()), 1..4), status in 100_u16..600) {
+        let mut answer = json!({"error": {"message": "no", "type": "OAuthException", "code": 190, "error_subcode": 463,
+            "is_transient": false, "error_user_title": "t", "error_user_msg": "m", "fbtrace_id": "AbC"}});
+        for (place, change) in &changes {
+            apply(&mut answer, place, change);
+        }
+        let received = Received { status, headers: Default::default(), body: answer.to_string().into_bytes() };
+        if let Ok(reply) = classify("business_discovery", &received, None) {
+            let notes = Notes::default();
+            let told = account::read_account(&reply, &notes, &super::site::mill(), &Fields::default());
+            prop_assert!(told.is_err(), "an error is no account: {}", reply.json);
+        }
+    }
+}
+
+#[test]
+fn the_sample_itself_is_read_whole() {
+    let (account, posts) = read(&sample()).unwrap();
+    assert_eq!((account.followers, account.following, account.posts), (Some(901), Some(902), Some(903)));
+    assert_eq!(account.fbid.as_deref(), Some("17841401234567890"));
+    let numbers: Vec<_> = posts.iter().map(|post| (post.likes, post.comments, post.views)).collect();
+    assert_eq!(numbers, [(Some(701), Some(702), Some(703)), (Some(801), Some(802), None)]);
+}
