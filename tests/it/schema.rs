@@ -519,7 +519,7 @@ async fn what_one_run_tells_of_a_post_is_one_row_and_what_a_later_run_tells_is_o
 
 fn profile() -> profiles::NewProfile {
     profiles::NewProfile {
-        instagram_pk: 7,
+        instagram_pk: Some(7),
         fbid: None,
         username: "anna".to_owned(),
         full_name: None,
@@ -544,6 +544,7 @@ fn post() -> media::NewMedia {
         is_pinned: false,
         taken_at: None,
         caption: None,
+        caption_told: true,
         duration_seconds: None,
         display_url: None,
     }
