@@ -63,6 +63,8 @@ pub enum FailureKind {
     ConsentRequired,
     /// The endpoint cannot serve this account, whoever asks: a deterministic 400, or a 404 for an account that is there.
     EndpointBroken,
+    /// A list does not go on where an earlier page said: its cursor is not taken any more.
+    CursorRefused,
     /// The answer is not of the shape that this version reads.
     UnexpectedShape,
     /// HTML where JSON was asked: a wall, a throttle or dead cookies.
@@ -92,6 +94,7 @@ impl FailureKind {
             Self::GeoBlocked => "geo_blocked",
             Self::ConsentRequired => "consent_required",
             Self::EndpointBroken => "endpoint_broken",
+            Self::CursorRefused => "cursor_refused",
             Self::UnexpectedShape => "unexpected_shape",
             Self::HtmlInsteadOfJson => "html_instead_of_json",
             Self::ServerError => "server_error",
@@ -121,6 +124,7 @@ impl FailureKind {
             | Self::Forbidden
             | Self::ConsentRequired
             | Self::EndpointBroken
+            | Self::CursorRefused
             | Self::UnexpectedShape => Class::Operator,
         }
     }

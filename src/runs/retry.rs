@@ -93,6 +93,7 @@ fn advice(kind: FailureKind, has_session: bool) -> Option<&'static str> {
         }),
         FailureKind::GeoBlocked => Some("Instagram does not show it in the country that this service asks from"),
         FailureKind::NotFound => Some("it may have been renamed or deleted"),
+        FailureKind::CursorRefused => Some("scrape again: the list is then read from its beginning"),
         FailureKind::AgeRestricted if !has_session => Some("an adult's session may see it: set IGT_WEB_COOKIE"),
         FailureKind::Forbidden | FailureKind::UnexpectedShape => {
             Some("Instagram has changed: the kept answer shows how, and a newer version of this program may read it")
@@ -113,6 +114,7 @@ fn reason_of(kind: FailureKind) -> Reason {
         FailureKind::GeoBlocked => Reason::GeoBlocked,
         FailureKind::Forbidden | FailureKind::UnexpectedShape => Reason::UpstreamChanged,
         FailureKind::EndpointBroken
+        | FailureKind::CursorRefused
         | FailureKind::HtmlInsteadOfJson
         | FailureKind::ServerError
         | FailureKind::TruncatedBody
@@ -145,6 +147,8 @@ mod tests {
             throttle_cooldown: Duration::from_secs(660),
             poll: Duration::from_secs(1),
             max_posts: 60,
+            refreshed_posts: 60,
+            full_scan_every: 10,
             max_events: 10_000,
         }
     }

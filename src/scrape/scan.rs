@@ -129,7 +129,6 @@ fn covered(job: &Job, checkpoint: &Checkpoint) -> Option<(Covered, bool)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scrape::checkpoint::AccountRead;
 
     fn post(seconds: i64, is_pinned: bool) -> Post {
         Post {
@@ -223,13 +222,8 @@ mod tests {
         let posts: Vec<Post> = times.iter().map(|at| post(*at, false)).collect();
         let mut checkpoint = Checkpoint { scan: scan(None, &posts), ..Checkpoint::default() };
         checkpoint.posts.advance(posts.into_iter().map(|post| post.code), None);
-        checkpoint.account = Some(AccountRead {
-            pk: 7.into(),
-            username: job().username,
-            followers_count: None,
-            posts_count,
-            is_private: false,
-        });
+        let account = serde_json::json!({"pk": 7, "username": "anna", "posts_count": posts_count, "is_private": false});
+        checkpoint.account = serde_json::from_value(account).ok();
         checkpoint
     }
 }
