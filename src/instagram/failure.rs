@@ -118,13 +118,14 @@ impl FailureKind {
             | Self::TruncatedBody
             | Self::TimedOut
             | Self::ConnectionFailed => Class::Transient,
-            Self::NotFound | Self::Private | Self::AgeRestricted | Self::GeoBlocked => Class::Terminal,
+            Self::NotFound | Self::Private | Self::AgeRestricted | Self::GeoBlocked | Self::CursorRefused => {
+                Class::Terminal
+            }
             Self::LoginRequired
             | Self::ChallengeRequired
             | Self::Forbidden
             | Self::ConsentRequired
             | Self::EndpointBroken
-            | Self::CursorRefused
             | Self::UnexpectedShape => Class::Operator,
         }
     }

@@ -74,7 +74,13 @@ pub(super) fn last_word(failure: &Failure, tries: i32, why: Why, has_session: bo
         Why::AttemptsSpent => format!("; it was tried {tries} times"),
         Why::TooLate(delay) => format!("; the next try, in {} s, would come after the run's deadline", delay.as_secs()),
     };
-    let advice = advice(failure.kind, has_session).map(|advice| format!("; {advice}")).unwrap_or_default();
+    let advice = match failure.kind {
+        FailureKind::Forbidden if failure.message.contains("useragent mismatch") => {
+            Some("set IGT_WEB_USER_AGENT to the User-Agent of the browser that the cookie is from")
+        }
+        kind => advice(kind, has_session),
+    };
+    let advice = advice.map(|advice| format!("; {advice}")).unwrap_or_default();
     format!("{failure}{why}{advice}")
 }
 
