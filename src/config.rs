@@ -126,6 +126,23 @@ pub struct RunSettings {
           value_parser = value_parser!(u16).range(1..=1000))]
     pub max_posts: u16,
 
+    /// How many of the latest posts every run reads anew for their numbers; where IGT_MAX_POSTS is more, a run stops
+    /// behind them at what an earlier one has read
+    #[arg(long, env = "IGT_REFRESH_POSTS", value_name = "N", default_value_t = 60,
+          value_parser = value_parser!(u16).range(1..=1000))]
+    pub refresh_posts: u16,
+
+    /// Every so many-th scan of an account reads all of IGT_MAX_POSTS, so that what was deleted further down is noticed;
+    /// 1 reads all every time
+    #[arg(long, env = "IGT_FULL_SCAN_EVERY", value_name = "N", default_value_t = 10,
+          value_parser = value_parser!(u16).range(1..=1000))]
+    pub full_scan_every: u16,
+
+    /// Days after which the kept bodies of answers are removed; their requests stay
+    #[arg(long, env = "IGT_BODY_RETENTION_DAYS", value_name = "DAYS", default_value_t = 30,
+          value_parser = value_parser!(u16).range(1..=3650))]
+    pub body_retention_days: u16,
+
     /// How many events a run may write; beyond them its progress is counted and not told
     #[arg(long, env = "IGT_MAX_EVENTS", value_name = "N", default_value_t = 10_000,
           value_parser = value_parser!(u32).range(20..=1_000_000))]
@@ -266,6 +283,8 @@ impl RunSettings {
             throttle_cooldown: Duration::from_secs(self.throttle_seconds),
             poll: Duration::from_millis(self.poll_ms),
             max_posts: usize::from(self.max_posts),
+            refreshed_posts: usize::from(self.refresh_posts),
+            full_scan_every: usize::from(self.full_scan_every),
             max_events: i64::from(self.max_events),
         }
     }

@@ -29,6 +29,8 @@ pub struct Exchange {
     pub bytes: i64,
     /// The failure's name, where it failed.
     pub failure: Option<String>,
+    /// Whether the answer's body is kept.
+    pub has_body: bool,
 }
 
 /// The latest `limit` upstream requests of a run, oldest first.
@@ -37,7 +39,8 @@ pub async fn latest(db: impl PgExecutor<'_>, run_id: RunId, limit: i64) -> sqlx:
         Exchange,
         r#"
         select seq as "seq!", at as "at!", attempt as "attempt!", endpoint as "endpoint!", method as "method!",
-               url as "url!", status, duration_ms as "duration_ms!", bytes as "bytes!", failure
+               url as "url!", status, duration_ms as "duration_ms!", bytes as "bytes!", failure,
+               body is not null as "has_body!"
         from (
             select * from run_exchanges where run_id = $1 order by seq desc limit $2
         ) as latest
@@ -48,4 +51,45 @@ pub async fn latest(db: impl PgExecutor<'_>, run_id: RunId, limit: i64) -> sqlx:
     )
     .fetch_all(db)
     .await
+}
+
+/// The kept body of a request's answer, compressed (zstd).
+#[derive(Clone, Debug)]
+pub struct Body {
+    /// The body; `None` where it is not kept, or not any more.
+    pub body: Option<Vec<u8>>,
+    /// How large it was, in bytes.
+    pub bytes: i64,
+}
+
+/// A request of a run, with the body of its answer where that is kept; `None` where the run made no such request.
+pub async fn body(db: impl PgExecutor<'_>, run_id: RunId, seq: i64) -> sqlx::Result<Option<Body>> {
+    sqlx::query_as!(Body, "select body, bytes from run_exchanges where run_id = $1 and seq = $2", run_id.0, seq)
+        .fetch_optional(db)
+        .await
+}
+
+/// Removes the bodies of up to `limit` requests whose runs were asked for more than so many days ago; their rows stay.
+/// Says how many it removed. Any replica may, at any time: what another one is at is passed over.
+pub async fn drop_bodies(db: impl PgExecutor<'_>, older_than_days: i32, limit: i64) -> sqlx::Result<u64> {
+    let done = sqlx::query!(
+        r#"
+        with old as (
+            select run_id, seq
+            from run_exchanges
+            where body is not null and run_id < uuid_v7_floor(now() - make_interval(days => $1))
+            order by run_id, seq
+            limit $2
+            for update skip locked
+        )
+        update run_exchanges x set body = null
+        from old
+        where x.run_id = old.run_id and x.seq = old.seq
+        "#,
+        older_than_days,
+        limit,
+    )
+    .execute(db)
+    .await?;
+    Ok(done.rows_affected())
 }

@@ -22,8 +22,10 @@ pub struct NewMedia {
     pub is_pinned: bool,
     /// When it was published.
     pub taken_at: Option<DateTime<Utc>>,
-    /// Its text.
+    /// Its text; `None` where it has none.
     pub caption: Option<String>,
+    /// Whether the answer told its text, or that it has none; else what was known of it stays.
+    pub caption_told: bool,
     /// A video's length in seconds.
     pub duration_seconds: Option<f64>,
     /// The address of its picture or cover.
@@ -47,8 +49,9 @@ pub struct NewNumbers {
     pub views_count: Option<i64>,
 }
 
-/// Stores posts of an account, as read by an event of a run. Runs in the transaction whose first statement was the
-/// run's fenced write, and takes the rows in the order of their codes, so that two runs cannot wait for each other.
+/// Stores posts of an account, as read by an event of a run; a caption that was edited stays in `media_captions`. Runs in
+/// the transaction whose first statement was the run's fenced write, and takes the rows in the order of their codes, so
+/// that two runs cannot wait for each other.
 pub async fn record(
     db: &mut PgConnection,
     run_id: RunId,
@@ -58,19 +61,39 @@ pub async fn record(
 ) -> sqlx::Result<()> {
     sqlx::query!(
         r#"
+        with told as (
+            select n.*, m.caption as caption_before, m.shortcode is not null as is_known,
+                   coalesce(m.caption_since, m.first_seen_at) as caption_from, m.last_seen_at
+            from unnest($4::text[], $5::bigint[], $6::text[], $7::boolean[], $8::boolean[], $9::timestamptz[],
+                        $10::text[], $11::float8[], $12::text[], $13::boolean[])
+                as n (shortcode, instagram_pk, kind, is_reel, is_pinned, taken_at, caption, duration_seconds,
+                      display_url, caption_told)
+            left join media m on m.profile_id = $1 and m.shortcode = n.shortcode
+        ), edited as (
+            -- Two runs may notice one edit at once.
+            insert into media_captions (profile_id, shortcode, observed_from, observed_until, caption, run_id, seq)
+            select $1, shortcode, caption_from, last_seen_at, caption_before, $2, $3
+            from told
+            where is_known and caption_told and caption is distinct from caption_before
+            on conflict do nothing
+        )
         insert into media as m (profile_id, shortcode, instagram_pk, kind, is_reel, is_pinned, taken_at, caption,
                                 duration_seconds, display_url, run_id, seq)
-        select $1, n.*, $2, $3
-        from unnest($4::text[], $5::bigint[], $6::text[], $7::boolean[], $8::boolean[], $9::timestamptz[], $10::text[],
-                    $11::float8[], $12::text[])
-            as n (shortcode, instagram_pk, kind, is_reel, is_pinned, taken_at, caption, duration_seconds, display_url)
-        order by n.shortcode
+        select $1, shortcode, instagram_pk, kind, is_reel, is_pinned, taken_at,
+               case when caption_told then caption else caption_before end, duration_seconds, display_url, $2, $3
+        from told
+        order by shortcode
         on conflict (profile_id, shortcode) do update
             set kind = coalesce(excluded.kind, m.kind),
                 is_reel = excluded.is_reel,
                 is_pinned = excluded.is_pinned,
                 taken_at = coalesce(excluded.taken_at, m.taken_at),
                 caption = excluded.caption,
+                caption_since = case
+                    when excluded.caption is distinct from m.caption then statement_timestamp()
+                    else m.caption_since
+                end,
+                missing_since = null,
                 duration_seconds = coalesce(excluded.duration_seconds, m.duration_seconds),
                 display_url = coalesce(excluded.display_url, m.display_url),
                 last_seen_at = now(),
@@ -89,6 +112,7 @@ pub async fn record(
         &column(media, |m| fit_if_any(m.caption.as_deref())) as &[Option<String>],
         &column(media, |m| m.duration_seconds) as &[Option<f64>],
         &column(media, |m| fit_if_any(m.display_url.as_deref())) as &[Option<String>],
+        &column(media, |m| m.caption_told),
     )
     .execute(db)
     .await?;

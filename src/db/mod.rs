@@ -18,6 +18,7 @@ pub mod partitions;
 mod pool;
 pub mod profiles;
 pub mod runs;
+pub mod scans;
 pub mod session;
 pub mod start;
 pub mod states;

@@ -9,7 +9,7 @@ use super::{RunId, TaskId};
 /// An account as a run read it.
 #[derive(Clone, Debug)]
 pub struct NewProfile {
-    /// Instagram's own number of the account; the official source does not tell it.
+    /// Instagram's own number of the account; not every source tells it.
     pub instagram_pk: Option<i64>,
     /// Its id on the Facebook side.
     pub fbid: Option<String>,
@@ -37,31 +37,95 @@ pub struct NewProfile {
     pub posts_count: Option<i64>,
 }
 
-/// Stores an account as read by an event of a run, and its numbers where they changed; ties the run to it. Runs in
-/// the transaction whose first statement was the run's fenced write.
+/// Stores an account as read by an event of a run, its handle where that is a new one, and its numbers where they
+/// changed; ties the run to it. Runs in the transaction whose first statement was the run's fenced write.
+///
+/// Which row is the account's, whichever source has read it:
+///
+/// 1. the one with Instagram's number of it;
+/// 2. else the one with its id on the Facebook side, unless both know a number;
+/// 3. else the one that bore its handle last, unless both know a number, or both an id on the Facebook side: then it is
+///    another account, from which the handle has passed on;
+/// 4. else a new one.
+///
+/// What the row did not know is filled in.
 pub async fn record(db: &mut PgConnection, run_id: RunId, seq: i64, profile: &NewProfile) -> sqlx::Result<i64> {
-    let profile_id = sqlx::query_scalar!(
+    let fbid = fit_if_any(profile.fbid.as_deref());
+    let profile_id = match find(db, profile, fbid.as_deref()).await? {
+        Some(known) => update(db, run_id, seq, profile, fbid.as_deref(), known).await?,
+        None => insert(db, run_id, seq, profile, fbid.as_deref()).await?,
+    };
+    sqlx::query!("update runs set profile_id = $2 where run_id = $1", run_id.0, profile_id).execute(&mut *db).await?;
+    snapshot(db, run_id, seq, profile_id, profile).await?;
+    Ok(profile_id)
+}
+
+/// An account's row, as it was found.
+struct Known {
+    profile_id: i64,
+    username: String,
+    last_seen_at: DateTime<Utc>,
+}
+
+/// The row of an account, locked.
+async fn find(db: &mut PgConnection, profile: &NewProfile, fbid: Option<&str>) -> sqlx::Result<Option<Known>> {
+    sqlx::query_as!(
+        Known,
         r#"
-        insert into profiles as p (instagram_pk, fbid, username, full_name, biography, category, external_url,
-                                   profile_pic_url, is_private, is_verified, run_id, seq)
-        values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
-        on conflict (instagram_pk) do update
-            set fbid = coalesce(excluded.fbid, p.fbid),
-                username = excluded.username,
-                full_name = excluded.full_name,
-                biography = excluded.biography,
-                category = coalesce(excluded.category, p.category),
-                external_url = excluded.external_url,
-                profile_pic_url = coalesce(excluded.profile_pic_url, p.profile_pic_url),
-                is_private = coalesce(excluded.is_private, p.is_private),
-                is_verified = coalesce(excluded.is_verified, p.is_verified),
-                last_seen_at = now(),
-                run_id = excluded.run_id,
-                seq = excluded.seq
-        returning profile_id
+        select profile_id, username, last_seen_at
+        from profiles p
+        where instagram_pk = $1
+            or (fbid = $2 and ($1::bigint is null or instagram_pk is null))
+            or (username = $3
+                and ($1::bigint is null or instagram_pk is null)
+                and ($2::text is null or fbid is null)
+                and not exists (
+                    select from profiles later
+                    where later.username = p.username and later.last_seen_at > p.last_seen_at))
+        order by (instagram_pk = $1) desc nulls last, (fbid = $2) desc nulls last, last_seen_at desc
+        limit 1
+        for no key update
         "#,
         profile.instagram_pk,
-        fit_if_any(profile.fbid.as_deref()),
+        fbid,
+        profile.username,
+    )
+    .fetch_optional(db)
+    .await
+}
+
+async fn update(
+    db: &mut PgConnection,
+    run_id: RunId,
+    seq: i64,
+    profile: &NewProfile,
+    fbid: Option<&str>,
+    known: Known,
+) -> sqlx::Result<i64> {
+    sqlx::query!(
+        r#"
+        update profiles p
+        set instagram_pk = coalesce(p.instagram_pk, $2),
+            fbid = case
+                when exists (select from profiles other where other.fbid = $3 and other.profile_id <> $1) then p.fbid
+                else coalesce($3, p.fbid)
+            end,
+            username = $4,
+            full_name = coalesce($5, p.full_name),
+            biography = coalesce($6, p.biography),
+            category = coalesce($7, p.category),
+            external_url = $8,
+            profile_pic_url = coalesce($9, p.profile_pic_url),
+            is_private = coalesce($10, p.is_private),
+            is_verified = coalesce($11, p.is_verified),
+            last_seen_at = now(),
+            run_id = $12,
+            seq = $13
+        where profile_id = $1
+        "#,
+        known.profile_id,
+        profile.instagram_pk,
+        fbid,
         profile.username,
         fit_if_any(profile.full_name.as_deref()),
         fit_if_any(profile.biography.as_deref()),
@@ -73,12 +137,126 @@ pub async fn record(db: &mut PgConnection, run_id: RunId, seq: i64, profile: &Ne
         run_id.0,
         seq,
     )
-    .fetch_one(&mut *db)
+    .execute(&mut *db)
     .await?;
+    if known.username != profile.username {
+        name(db, run_id, seq, known.profile_id, &profile.username, Some(known.last_seen_at)).await?;
+    }
+    Ok(known.profile_id)
+}
 
-    sqlx::query!("update runs set profile_id = $2 where run_id = $1", run_id.0, profile_id).execute(&mut *db).await?;
-    snapshot(db, run_id, seq, profile_id, profile).await?;
-    Ok(profile_id)
+/// Makes the row of an account that has none. Runs that read a new account at once take turns: the later one finds the
+/// row that the earlier one made, also where each knows the account by something else.
+async fn insert(
+    db: &mut PgConnection,
+    run_id: RunId,
+    seq: i64,
+    profile: &NewProfile,
+    fbid: Option<&str>,
+) -> sqlx::Result<i64> {
+    sqlx::query!("select pg_advisory_xact_lock(hashtext('ig-tracking.profile ' || $1))", profile.username)
+        .fetch_one(&mut *db)
+        .await?;
+    loop {
+        if let Some(known) = find(db, profile, fbid).await? {
+            return update(db, run_id, seq, profile, fbid, known).await;
+        }
+        let inserted = sqlx::query_scalar!(
+            r#"
+            insert into profiles (instagram_pk, fbid, username, full_name, biography, category, external_url,
+                                  profile_pic_url, is_private, is_verified, run_id, seq)
+            values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+            on conflict do nothing
+            returning profile_id
+            "#,
+            profile.instagram_pk,
+            fbid,
+            profile.username,
+            fit_if_any(profile.full_name.as_deref()),
+            fit_if_any(profile.biography.as_deref()),
+            fit_if_any(profile.category.as_deref()),
+            fit_if_any(profile.external_url.as_deref()),
+            fit_if_any(profile.profile_pic_url.as_deref()),
+            profile.is_private,
+            profile.is_verified,
+            run_id.0,
+            seq,
+        )
+        .fetch_optional(&mut *db)
+        .await?;
+        if let Some(profile_id) = inserted {
+            name(db, run_id, seq, profile_id, &profile.username, None).await?;
+            return Ok(profile_id);
+        }
+        // One of another name made it meanwhile, and what conflicted is committed: it is found now. A row that holds
+        // the same id on the Facebook side and another number is in the way of this one for good.
+        if find(db, profile, fbid).await?.is_none() {
+            return Box::pin(insert(db, run_id, seq, profile, None)).await;
+        }
+    }
+}
+
+/// Begins the time of a handle, and ends that of the one before, which was last seen at `until`.
+async fn name(
+    db: &mut PgConnection,
+    run_id: RunId,
+    seq: i64,
+    profile_id: i64,
+    username: &str,
+    until: Option<DateTime<Utc>>,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update profile_names set observed_until = greatest($2, observed_from)
+         where profile_id = $1 and observed_until is null",
+        profile_id,
+        until,
+    )
+    .execute(&mut *db)
+    .await?;
+    sqlx::query!(
+        "insert into profile_names (profile_id, observed_from, username, run_id, seq)
+         values ($1, statement_timestamp(), $2, $3, $4)",
+        profile_id,
+        username,
+        run_id.0,
+        seq,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// How an account was known to a task's earlier runs.
+#[derive(Clone, Debug)]
+pub struct Tracked {
+    /// Instagram's own number of the account.
+    pub instagram_pk: Option<i64>,
+    /// Its handle when last seen.
+    pub username: String,
+}
+
+/// The account that the latest of a task's runs read, if any did: what the task follows, whatever it is called by now.
+pub async fn tracked_by(
+    db: impl PgExecutor<'_>,
+    task_id: &TaskId,
+    username: &str,
+) -> sqlx::Result<Option<Tracked>> {
+    sqlx::query_as!(
+        Tracked,
+        r#"
+        select instagram_pk, username
+        from profiles
+        where profile_id = (
+            select profile_id from runs
+            where task_id = $1 and username = $2 and profile_id is not null
+            order by run_id desc
+            limit 1)
+        "#,
+        task_id.as_str(),
+        username,
+    )
+    .fetch_optional(db)
+    .await
 }
 
 /// Moves the latest snapshot on where all that is told agrees with it, else begins a new one: what an endpoint does

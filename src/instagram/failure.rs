@@ -75,6 +75,8 @@ pub enum FailureKind {
     FieldsRefused,
     /// The endpoint cannot serve this account, whoever asks: a deterministic 400, or a 404 for an account that is there.
     EndpointBroken,
+    /// A list does not go on where an earlier page said: its cursor is not taken any more.
+    CursorRefused,
     /// The answer is not of the shape that this version reads.
     UnexpectedShape,
     /// HTML where JSON was asked: a wall, a throttle or dead cookies.
@@ -110,6 +112,7 @@ impl FailureKind {
             Self::PolicyBlocked => "policy_blocked",
             Self::FieldsRefused => "fields_refused",
             Self::EndpointBroken => "endpoint_broken",
+            Self::CursorRefused => "cursor_refused",
             Self::UnexpectedShape => "unexpected_shape",
             Self::HtmlInsteadOfJson => "html_instead_of_json",
             Self::ServerError => "server_error",
@@ -138,7 +141,8 @@ impl FailureKind {
             | Self::AgeRestricted
             | Self::GeoBlocked
             | Self::NotDiscoverable
-            | Self::NotOffered => Class::Terminal,
+            | Self::NotOffered
+            | Self::CursorRefused => Class::Terminal,
             Self::LoginRequired
             | Self::ChallengeRequired
             | Self::Forbidden

@@ -52,7 +52,13 @@ async fn work(core: &Arc<Core>, run: &Arc<Claimed>, grip: &Arc<Grip>) {
     let mut visit = core.web.visit_avoiding(ledger.checkpoint().await.asked_to_wait());
     let outcome = match Username::parse(&run.username) {
         Ok(username) => {
-            let job = Job { kind: run.kind, username, max_posts: core.policy.max_posts };
+            let job = Job {
+                kind: run.kind,
+                username,
+                max_posts: core.policy.max_posts,
+                refreshed_posts: core.policy.refreshed_posts,
+                full_scan_every: core.policy.full_scan_every,
+            };
             pursue(core, run, grip, &mut ledger, &mut visit, &job).await
         }
         // The column's own check allows nothing that this would refuse.

@@ -13,9 +13,11 @@ use super::lease::Grip;
 use super::room;
 use crate::db::journal::{self, Entry, Transition, Written};
 use crate::db::runs::Claimed;
-use crate::db::{Failure, health, media, profiles};
-use crate::instagram::Exchange;
-use crate::scrape::{Checkpoint, Event, Findings, Halt, Ledger, Step};
+use crate::db::profiles::Tracked;
+use crate::db::scans::{Before, Covered, Depth, Kept};
+use crate::db::{Failure, health, media, profiles, scans};
+use crate::instagram::{Exchange, Shortcode};
+use crate::scrape::{Checkpoint, Event, Findings, Halt, Job, Ledger, Step};
 
 /// The first and the longest pause between two tries to write while the database is away.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
@@ -188,6 +190,36 @@ impl RunLedger {
         }))
     }
 
+    /// Reads, and tries again while the database is away and the lease holds.
+    async fn read<T, F>(&self, statement: impl Fn() -> F) -> Result<T, Halt>
+    where
+        F: Future<Output = sqlx::Result<T>>,
+    {
+        let (mut pause, longest) = PAUSES;
+        loop {
+            match statement().await {
+                Ok(read) => return Ok(read),
+                Err(error) if passes(&error) => {
+                    tracing::warn!(run_id = %self.run.run_id, %error, "what is known could not be read yet; trying again");
+                }
+                Err(error) => {
+                    tracing::error!(run_id = %self.run.run_id, %error, "the database refuses to say what is known");
+                    return Err(Halt::Unwritable);
+                }
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(longest);
+            if !self.grip.holds() {
+                return Err(Halt::LeaseLost);
+            }
+        }
+    }
+
+    /// The account's row, once it was found.
+    async fn profile_id(&self) -> Option<i64> {
+        self.position.lock().await.profile_id
+    }
+
     /// The entry and what was found, in one transaction whose first statement is the fence.
     async fn store(
         &self,
@@ -209,6 +241,12 @@ impl RunLedger {
             if !findings.numbers.is_empty() {
                 media::snapshot(&mut transaction, run_id, seq, profile_id, &findings.numbers).await?;
             }
+            if !findings.missing.is_empty() {
+                scans::miss(&mut transaction, run_id, profile_id, &findings.missing).await?;
+            }
+            if let Some(scan) = &findings.scan {
+                scans::remember(&mut transaction, run_id, seq, profile_id, scan).await?;
+            }
         }
         transaction.commit().await?;
         self.core.journal.committed(run_id);
@@ -227,6 +265,37 @@ impl Ledger for RunLedger {
         }
     }
 
+    async fn tracked(&mut self) -> Result<Option<Tracked>, Halt> {
+        let (pool, run) = (&self.core.pool, &self.run);
+        self.read(|| profiles::tracked_by(pool, &run.task_id, &run.username)).await
+    }
+
+    async fn scans_before(&mut self, job: &Job) -> Result<Before, Halt> {
+        let limit = |number: usize| i32::try_from(number).unwrap_or(i32::MAX);
+        let depth = Depth { posts: limit(job.max_posts), full_every: limit(job.full_scan_every) };
+        let Some(profile_id) = self.profile_id().await else { return Ok(Before::default()) };
+        let pool = &self.core.pool;
+        self.read(|| scans::before(pool, profile_id, job.kind, depth)).await
+    }
+
+    async fn posts_not_met(&mut self, covered: Covered) -> Result<Vec<String>, Halt> {
+        let Some(profile_id) = self.profile_id().await else { return Ok(Vec::new()) };
+        let pool = &self.core.pool;
+        self.read(|| scans::not_met(pool, profile_id, &covered)).await
+    }
+
+    async fn posts_kept(
+        &mut self,
+        older_than: DateTime<Utc>,
+        read: &[Shortcode],
+        limit: usize,
+    ) -> Result<Kept, Halt> {
+        let Some(profile_id) = self.profile_id().await else { return Ok(Kept::default()) };
+        let (pool, limit) = (&self.core.pool, i64::try_from(limit).unwrap_or(i64::MAX));
+        let codes: Vec<String> = read.iter().map(|code| code.as_str().to_owned()).collect();
+        self.read(|| scans::kept(pool, profile_id, older_than, &codes, limit)).await
+    }
+
     fn elapsed_seconds(&self) -> f64 {
         let before = (self.run.claimed_at - self.run.started_at).to_std().unwrap_or_default();
         (before + self.taken_up.elapsed()).as_secs_f64()
@@ -239,7 +308,14 @@ fn passes(error: &sqlx::Error) -> bool {
     // long: limits that an operator may have set.
     let gave_way =
         |code: Cow<'_, str>| code.starts_with("58") || code.starts_with("40") || ["55P03", "25P04"].contains(&&*code);
-    health::is_away(error) || error.as_database_error().and_then(|error| error.code()).is_some_and(gave_way)
+    // Of two that gave one account's row an id at once, the later one finds it the next time.
+    let lost_a_race = |error: &dyn sqlx::error::DatabaseError| {
+        error.is_unique_violation() && error.constraint().is_some_and(|name| name.starts_with("profiles_"))
+    };
+    let of_database = error.as_database_error();
+    health::is_away(error)
+        || of_database.is_some_and(lost_a_race)
+        || of_database.and_then(|error| error.code()).is_some_and(gave_way)
 }
 
 fn count_exchanges(exchanges: &[Exchange]) {
@@ -247,6 +323,11 @@ fn count_exchanges(exchanges: &[Exchange]) {
         let labels =
             [("source", "web"), ("endpoint", exchange.endpoint), ("outcome", exchange.failure.unwrap_or("ok"))];
         metrics::counter!("igt_upstream_requests_total", &labels).increment(1);
+        // A body is kept of an answer that failed, or in which something could not be read.
+        if exchange.failure == Some("unexpected_shape") || (exchange.failure.is_none() && exchange.body.is_some()) {
+            let labels = [("source", "web"), ("endpoint", exchange.endpoint)];
+            metrics::counter!("igt_upstream_changed_total", &labels).increment(1);
+        }
         metrics::histogram!("igt_upstream_request_seconds", "source" => "web", "endpoint" => exchange.endpoint)
             .record(exchange.duration.as_secs_f64());
     }

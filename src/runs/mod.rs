@@ -50,6 +50,10 @@ pub struct Policy {
     pub poll: Duration,
     /// How many of the latest posts a run reads.
     pub max_posts: usize,
+    /// How many of the latest posts every run reads anew, whatever is known.
+    pub refreshed_posts: usize,
+    /// Every so many-th scan of an account reads in full.
+    pub full_scan_every: usize,
     /// How many events a run may write before its progress is only counted.
     pub max_events: i64,
 }

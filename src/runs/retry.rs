@@ -74,7 +74,13 @@ pub(super) fn last_word(failure: &Failure, tries: i32, why: Why, has_session: bo
         Why::AttemptsSpent => format!("; it was tried {tries} times"),
         Why::TooLate(delay) => format!("; the next try, in {} s, would come after the run's deadline", delay.as_secs()),
     };
-    let advice = advice(failure.kind, has_session).map(|advice| format!("; {advice}")).unwrap_or_default();
+    let advice = match failure.kind {
+        FailureKind::Forbidden if failure.message.contains("useragent mismatch") => {
+            Some("set IGT_WEB_USER_AGENT to the User-Agent of the browser that the cookie is from")
+        }
+        kind => advice(kind, has_session),
+    };
+    let advice = advice.map(|advice| format!("; {advice}")).unwrap_or_default();
     format!("{failure}{why}{advice}")
 }
 
@@ -108,6 +114,7 @@ fn advice(kind: FailureKind, has_session: bool) -> Option<&'static str> {
         FailureKind::FieldsRefused => {
             Some("check the credential's user_id; where it is right, the official source has changed its fields")
         }
+        FailureKind::CursorRefused => Some("scrape again: the list is then read from its beginning"),
         FailureKind::AgeRestricted if !has_session => Some("an adult's session may see it: set IGT_WEB_COOKIE"),
         FailureKind::Forbidden | FailureKind::UnexpectedShape => {
             Some("Instagram has changed: the kept answer shows how, and a newer version of this program may read it")
@@ -134,6 +141,7 @@ fn reason_of(kind: FailureKind) -> Reason {
         FailureKind::Forbidden | FailureKind::UnexpectedShape | FailureKind::FieldsRefused => Reason::UpstreamChanged,
         FailureKind::EndpointBroken
         | FailureKind::NotOffered
+        | FailureKind::CursorRefused
         | FailureKind::HtmlInsteadOfJson
         | FailureKind::ServerError
         | FailureKind::TruncatedBody
@@ -166,6 +174,8 @@ mod tests {
             throttle_cooldown: Duration::from_secs(660),
             poll: Duration::from_secs(1),
             max_posts: 60,
+            refreshed_posts: 60,
+            full_scan_every: 10,
             max_events: 10_000,
         }
     }

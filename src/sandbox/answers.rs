@@ -56,6 +56,18 @@ fn refuse(scene: &Scene, rule: &Rule, endpoint: Endpoint) -> Option<Response> {
         Fault::StatusFail => {
             fail(StatusCode::OK, json!({ "message": "Sorry, there was a problem with your request." }))
         }
+        Fault::Mismatch => user_agent_mismatch(),
+        Fault::ProofWanted => {
+            fail(StatusCode::BAD_REQUEST, json!({ "message": "challenge_required", "challenge": { "url": "/challenge/" } }))
+        }
+        Fault::SentToLogin => redirect(&login_address(scene.username())),
+        Fault::SentToProof => redirect("/challenge/?next=%2F"),
+        Fault::ToldLimit => fail(StatusCode::OK, json!({ "message": "Application request: rate limit exceeded" })),
+        Fault::RestrictedPage if on_page => html_of(
+            StatusCode::OK,
+            page::shell("Restricted profile", "<p>You must be 18 years old or over to see this profile</p>"),
+        ),
+        Fault::RestrictedPage => not_found(endpoint),
         Fault::Verbose => fail(StatusCode::BAD_REQUEST, json!({ "message": "no ".repeat(rule.mebibytes() / 3) })),
         _ => return None,
     };

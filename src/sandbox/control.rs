@@ -2,6 +2,7 @@
 //!
 //! Up to 1,000 accounts may have controls at a time; the last 1,000 requests of each of 10,000 accounts are kept.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use axum::body::Bytes;
@@ -12,7 +13,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use crate::instagram::Username;
+use crate::instagram::{Shortcode, Username};
 
 use super::answers::json_of;
 use super::caller::SESSIONS;
@@ -20,6 +21,7 @@ use super::desk::Desk;
 use super::endpoint::{self, ALL, Endpoint};
 use super::fault::{self, Rule, names};
 use super::ledger::{Full, Gate, MAX_CONTROLLED, Standing};
+use super::scene::Edits;
 
 /// The longest delay that may be asked for, in milliseconds (one hour).
 const LONGEST_DELAY_MS: u64 = 3_600_000;
@@ -45,6 +47,25 @@ struct GateBody {
     endpoint: Option<String>,
     #[serde(default)]
     after: u64,
+}
+
+/// The body of `PUT /sandbox/names/{username}`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NameBody {
+    to: String,
+    #[serde(default)]
+    taken: bool,
+}
+
+/// The body of `PUT /sandbox/posts/{username}`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PostsBody {
+    #[serde(default)]
+    gone: Vec<Shortcode>,
+    #[serde(default)]
+    captions: HashMap<Shortcode, Option<String>>,
 }
 
 /// A control that cannot be done, and what to do instead.
@@ -118,6 +139,38 @@ pub(super) async fn open_gate(State(desk): State<Arc<Desk>>, Path(username): Pat
     Ok(json_of(StatusCode::OK, &json!({ "username": username, "released": released })))
 }
 
+/// `PUT /sandbox/names/{username}`: the account bears another name from now on; faults, gates and the log go by the name.
+pub(super) async fn rename(State(desk): State<Arc<Desk>>, Path(username): Path<String>, body: Bytes) -> Done {
+    let from = account(&desk, &username)?;
+    let body: NameBody = read(&body, "{\"to\": \"somebody\", \"taken\": false}")?;
+    let to = Username::parse(&body.to).map_err(|error| Refused(format!("\"to\" cannot be used: {error}")))?;
+    if to == from {
+        return Err(Refused("\"to\" is the name that it has; give another one".to_owned()));
+    }
+    desk.rename(&from, &to, body.taken)?;
+    Ok(json_of(StatusCode::OK, &json!({ "username": from, "to": to, "taken": body.taken })))
+}
+
+/// `PUT /sandbox/posts/{username}`: posts are deleted, and captions edited, in the place of what was before.
+pub(super) async fn edit_posts(State(desk): State<Arc<Desk>>, Path(username): Path<String>, body: Bytes) -> Done {
+    let username = account(&desk, &username)?;
+    let body: PostsBody = read(&body, "{\"gone\": [\"CPv3UqsBFvg\"], \"captions\": {\"CPv3UqsBFvg\": \"new\"}}")?;
+    let edits = Edits {
+        gone: body.gone.iter().map(Shortcode::pk).collect(),
+        captions: body.captions.into_iter().map(|(code, text)| (code.pk(), text)).collect(),
+    };
+    let (gone, captions) = (edits.gone.len(), edits.captions.len());
+    desk.ledger.edit(username.as_str(), Some(edits))?;
+    Ok(json_of(StatusCode::OK, &json!({ "username": username, "gone": gone, "captions": captions })))
+}
+
+/// `DELETE /sandbox/posts/{username}`: all posts are there again, as they were.
+pub(super) async fn restore_posts(State(desk): State<Arc<Desk>>, Path(username): Path<String>) -> Done {
+    let username = account(&desk, &username)?;
+    desk.ledger.edit(username.as_str(), None)?;
+    Ok(json_of(StatusCode::OK, &json!({ "username": username, "gone": 0, "captions": 0 })))
+}
+
 /// `GET /sandbox/requests/{username}`: the log, oldest first.
 pub(super) async fn requests(State(desk): State<Arc<Desk>>, Path(username): Path<String>) -> Done {
     let username = account(&desk, &username)?;
@@ -128,7 +181,7 @@ pub(super) async fn requests(State(desk): State<Arc<Desk>>, Path(username): Path
 /// The account of a control; its number leads to its name from now on, so that a control also meets requests by number.
 fn account(desk: &Desk, text: &str) -> Result<Username, Refused> {
     let username = Username::parse(text).map_err(|error| Refused(error.to_string()))?;
-    desk.by_name(&username);
+    desk.bearer(&username);
     Ok(username)
 }
 
@@ -299,6 +352,9 @@ mod tests {
             ("/sandbox/faults/a", json!({ "fault": "slow", "delay_ms": 1u64 << 60 }), "at most"),
             ("/sandbox/faults/a", json!({ "wrong": 1 }), "send JSON such as"),
             ("/sandbox/gate/a", json!({ "after": -1 }), "send JSON such as"),
+            ("/sandbox/names/a", json!({ "to": "a" }), "give another one"),
+            ("/sandbox/names/a", json!({ "to": "no name" }), "letters, digits"),
+            ("/sandbox/posts/a", json!({ "gone": ["no code"] }), "send JSON such as"),
         ] {
             let answer = testing::control(&router, "PUT", path, body).await;
             assert_eq!(answer.status, StatusCode::BAD_REQUEST);
@@ -315,5 +371,43 @@ mod tests {
         assert_eq!((&own["faults"][0]["number"], &own["faults"][0]["by_name"]), (&json!(9), &json!(true)));
         let health = testing::control(&router, "GET", "/healthz", Value::Null).await;
         assert_eq!(health.status, StatusCode::OK);
+    }
+
+    #[tokio::test]
+    async fn an_account_bears_another_name_and_keeps_its_number() {
+        let router = sandbox(NOW);
+        let pk = testing::pk(&router, "someone").await;
+        testing::control(&router, "PUT", "/sandbox/names/someone", json!({ "to": "someone.else" })).await;
+        assert_eq!(testing::profile(&router, "someone").await.status, StatusCode::NOT_FOUND);
+        assert_eq!(testing::pk(&router, "someone.else").await, pk);
+        let by_pk = testing::graphql(
+            &router,
+            "PolarisProfilePageContentQuery",
+            "27937681195819736",
+            json!({ "id": pk.to_string() }),
+            None,
+        );
+        assert_eq!(by_pk.await.json()["data"]["user"]["username"], "someone.else");
+        testing::control(&router, "PUT", "/sandbox/names/someone", json!({ "to": "someone.else", "taken": true })).await;
+        assert_ne!(testing::pk(&router, "someone").await, pk, "somebody else has the name");
+        assert_eq!(testing::pk(&router, "someone.else").await, pk);
+    }
+
+    #[tokio::test]
+    async fn posts_are_deleted_and_captions_edited_until_they_are_restored() {
+        let router = sandbox(NOW);
+        let pk = testing::pk(&router, "someone").await;
+        let feed = async || testing::get(&router, &format!("/api/v1/feed/user/{pk}/"), None).await.json()["items"].take();
+        let before = feed().await;
+        let code = |place: usize| before[place]["code"].as_str().unwrap().to_owned();
+        let edits = json!({ "gone": [code(5)], "captions": { (code(6)): "another", (code(7)): null } });
+        testing::control(&router, "PUT", "/sandbox/posts/someone", edits).await;
+        let after = feed().await;
+        assert!(!after.to_string().contains(&code(5)));
+        assert_eq!((&after[5]["caption"]["text"], &after[6]["caption"]), (&json!("another"), &Value::Null));
+        let page = testing::get(&router, &format!("/p/{}/", code(5)), None).await;
+        assert_eq!(page.status, StatusCode::NOT_FOUND);
+        testing::control(&router, "DELETE", "/sandbox/posts/someone", Value::Null).await;
+        assert_eq!(feed().await, before);
     }
 }

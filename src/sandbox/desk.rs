@@ -19,7 +19,7 @@ use super::dice::Dice;
 use super::distort::distort;
 use super::endpoint::Endpoint;
 use super::fault::Fault;
-use super::ledger::Ledger;
+use super::ledger::{Full, Ledger, Whose};
 use super::page;
 use super::scene::Scene;
 use super::world::{Account, World};
@@ -76,7 +76,27 @@ impl Desk {
         (self.clock)()
     }
 
-    /// The account of this name, which is remembered from now on.
+    /// The account that bears this name now, which is remembered from now on; `None` where the one that bore it has
+    /// another name and nobody has taken it.
+    pub(super) fn bearer(&self, username: &Username) -> Option<Account> {
+        let account = match self.ledger.whose_name(username) {
+            Whose::Own => return Some(self.by_name(username)),
+            Whose::Of(former) => self.world.account(&former),
+            Whose::Anothers => self.world.account_of_key(self.world.account(username).key ^ 1),
+            Whose::Nobodys => return None,
+        };
+        self.ledger.introduce(account.pk, username);
+        Some(Account { username: Some(username.clone()), ..account })
+    }
+
+    /// Gives the account that bears a name another one; with `taken` somebody else bears the old one from then on.
+    pub(super) fn rename(&self, from: &Username, to: &Username, taken: bool) -> Result<(), Full> {
+        self.ledger.rename(from, to, taken)?;
+        self.ledger.introduce(self.world.account(from).pk, to);
+        Ok(())
+    }
+
+    /// The account that this name brings by itself, which is remembered from now on.
     pub(super) fn by_name(&self, username: &Username) -> Account {
         let account = self.world.account(username);
         self.ledger.introduce(account.pk, username);
@@ -117,6 +137,7 @@ impl Desk {
                 account,
                 now: self.now(),
                 rules: arrival.rules,
+                edits: arrival.edits,
                 is_guest: caller.is_guest(),
             };
             self.decide(&scene, ask.endpoint, caller, build).await
@@ -188,6 +209,9 @@ impl Desk {
         let name = scene.account.username.as_ref();
         let cursor = match cursor.filter(|text| !text.is_empty()) {
             None => None,
+            Some(_) if scene.has(Fault::CursorRefused) => {
+                return Err(Box::new(answers::fail(StatusCode::BAD_REQUEST, json!({ "message": "Invalid cursor" }))));
+            }
             Some(text) => {
                 let read = Cursor::decode(text).filter(|cursor| cursor.list == list);
                 let own = read

@@ -52,6 +52,20 @@ pub(super) enum Fault {
     RotatedDocument,
     /// 200 with `status: "fail"`.
     StatusFail,
+    /// 400 `useragent mismatch`.
+    Mismatch,
+    /// 400 `challenge_required`.
+    ProofWanted,
+    /// 302 to the login page.
+    SentToLogin,
+    /// 302 to the page of a challenge.
+    SentToProof,
+    /// 200 with `status: "fail"` and the words of a throttle.
+    ToldLimit,
+    /// The page "Restricted profile", and nothing else of the account.
+    RestrictedPage,
+    /// 400 for every cursor of a list.
+    CursorRefused,
     /// 200 with data and a `field_exception`.
     FieldException,
     /// Right answers, late.
@@ -202,6 +216,18 @@ static TABLE: &[FaultName] = &[
     row("cut", Fault::Cut, ALL, "a complete answer of 200 whose body ends in the middle"),
     row("failstatus", Fault::StatusFail, JSON, "200 with status \"fail\" and a message"),
     row("fieldexception", Fault::FieldException, GRAPHQL, "200 with data and a field_exception beside it"),
+    row("mismatch", Fault::Mismatch, JSON, "400 \"useragent mismatch\""),
+    row("proof", Fault::ProofWanted, JSON, "400 challenge_required"),
+    row("sentlogin", Fault::SentToLogin, ALL, "302 to /accounts/login/"),
+    row("sentproof", Fault::SentToProof, ALL, "302 to /challenge/"),
+    row("toldlimit", Fault::ToldLimit, JSON, "200 with status \"fail\" and the words of a rate limit"),
+    row(
+        "restricted",
+        Fault::RestrictedPage,
+        &[Endpoint::WebProfileInfo, Endpoint::ProfilePage],
+        "404 on web_profile_info; the page is \"Restricted profile\" and shows no account",
+    ),
+    row("lapsed", Fault::CursorRefused, LISTS, "400 \"Invalid cursor\" for every page but the first"),
     row("slow", Fault::Slow, ALL, "right answers, late").number("seconds", 5),
     row("renamed", Fault::Renamed, ALL, "counts stand under other names"),
     row("nulls", Fault::NullCounts, ALL, "every count is null"),

@@ -67,7 +67,7 @@ pub(super) async fn query(
     let code = variables["shortcode"].as_str().and_then(|code| Shortcode::parse(code).ok());
     let account = match document.endpoint {
         Endpoint::Timeline => {
-            variables["username"].as_str().and_then(|name| Username::parse(name).ok()).map(|name| desk.by_name(&name))
+            variables["username"].as_str().and_then(|name| Username::parse(name).ok()).and_then(|name| desk.bearer(&name))
         }
         Endpoint::Post => code
             .as_ref()
@@ -139,7 +139,7 @@ fn reels(scene: &Scene, variables: &Value, cursor: Option<&str>) -> Answer {
 
 fn post(scene: &Scene, code: Option<&Shortcode>) -> Answer {
     let shelf = scene.shelf();
-    let pk = code.map(Shortcode::pk).filter(|_| shelf.len() > 0);
+    let pk = code.map(Shortcode::pk).filter(|pk| scene.shows(*pk));
     match pk {
         None => Answer::Other(answers::not_found(Endpoint::Post)),
         Some(pk) => {

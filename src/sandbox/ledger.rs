@@ -12,6 +12,7 @@ use crate::instagram::Username;
 
 use super::endpoint::Endpoint;
 use super::fault::Rule;
+use super::scene::Edits;
 
 /// How many accounts are remembered; beyond it the one that rested longest is forgotten, unless a control stands on it.
 pub(super) const MAX_ACCOUNTS: usize = 10_000;
@@ -28,7 +29,28 @@ pub(super) struct Ledger(Mutex<Books>);
 struct Books {
     accounts: HashMap<String, Book>,
     names: HashMap<i64, Username>,
+    renames: HashMap<Username, Rename>,
     clock: u64,
+}
+
+/// What became of a name.
+#[derive(Debug)]
+struct Rename {
+    to: Username,
+    taken: bool,
+}
+
+/// Whose a name is.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Whose {
+    /// The account's that it brings by itself.
+    Own,
+    /// The account's that bore this other name.
+    Of(Username),
+    /// Somebody's who took it after it was given up.
+    Anothers,
+    /// Nobody's any more.
+    Nobodys,
 }
 
 /// What is remembered of one account.
@@ -40,6 +62,7 @@ struct Book {
     by_name: Option<Standing>,
     controls: Vec<Standing>,
     gate: Option<Gate>,
+    edits: Option<Arc<Edits>>,
 }
 
 /// A request as the log tells it.
@@ -138,6 +161,8 @@ pub(super) struct Arrival {
     pub(super) rules: Vec<Rule>,
     /// The gate that holds it.
     pub(super) held: Option<Held>,
+    /// What the account's owner did to its posts.
+    pub(super) edits: Arc<Edits>,
 }
 
 /// Too many accounts have controls.
@@ -164,6 +189,34 @@ impl Ledger {
         self.books().names.get(&pk).cloned()
     }
 
+    /// Gives the account that bears a name another one.
+    pub(super) fn rename(&self, from: &Username, to: &Username, taken: bool) -> Result<(), Full> {
+        let mut books = self.books();
+        if books.renames.len() >= MAX_CONTROLLED && !books.renames.contains_key(from) {
+            return Err(Full);
+        }
+        books.renames.insert(from.clone(), Rename { to: to.clone(), taken });
+        Ok(())
+    }
+
+    /// Whose a name is by now.
+    pub(super) fn whose_name(&self, username: &Username) -> Whose {
+        let books = self.books();
+        let former = books.renames.iter().find(|(_, rename)| rename.to == *username).map(|(from, _)| from.clone());
+        match (former, books.renames.get(username)) {
+            (Some(former), _) => Whose::Of(former),
+            (None, Some(Rename { taken: true, .. })) => Whose::Anothers,
+            (None, Some(_)) => Whose::Nobodys,
+            (None, None) => Whose::Own,
+        }
+    }
+
+    /// Sets what an account's owner did to its posts; nothing at all takes it back.
+    pub(super) fn edit(&self, name: &str, edits: Option<Edits>) -> Result<(), Full> {
+        self.books().open_for_control(name)?.edits = edits.map(Arc::new);
+        Ok(())
+    }
+
     /// Writes an arriving request down and tells what it meets.
     pub(super) fn arrive(&self, name: &str, endpoint: Endpoint, cursor: Option<String>, session: bool) -> Arrival {
         let mut books = self.books();
@@ -184,7 +237,7 @@ impl Ledger {
                 Held { open: gate.open.clone(), count: Arc::clone(&gate.held) }
             })
         });
-        Arrival { order, rules, held }
+        Arrival { order, rules, held, edits: book.edits.clone().unwrap_or_default() }
     }
 
     /// Writes down how a request was answered.
@@ -285,7 +338,7 @@ impl Books {
 
 impl Book {
     fn is_controlled(&self) -> bool {
-        self.gate.is_some() || !self.controls.is_empty()
+        self.gate.is_some() || self.edits.is_some() || !self.controls.is_empty()
     }
 }
 

@@ -70,7 +70,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::routing::{get, post};
+use axum::routing::{get, post, put};
 use chrono::{DateTime, Utc};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -141,7 +141,7 @@ fn router(options: &Options, closing: CancellationToken) -> Router {
         .route("/p/{code}/", get(web::post_page))
         .route("/reel/{code}/", get(web::post_page))
         // Where redirects lead.
-        .route("/", get(web::login_page))
+        .route("/", get(web::home_page))
         .route("/accounts/login/", get(web::login_page))
         .route("/challenge/", get(web::login_page))
         .route("/consent/", get(web::login_page))
@@ -150,6 +150,8 @@ fn router(options: &Options, closing: CancellationToken) -> Router {
         .route("/sandbox/faults", get(control::table))
         .route("/sandbox/faults/{username}", get(control::faults).put(control::set_fault).delete(control::clear_faults))
         .route("/sandbox/gate/{username}", get(control::gate).put(control::set_gate).delete(control::open_gate))
+        .route("/sandbox/names/{username}", put(control::rename))
+        .route("/sandbox/posts/{username}", put(control::edit_posts).delete(control::restore_posts))
         .route("/sandbox/requests/{username}", get(control::requests))
         .fallback(web::no_such_page)
         .with_state(Arc::new(Desk::new(options, closing)))

@@ -76,6 +76,12 @@ pub(super) fn render(scene: &Scene, blocks: &[Value]) -> String {
     shell(&title, &scripts)
 }
 
+/// The first page of the site: tokens, and nothing of anybody.
+pub(super) fn home() -> String {
+    let tokens = r#"<script>["LSD",[],{"token":"sandbox-home-lsd"},323],["DTSGInitialData",[],{"token":"sandbox-home-dtsg"},258]</script>"#;
+    shell("Instagram", tokens)
+}
+
 /// The page of an account that does not exist.
 pub(super) fn missing() -> String {
     shell("Page not found", "<p>Sorry, this page isn't available.</p>")

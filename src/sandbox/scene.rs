@@ -1,5 +1,8 @@
 //! What an answer is made from: the account, the moment, and the faults that meet this one request.
 
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
 use chrono::{DateTime, Utc};
 
 use super::fault::{Fault, Rule};
@@ -18,8 +21,19 @@ pub(super) struct Scene {
     pub(super) now: DateTime<Utc>,
     /// The faults that meet this request.
     pub(super) rules: Vec<Rule>,
+    /// What its owner did to its posts.
+    pub(super) edits: Arc<Edits>,
     /// Whether the request came without a session.
     pub(super) is_guest: bool,
+}
+
+/// What an owner did to posts.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Edits {
+    /// The numbers of those that are deleted.
+    pub(super) gone: HashSet<i64>,
+    /// Captions in the place of others, by the posts' numbers.
+    pub(super) captions: HashMap<i64, Option<String>>,
 }
 
 /// An account's counts.
@@ -54,14 +68,23 @@ impl Scene {
         if self.is_restricted() {
             return Counts { followers: 0, following: 0, posts: 0 };
         }
-        let posts = if self.has(Fault::Empty) { 0 } else { self.world.shelf(&self.account, self.now).len() as i64 };
+        let posts = if self.has(Fault::Empty) { 0 } else { self.all_posts().len() as i64 };
         Counts { followers: self.world.followers(&self.account, self.now), following: self.account.following, posts }
     }
 
     /// The posts that we may see.
     pub(super) fn shelf(&self) -> Shelf {
         let nothing = self.is_restricted() || self.has(Fault::Private) || self.has(Fault::Empty);
-        if nothing { Shelf { pinned: Vec::new(), rest: Vec::new() } } else { self.world.shelf(&self.account, self.now) }
+        if nothing { Shelf { pinned: Vec::new(), rest: Vec::new() } } else { self.all_posts() }
+    }
+
+    fn all_posts(&self) -> Shelf {
+        self.world.shelf(&self.account, self.now).only(|pk| !self.edits.gone.contains(&pk))
+    }
+
+    /// Whether we may see the post of this number, which is one of the account's.
+    pub(super) fn shows(&self, pk: i64) -> bool {
+        self.shelf().len() > 0 && !self.edits.gone.contains(&pk)
     }
 
     /// The reels that we may see.
@@ -74,6 +97,9 @@ impl Scene {
         let mut post = self.world.post(&self.account, pk, is_pinned);
         if self.has(Fault::HiddenLikes) && post.hidden.is_none() {
             post.hidden = Some(if pk % 3 == 0 { Hidden::FakeThree } else { Hidden::MinusOne });
+        }
+        if let Some(caption) = self.edits.captions.get(&pk) {
+            post.caption.clone_from(caption);
         }
         post
     }

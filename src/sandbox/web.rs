@@ -36,7 +36,7 @@ pub(super) async fn web_profile_info(
 ) -> Response {
     let caller = Caller::read(&headers, None);
     let username = fields.get("username").and_then(|name| Username::parse(name).ok());
-    let account = username.map(|name| desk.by_name(&name));
+    let account = username.and_then(|name| desk.bearer(&name));
     let ask = Ask { endpoint: Endpoint::WebProfileInfo, account, cursor: None };
     desk.answer(ask, &caller, |scene| Answer::Json(legacy::profile(scene))).await
 }
@@ -48,7 +48,7 @@ pub(super) async fn profile_page(
     Path(username): Path<String>,
 ) -> Response {
     let caller = Caller::read(&headers, None);
-    let account = Username::parse(&username).ok().map(|name| desk.by_name(&name));
+    let account = Username::parse(&username).ok().and_then(|name| desk.bearer(&name));
     let ask = Ask { endpoint: Endpoint::ProfilePage, account, cursor: None };
     desk.answer(ask, &caller, |scene| Answer::Page(page::profile_blocks(scene))).await
 }
@@ -121,9 +121,10 @@ pub(super) async fn post_page(State(desk): State<Arc<Desk>>, headers: HeaderMap,
     let found = Shortcode::parse(&code).ok().and_then(|code| desk.world.post_by_pk(code.pk(), desk.now()));
     let account = found.and_then(|(account, _)| desk.by_pk(account.pk, None, &caller));
     let ask = Ask { endpoint: Endpoint::PostPage, account, cursor: None };
-    desk.answer(ask, &caller, |scene| match scene.shelf().len() {
-        0 => Answer::Other(answers::not_found(Endpoint::PostPage)),
-        _ => Answer::Page(page::post_blocks(scene)),
+    let pk = found_pk(&code);
+    desk.answer(ask, &caller, |scene| match pk.is_some_and(|pk| scene.shows(pk)) {
+        false => Answer::Other(answers::not_found(Endpoint::PostPage)),
+        true => Answer::Page(page::post_blocks(scene)),
     })
     .await
 }
@@ -135,7 +136,7 @@ pub(super) async fn media_info(State(desk): State<Arc<Desk>>, headers: HeaderMap
     let (account, post) = found.unzip();
     let account = account.and_then(|account| desk.by_pk(account.pk, None, &caller));
     let ask = Ask { endpoint: Endpoint::MediaInfo, account, cursor: None };
-    desk.answer(ask, &caller, |scene| match post.filter(|_| scene.shelf().len() > 0) {
+    desk.answer(ask, &caller, |scene| match post.filter(|post| scene.shows(post.pk)) {
         None => Answer::Other(answers::not_found(Endpoint::MediaInfo)),
         Some(post) => {
             let media = xdt::media(scene, &scene.post(post.pk, post.is_pinned), Ids::Number);
@@ -151,7 +152,16 @@ pub(super) async fn media_info(State(desk): State<Arc<Desk>>, headers: HeaderMap
     .await
 }
 
-/// Where redirects to the home, login, challenge and consent pages lead.
+fn found_pk(code: &str) -> Option<i64> {
+    Shortcode::parse(code).ok().map(|code| code.pk())
+}
+
+/// The first page of the site, which carries tokens as any other does.
+pub(super) async fn home_page() -> Response {
+    answers::html_of(StatusCode::OK, page::home())
+}
+
+/// Where redirects to the login, challenge and consent pages lead.
 pub(super) async fn login_page() -> Response {
     answers::html_of(StatusCode::OK, page::login())
 }

@@ -1,7 +1,7 @@
 //! The first step and the last: the account is read; the account is up to date.
 
 use super::checkpoint::AccountRead;
-use super::{Checkpoint, Event, Findings, Halt, Interruption, Job, Ledger, Step};
+use super::{Checkpoint, Event, Findings, Halt, Interruption, Job, Ledger, Step, follow, scan};
 use crate::instagram::web::Visit;
 use crate::instagram::{Page, Post};
 
@@ -15,31 +15,31 @@ pub(super) async fn fetch(
     if checkpoint.account.is_some() {
         return Ok(None);
     }
-    let profile = visit.account(&job.username).await?;
+    let tracked = ledger.tracked().await?;
+    let (profile, news) = follow::find(job, visit, tracked).await?;
     checkpoint.account = Some(AccountRead::from(&profile.account));
     let exchanges = visit.take_exchanges();
     let mut events = checkpoint.drift.note(profile.unread);
+    events.extend(news);
     events.push(Event::AccountFetched { account: profile.account.clone(), duration: exchanges_took(&exchanges) });
     let findings = Findings { profile: Some((&profile.account).into()), ..Findings::default() };
     ledger.write(Step { events, exchanges, checkpoint: checkpoint.clone(), findings }).await?;
     Ok(profile.first_posts)
 }
 
-/// Tells that all that was read is stored.
+/// Tells that all that was read is stored, and what the scan shows of posts that it did not read, where it is whole.
 pub(super) async fn updated(
     job: &Job,
     visit: &mut Visit,
     ledger: &mut impl Ledger,
-    checkpoint: &Checkpoint,
+    checkpoint: &mut Checkpoint,
+    is_whole: bool,
 ) -> Result<(), Halt> {
-    let event = Event::ProfileDataUpdated { username: job.username.to_string(), totals: checkpoint.totals() };
-    let step = Step {
-        events: vec![event],
-        exchanges: visit.take_exchanges(),
-        checkpoint: checkpoint.clone(),
-        findings: Findings::default(),
-    };
-    ledger.write(step).await
+    let (mut events, findings) =
+        if is_whole { scan::conclude(job, ledger, checkpoint).await? } else { (Vec::new(), Findings::default()) };
+    let username = checkpoint.account.as_ref().map_or(&job.username, |account| &account.username).to_string();
+    events.push(Event::ProfileDataUpdated { username, totals: checkpoint.totals() });
+    ledger.write(Step { events, exchanges: visit.take_exchanges(), checkpoint: checkpoint.clone(), findings }).await
 }
 
 /// How long a step's requests took together.

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::drift::Drift;
+use super::scan::Scan;
 use crate::instagram::{Account, AccountRef, Cursor, Failure, FailureKind, Shortcode, Username};
 
 /// A run's progress, written with every step.
@@ -14,6 +15,8 @@ pub struct Checkpoint {
     pub account: Option<AccountRead>,
     /// The list of posts.
     pub posts: Progress,
+    /// How the posts lie in time, and what need not be read again.
+    pub scan: Scan,
     /// The codes of the posts that are reels, in the order of the timeline.
     pub reels: Vec<Shortcode>,
     /// Whether the posts were searched for reels and the result told.
@@ -98,6 +101,8 @@ pub struct Progress {
     pub done: bool,
     /// Whether the list led round in a circle before its end.
     pub circled: bool,
+    /// How many pages were read when the list was begun anew, where it was: so many may repeat what is known.
+    pub restarted_after: Option<u32>,
 }
 
 impl Progress {
@@ -117,6 +122,22 @@ impl Progress {
         self.circled = more && self.next.is_none();
         self.done = self.next.is_none();
         fresh
+    }
+
+    /// Begins the list anew, once: Instagram did not take the cursor. What was read counts on.
+    pub fn restart(&mut self) -> bool {
+        if self.restarted_after.is_some() || self.next.is_none() {
+            return false;
+        }
+        self.restarted_after = Some(self.pages);
+        self.next = None;
+        self.followed.clear();
+        true
+    }
+
+    /// Whether a page without a single new item may stand here: where the list is being read once more.
+    pub fn repeats(&self) -> bool {
+        self.restarted_after.is_some_and(|pages| self.pages <= 2 * pages)
     }
 }
 
@@ -163,10 +184,12 @@ impl Checkpoint {
     pub fn totals(&self) -> Map<String, Value> {
         let mut totals = Map::new();
         let mut put = |name: &str, value: Value| drop(totals.insert(name.to_owned(), value));
-        put("scraped_posts_count", json!(self.posts.codes.len()));
+        // What an earlier run has read and this one need not read again is obtained, too.
+        let (posts, reels) = (as_count(self.scan.kept_posts), as_count(self.scan.kept_reels));
+        put("scraped_posts_count", json!(self.posts.codes.len() + posts));
         if self.reels_filtered {
-            put("scraped_reels_count", json!(self.reel_numbers.codes.len()));
-            put("reels_count", json!(self.reels.len()));
+            put("scraped_reels_count", json!(self.reel_numbers.codes.len() + reels));
+            put("reels_count", json!(self.reels.len() + reels));
         }
         if let Some(account) = &self.account {
             put("followers_count", json!(account.followers_count));
@@ -184,6 +207,10 @@ impl Checkpoint {
             () => "update",
         }
     }
+}
+
+fn as_count(count: i64) -> usize {
+    usize::try_from(count).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -208,6 +235,22 @@ mod tests {
         assert_eq!(progress.advance([code("Ca")], cursor("1")), []);
         assert!(progress.done && progress.circled, "cursor 1 was followed before");
         assert_eq!((progress.pages, progress.codes.len()), (3, 3));
+    }
+
+    #[test]
+    fn a_list_that_is_begun_anew_doubles_nothing_and_is_begun_anew_once() {
+        let mut progress = Progress::default();
+        assert!(!progress.restart(), "its beginning was refused, and no cursor");
+        progress.advance([code("Ca"), code("Cb")], cursor("1"));
+        progress.advance([code("Cc")], cursor("2"));
+        assert!(!progress.repeats() && progress.restart() && progress.next.is_none() && !progress.done);
+        assert_eq!(progress.advance([code("Ca"), code("Cb")], cursor("1")), []);
+        assert!(progress.repeats() && !progress.done && !progress.restart());
+        assert_eq!(progress.advance([code("Cc")], cursor("2")), []);
+        assert!(progress.repeats(), "as many pages as before may repeat");
+        assert_eq!(progress.advance([code("Cd")], None), [code("Cd")]);
+        assert!(progress.done && !progress.circled && !progress.repeats());
+        assert_eq!(progress.codes.len(), 4);
     }
 
     #[test]

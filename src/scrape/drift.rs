@@ -17,6 +17,8 @@ pub struct Drift {
     told: Vec<String>,
     /// Those of them that left something missing.
     missing: Vec<String>,
+    /// Whether anything is missing, told or not.
+    lost: bool,
 }
 
 impl Drift {
@@ -24,6 +26,7 @@ impl Drift {
     pub fn note(&mut self, unread: Vec<Unread>) -> Vec<Event> {
         let mut events = Vec::new();
         for unread in unread {
+            self.lost |= unread.is_loss;
             let path = without_indices(&unread.path);
             if self.told.len() < MAX_PATHS && !self.told.contains(&path) {
                 if unread.is_loss {
@@ -34,6 +37,11 @@ impl Drift {
             }
         }
         events
+    }
+
+    /// Whether something that was asked for is missing because it could not be read.
+    pub fn lost(&self) -> bool {
+        self.lost
     }
 
     /// What this leaves missing at the end of a run that read everything else.

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 
 use crate::db::journal::{Level, NewEvent};
 use crate::db::runs::{Reason, RunState};
-use crate::instagram::{Account, Failure, Shortcode, Unread};
+use crate::instagram::{Account, Failure, Shortcode, Unread, Username};
 
 /// The first event of every run; the database puts the username in the place of `%`.
 pub mod started {
@@ -143,6 +143,50 @@ pub enum Event {
         /// Which, and what stood there.
         unread: Unread,
     },
+    /// The account bears another handle than before.
+    AccountRenamed {
+        /// Instagram's own number of it.
+        pk: i64,
+        /// The handle when it was last read.
+        from: Username,
+        /// The handle now.
+        to: Username,
+    },
+    /// The handle is another account's now, and the account that bore it is gone.
+    UsernameReassigned {
+        /// The handle.
+        username: Username,
+        /// Instagram's number of the account that bore it.
+        before: i64,
+        /// That of the one that bears it now.
+        now: Option<i64>,
+    },
+    /// The scan came to what an earlier one has read.
+    KnownPostsReached {
+        /// How many posts were read.
+        read: usize,
+        /// How many older ones are known.
+        kept: i64,
+    },
+    /// Posts are not there any more.
+    PostsMissing {
+        /// Their codes.
+        codes: Vec<String>,
+    },
+    /// Posts that were missing are there again.
+    PostsFoundAgain {
+        /// Their codes.
+        codes: Vec<Shortcode>,
+    },
+    /// Instagram did not go on where the list had been left, so that it is read from its beginning.
+    ListRestarted {
+        /// `posts` or `reels`.
+        list: &'static str,
+        /// How many of its items are known by then, and are not stored twice.
+        known: usize,
+        /// The request that was refused.
+        failure: Failure,
+    },
     /// The run's log was full, and its progress was no longer told.
     EventsDropped {
         /// How many events are missing.
@@ -179,6 +223,7 @@ impl Event {
                 | Self::ReelsFiltered { .. }
                 | Self::ProcessingReels { .. }
                 | Self::ReelsProcessed { .. }
+                | Self::KnownPostsReached { .. }
                 | Self::ProfileDataUpdated { .. }
         )
     }
@@ -186,7 +231,7 @@ impl Event {
     fn level(&self) -> Level {
         match self {
             Self::BackingOff { .. } | Self::UpstreamChanged { .. } | Self::ScrapeCancelled { .. } => Level::Warning,
-            Self::EventsDropped { .. } => Level::Warning,
+            Self::EventsDropped { .. } | Self::ListRestarted { .. } | Self::UsernameReassigned { .. } => Level::Warning,
             Self::RunResumed { after: Before::LostWorker, .. } => Level::Warning,
             Self::ScrapeEnded { state: RunState::Partial, .. } => Level::Warning,
             Self::ScrapeEnded { .. } => Level::Error,
@@ -211,6 +256,12 @@ impl Event {
             Self::RunResumed { .. } => "run_resumed",
             Self::RunHandedOver { .. } => "run_handed_over",
             Self::UpstreamChanged { .. } => "upstream_changed",
+            Self::AccountRenamed { .. } => "account_renamed",
+            Self::UsernameReassigned { .. } => "username_reassigned",
+            Self::KnownPostsReached { .. } => "known_posts_reached",
+            Self::PostsMissing { .. } => "posts_missing",
+            Self::PostsFoundAgain { .. } => "posts_found_again",
+            Self::ListRestarted { .. } => "list_restarted",
             Self::EventsDropped { .. } => "events_dropped",
         }
     }
@@ -319,6 +370,34 @@ impl Event {
                 ),
                 object(json!({"path": unread.path, "expected": unread.expected, "found": unread.found})),
             ),
+            Self::AccountRenamed { pk, from, to } => (
+                format!("@{from} is called @{to} now; the task goes on with the same account"),
+                // Beyond what a JavaScript number holds exactly: a text.
+                object(json!({"from": from, "to": to, "instagram_id": pk.to_string()})),
+            ),
+            Self::UsernameReassigned { username, before, now } => (
+                format!("@{username} is another account now, and the one before is gone; its history is kept apart"),
+                object(json!({
+                    "username": username,
+                    "instagram_id_before": before.to_string(),
+                    "instagram_id": now.map(|pk| pk.to_string()),
+                })),
+            ),
+            Self::KnownPostsReached { read, kept } => (
+                format!("{read} posts read; {kept} older ones are known and are not read again"),
+                object(json!({"read": read, "kept": kept})),
+            ),
+            Self::PostsMissing { codes } => (
+                format!("{} not there any more", posts(codes.len())),
+                object(json!({"missing": codes})),
+            ),
+            Self::PostsFoundAgain { codes } => {
+                (format!("{} there again", posts(codes.len())), object(json!({"found": codes})))
+            }
+            Self::ListRestarted { list, known, failure } => (
+                format!("{failure}; the list of {list} is read from its beginning, {known} of it are known"),
+                with(object(request(Some(&failure))), json!({"list": list, "known": known})),
+            ),
             Self::EventsDropped { dropped } => (
                 format!("{dropped} events on the run's progress are not told: its log was full (IGT_MAX_EVENTS)"),
                 object(json!({"dropped": dropped})),
@@ -340,6 +419,11 @@ fn request(failure: Option<&Failure>) -> Value {
             })
         },
     )
+}
+
+/// So many posts, with the verb.
+fn posts(number: usize) -> String {
+    if number == 1 { "1 post is".to_owned() } else { format!("{number} posts are") }
 }
 
 fn object(value: Value) -> Map<String, Value> {

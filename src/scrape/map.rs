@@ -7,7 +7,7 @@ use crate::instagram::{Account, MediaKind, Post, ReelNumbers};
 impl From<&Account> for NewProfile {
     fn from(account: &Account) -> Self {
         Self {
-            instagram_pk: account.pk,
+            instagram_pk: account.pk.into(),
             fbid: account.fbid.clone(),
             username: account.username.as_str().to_owned(),
             full_name: account.full_name.clone(),
@@ -34,6 +34,7 @@ impl From<&Post> for NewMedia {
             is_pinned: post.is_pinned,
             taken_at: post.taken_at,
             caption: post.caption.clone(),
+            caption_told: true,
             duration_seconds: post.duration_seconds,
             display_url: post.display_url.clone(),
         }

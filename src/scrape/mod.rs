@@ -8,21 +8,26 @@ mod account;
 mod checkpoint;
 mod drift;
 pub mod event;
+mod follow;
 mod map;
 mod posts;
 mod reels;
+mod scan;
 
 use std::future::Future;
+
+use chrono::{DateTime, Utc};
 
 pub use checkpoint::Checkpoint;
 pub use event::{Event, started};
 
 use crate::db::media::{NewMedia, NewNumbers};
-use crate::db::profiles::NewProfile;
+use crate::db::profiles::{NewProfile, Tracked};
 use crate::db::runs::Reason;
+use crate::db::scans::{Before, Covered, Kept, NewScan};
 use crate::db::tasks::TaskKind;
 use crate::instagram::web::Visit;
-use crate::instagram::{Exchange, Failure, Username};
+use crate::instagram::{Exchange, Failure, Shortcode, Username};
 
 /// What is to be scraped.
 #[derive(Clone, Debug)]
@@ -33,6 +38,17 @@ pub struct Job {
     pub username: Username,
     /// How many of the latest posts.
     pub max_posts: usize,
+    /// How many of the latest posts are read whatever is known, for their numbers.
+    pub refreshed_posts: usize,
+    /// Every so many-th scan reads in full.
+    pub full_scan_every: usize,
+}
+
+impl Job {
+    /// Whether a scan may stop at what is known: where it goes deeper than what it reads anew in any case.
+    fn stops_at_known(&self) -> bool {
+        self.max_posts > self.refreshed_posts
+    }
 }
 
 /// One step of a run: what happened, what was asked, what was found, and how far this brings the run. All of it is
@@ -59,12 +75,20 @@ pub struct Findings {
     pub media: Vec<NewMedia>,
     /// Numbers of posts of it.
     pub numbers: Vec<NewNumbers>,
+    /// The codes of posts that are not there any more.
+    pub missing: Vec<String>,
+    /// That its posts were scanned whole.
+    pub scan: Option<NewScan>,
 }
 
 impl Findings {
     /// Whether nothing was found that the tables should hold.
     pub fn is_empty(&self) -> bool {
-        self.profile.is_none() && self.media.is_empty() && self.numbers.is_empty()
+        self.profile.is_none()
+            && self.media.is_empty()
+            && self.numbers.is_empty()
+            && self.missing.is_empty()
+            && self.scan.is_none()
     }
 }
 
@@ -83,6 +107,23 @@ pub enum Halt {
 pub trait Ledger: Send {
     /// Writes a step; done when it is committed.
     fn write(&mut self, step: Step) -> impl Future<Output = Result<(), Halt>> + Send;
+
+    /// The account that the task's earlier runs read.
+    fn tracked(&mut self) -> impl Future<Output = Result<Option<Tracked>, Halt>> + Send;
+
+    /// What the scans of the account before this one left.
+    fn scans_before(&mut self, job: &Job) -> impl Future<Output = Result<Before, Halt>> + Send;
+
+    /// The codes of posts of the account that were not met where they stood.
+    fn posts_not_met(&mut self, covered: Covered) -> impl Future<Output = Result<Vec<String>, Halt>> + Send;
+
+    /// How many posts of the account are known that are older than this, up to a limit, beside those that were read.
+    fn posts_kept(
+        &mut self,
+        older_than: DateTime<Utc>,
+        read: &[Shortcode],
+        limit: usize,
+    ) -> impl Future<Output = Result<Kept, Halt>> + Send;
 
     /// Seconds since the run was taken up for the first time.
     fn elapsed_seconds(&self) -> f64;
@@ -140,7 +181,7 @@ pub async fn run(
         TaskKind::Profile => None,
         TaskKind::Reel => reels::process(visit, ledger, checkpoint).await?,
     };
-    account::updated(job, visit, ledger, checkpoint).await?;
     let shortfall = missing.or_else(|| posts::cut_short(checkpoint)).or_else(|| checkpoint.drift.shortfall());
+    account::updated(job, visit, ledger, checkpoint, shortfall.is_none()).await?;
     Ok(Conclusion { shortfall })
 }

@@ -1,10 +1,11 @@
 //! The latest posts, page by page; each page with its event and checkpoint is one transaction.
 
 use super::account::exchanges_took;
-use super::{Checkpoint, Event, Findings, Halt, Interruption, Job, Ledger, Shortfall, Step};
+use super::{Checkpoint, Event, Findings, Halt, Interruption, Job, Ledger, Shortfall, Step, scan};
+use crate::db::media::NewMedia;
 use crate::db::runs::Reason;
 use crate::instagram::web::Visit;
-use crate::instagram::{Page, Post, Username};
+use crate::instagram::{FailureKind, Page, Post, Username};
 
 /// Reads pages of posts from where the checkpoint says, until enough are read or none are left. A shortfall is
 /// returned where the account says that it has posts and shows none.
@@ -20,10 +21,22 @@ pub(super) async fn fetch(
     if account.is_private && !visit.has_session() {
         return Ok(Some(private(&account.username)));
     }
+    scan::begin(job, ledger, checkpoint).await?;
     while !checkpoint.posts.done {
         let page = match first_posts.take() {
             Some(page) => page,
-            None => visit.posts(&account.reference(), checkpoint.posts.next.as_ref()).await?,
+            None => match visit.posts(&account.reference(), checkpoint.posts.next.as_ref()).await {
+                Ok(page) => page,
+                Err(failure) if failure.kind == FailureKind::CursorRefused && checkpoint.posts.restart() => {
+                    let known = checkpoint.posts.codes.len();
+                    let event = Event::ListRestarted { list: "posts", known, failure };
+                    let (exchanges, findings) = (visit.take_exchanges(), Findings::default());
+                    let step = Step { events: vec![event], exchanges, checkpoint: checkpoint.clone(), findings };
+                    ledger.write(step).await?;
+                    continue;
+                }
+                Err(failure) => return Err(failure.into()),
+            },
         };
         store(job, visit, ledger, checkpoint, page).await?;
     }
@@ -73,10 +86,13 @@ async fn store(
     let known = &checkpoint.posts.codes;
     let posts: Vec<&Post> = page.items.iter().filter(|post| !known.contains(&post.code)).take(room).collect();
     let fresh = checkpoint.posts.advance(posts.iter().map(|post| post.code.clone()), page.next);
+    checkpoint.scan.take_in(posts.iter().copied());
     if checkpoint.posts.codes.len() >= job.max_posts {
         checkpoint.posts.done = true;
         checkpoint.posts.circled = false;
-    } else if fresh.is_empty() && !checkpoint.posts.done {
+    } else if !checkpoint.posts.done && checkpoint.scan.stops(checkpoint.posts.codes.len(), job.refreshed_posts) {
+        checkpoint.posts.done = true;
+    } else if fresh.is_empty() && !checkpoint.posts.done && !checkpoint.posts.repeats() {
         // A page without a single new post leads nowhere, whatever cursor it gives.
         checkpoint.posts.done = true;
         checkpoint.posts.circled = true;
@@ -84,6 +100,8 @@ async fn store(
     checkpoint.reels.extend(posts.iter().filter(|post| post.is_reel).map(|post| post.code.clone()));
 
     let exchanges = visit.take_exchanges();
+    // A caption that could not be read is not one that was taken away.
+    let captions_told = !page.unread.iter().any(|unread| unread.path.contains("caption"));
     let mut events = checkpoint.drift.note(page.unread);
     events.push(Event::PostsFetched {
         page: checkpoint.posts.pages,
@@ -92,9 +110,14 @@ async fn store(
         duration: exchanges_took(&exchanges),
     });
     let findings = Findings {
-        media: posts.iter().map(|post| (*post).into()).collect(),
+        media: posts.iter().map(|post| media_of(post, captions_told)).collect(),
         numbers: posts.iter().map(|post| (*post).into()).collect(),
-        profile: None,
+        ..Findings::default()
     };
     ledger.write(Step { events, exchanges, checkpoint: checkpoint.clone(), findings }).await
+}
+
+fn media_of(post: &Post, captions_told: bool) -> NewMedia {
+    let media = NewMedia::from(post);
+    NewMedia { caption_told: captions_told || post.caption.is_some(), ..media }
 }

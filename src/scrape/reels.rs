@@ -58,9 +58,25 @@ async fn read_list(
 ) -> Result<(), Interruption> {
     let Some(account) = checkpoint.account.clone() else { return Ok(()) };
     let enough = u32::try_from(checkpoint.reels.len()).unwrap_or(u32::MAX).div_ceil(PAGE_SIZE) + SPARE_PAGES;
-    while !outstanding(checkpoint).is_empty() && !checkpoint.reel_numbers.done && checkpoint.reel_numbers.pages < enough
+    while !outstanding(checkpoint).is_empty()
+        && !checkpoint.reel_numbers.done
+        && checkpoint.reel_numbers.pages < enough + checkpoint.reel_numbers.restarted_after.unwrap_or(0)
     {
-        let page = visit.reels(&account.reference(), checkpoint.reel_numbers.next.as_ref()).await?;
+        let page = match visit.reels(&account.reference(), checkpoint.reel_numbers.next.as_ref()).await {
+            Ok(page) => page,
+            Err(failure) if failure.kind == FailureKind::CursorRefused && checkpoint.reel_numbers.restart() => {
+                let known = checkpoint.reel_numbers.codes.len();
+                tell(visit, ledger, checkpoint, vec![Event::ListRestarted { list: "reels", known, failure }], Vec::new())
+                    .await?;
+                continue;
+            }
+            // What the list does not tell is asked for one by one.
+            Err(failure) if failure.kind == FailureKind::CursorRefused => {
+                checkpoint.reel_numbers.done = true;
+                break;
+            }
+            Err(failure) => return Err(failure.into()),
+        };
         let wanted = outstanding(checkpoint);
         let found: Vec<_> = page.items.into_iter().filter(|reel| wanted.contains(&reel.code)).collect();
         let fresh = checkpoint.reel_numbers.advance(found.iter().map(|reel| reel.code.clone()), page.next);

@@ -12,7 +12,7 @@ use crate::harness::{Replica, World, assert_sound, event, event_types};
 use crate::pipelines::{SESSION, assert_truthful};
 
 /// Waits are short, so that all that waits at all is through in seconds.
-const HURRIED: [(&str, &str); 6] = [
+pub(crate) const HURRIED: [(&str, &str); 6] = [
     ("IGT_RETRY_BASE_MS", "5"),
     ("IGT_THROTTLE_SECONDS", "1"),
     ("IGT_MAX_ATTEMPTS", "5"),
@@ -308,6 +308,56 @@ static TABLE: &[Row] = &[
             )
         },
     ),
+    both(
+        "toldlimit",
+        Outcome {
+            events: &[
+                "rate_limited",
+                "run_resumed",
+                "rate_limited",
+                "run_resumed",
+                "rate_limited",
+                "run_resumed",
+                "rate_limited",
+                "run_resumed",
+            ],
+            ..Outcome::failed("rate_limited", &["web_profile_info 200 throttled"; 5], "rate limit exceeded")
+        },
+    ),
+    both(
+        "mismatch",
+        Outcome::failed("upstream_changed", &["web_profile_info 400 forbidden"], "set IGT_WEB_USER_AGENT"),
+    ),
+    both(
+        "proof",
+        Outcome::failed("challenge_required", &["web_profile_info 400 challenge_required"], "challenge_required"),
+    ),
+    Row {
+        fault: "sentlogin",
+        guest: Outcome::failed("login_required", &["web_profile_info 302 login_required"], COOKIE_WANTED),
+        session: Outcome::failed("login_required", &["web_profile_info 302 login_required"], COOKIE_DEAD),
+    },
+    both(
+        "sentproof",
+        Outcome::failed("challenge_required", &["web_profile_info 302 challenge_required"], "redirected to /challenge/"),
+    ),
+    // The other endpoint's word is another one, and counts.
+    both(
+        "restricted",
+        Outcome::failed(
+            "age_restricted",
+            &["web_profile_info 404 not_found", "profile_page 200 age_restricted"],
+            "Restricted profile",
+        ),
+    ),
+    // Begun anew once, and no loop; what was read stays, once.
+    Row {
+        fault: "lapsed",
+        guest: Outcome::partial("upstream_unavailable", Posts::Only(12), "Invalid cursor")
+            .with(&["feed 400 cursor_refused"; 2], &["list_restarted"]),
+        session: Outcome::partial("upstream_unavailable", Posts::Only(12), "Invalid cursor")
+            .with(&["timeline 400 cursor_refused"; 2], &["list_restarted"]),
+    },
     // Late, and in time.
     both("slow.1", smooth()),
     Row {

@@ -24,5 +24,6 @@ mod operations;
 mod pipelines;
 mod plans;
 mod private_postgres;
+mod scans;
 mod schema;
 mod settings;

@@ -517,7 +517,7 @@ async fn what_one_run_tells_of_a_post_is_one_row_and_what_a_later_run_tells_is_o
     assert_eq!(seen_last, [false, false, false, false, true], "the row before lives on");
 }
 
-fn profile() -> profiles::NewProfile {
+pub(crate) fn profile() -> profiles::NewProfile {
     profiles::NewProfile {
         instagram_pk: Some(7),
         fbid: None,
@@ -535,7 +535,7 @@ fn profile() -> profiles::NewProfile {
     }
 }
 
-fn post() -> media::NewMedia {
+pub(crate) fn post() -> media::NewMedia {
     media::NewMedia {
         shortcode: "B".to_owned(),
         instagram_pk: 1,
@@ -544,6 +544,7 @@ fn post() -> media::NewMedia {
         is_pinned: false,
         taken_at: None,
         caption: None,
+        caption_told: true,
         duration_seconds: None,
         display_url: None,
     }

@@ -126,6 +126,8 @@ fn by_words(json: &Value, status: u16) -> Option<FailureKind> {
         FailureKind::PleaseWait
     } else if says(&["asset://"]) && says(&["deleted"]) {
         FailureKind::EndpointBroken
+    } else if says(&["invalid cursor", "invalid max_id", "cursor has expired"]) {
+        FailureKind::CursorRefused
     } else if says(&["useragent mismatch", "csrf"]) {
         FailureKind::Forbidden
     } else if says(&["not authorized to view", "private account", "account is private"]) {

@@ -6,6 +6,7 @@
 pub(super) const PROFILE_INFO: &str = "web_profile_info";
 pub(super) const PROFILE_PAGE: &str = "profile_page";
 pub(super) const PROFILE_BY_ID: &str = "profile_by_id";
+pub(super) const HOME_PAGE: &str = "home_page";
 pub(super) const TIMELINE: &str = "timeline";
 pub(super) const FEED: &str = "feed";
 pub(super) const REELS_TAB: &str = "reels_tab";

@@ -116,6 +116,16 @@ impl Visit {
         self.find_account(username).await.map(|found| found.profile)
     }
 
+    /// The account with this number, which stays when it is renamed (its document); its handle is told anew. `last_known`
+    /// is the handle that it had.
+    ///
+    /// # Errors
+    ///
+    /// [`FailureKind::NotFound`] where nobody has the number.
+    pub async fn account_by_id(&mut self, pk: i64, last_known: &Username) -> Result<Reading<Account>, Failure> {
+        self.find_by_id(pk, last_known).await
+    }
+
     /// A page of the account's posts, pinned ones first, then the latest (the timeline's connection with a session,
     /// `feed` without one or where the connection is out of order).
     pub async fn posts(&mut self, account: &AccountRef, after: Option<&Cursor>) -> Result<Page<Post>, Failure> {

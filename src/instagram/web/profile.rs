@@ -2,13 +2,13 @@
 
 use serde_json::json;
 
-use super::endpoints::{Document, PROFILE_INFO, PROFILE_INFO_PATH, PROFILE_PAGE};
+use super::endpoints::{Document, HOME_PAGE, PROFILE_INFO, PROFILE_INFO_PATH, PROFILE_PAGE};
 use super::graphql::{Question, note_errors};
 use super::request::{Ask, Reply};
 use super::timeline::{self, Onward};
 use super::{Visit, page};
 use crate::instagram::reader::{Field, Notes};
-use crate::instagram::{Account, Failure, FailureKind, Page, Post, Profile, Username};
+use crate::instagram::{Account, Failure, FailureKind, Page, Post, Profile, Reading, Username};
 
 /// A profile whose number is known: no web endpoint tells of an account without it.
 pub(super) struct Found {
@@ -87,6 +87,28 @@ impl Visit {
         Ok(Found { pk, profile })
     }
 
+    pub(super) async fn find_by_id(&mut self, pk: i64, last_known: &Username) -> Result<Reading<Account>, Failure> {
+        // Its own page may be gone, so the tokens are those of the site's first one.
+        let page = (HOME_PAGE, "/");
+        if self.tokens.is_none() {
+            self.renew_tokens(page).await?;
+        }
+        let question = Question {
+            document: Document::Profile,
+            variables: json!({"id": pk.to_string(), "render_surface": "PROFILE"}),
+            page,
+        };
+        let Reading { value, unread } = self.document(&question, |data| by_id(data, pk, last_known)).await?;
+        let account = value.ok_or_else(|| Failure {
+            kind: FailureKind::NotFound,
+            endpoint: Document::Profile.endpoint(),
+            status: Some(200),
+            message: "data.user is null".to_owned(),
+            retry_after: None,
+        })?;
+        Ok(Reading { value: account, unread })
+    }
+
     /// A list that says 404 is one word for the account being gone; its page has the other.
     pub(super) async fn gone_or_broken(&mut self, username: &Username, first: Failure) -> Failure {
         match self.account_by_page(username).await {
@@ -114,6 +136,22 @@ impl Visit {
             fill(&mut profile.account, reading.value.account);
         }
     }
+}
+
+/// The user of the document that knows it by number: `Some(None)` where nobody has the number, `None` where the answer
+/// does not say whose it is.
+fn by_id(data: &Field<'_>, asked: i64, last_known: &Username) -> Option<Option<Account>> {
+    let user = data.at("user");
+    if user.is_there() && !user.is_some() {
+        return Some(None);
+    }
+    let told = user.at("pk");
+    if told.is_some() && told.id() != Some(asked) {
+        return told.unreadable("the number that was asked for");
+    }
+    // Its handle is what it is asked for; the one that is known is no answer.
+    user.at("username").some_text().and_then(|name| Username::parse(&name).ok())?;
+    read_v1(&user, last_known, Some(asked)).map(|user| Some(user.account))
 }
 
 fn read_info(reply: &Reply, notes: &Notes, username: &Username, onward: Onward) -> Result<Read, Failure> {

@@ -9,7 +9,7 @@ use super::endpoints::{CLIPS, CLIPS_PATH, Document, PAGE_SIZE, PROFILE_PAGE, REE
 use super::graphql::{Question, note_errors};
 use super::profile::page_path;
 use super::request::{Ask, Reply};
-use super::timeline::{onward, page_info_next};
+use super::timeline::{onward, page_info_next, refused};
 use super::{Owner, Visit, fell_back};
 use crate::instagram::reader::{Field, Notes};
 use crate::instagram::{Cursor, Failure, FailureKind, Page, Reading, ReelNumbers, node};
@@ -27,6 +27,7 @@ impl Visit {
             Err(failure) if failure.kind == FailureKind::NotFound => {
                 Err(self.gone_or_broken(&account.username, failure).await)
             }
+            Err(failure) => Err(refused(after, failure)),
             other => other,
         }
     }

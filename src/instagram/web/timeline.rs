@@ -30,6 +30,7 @@ impl Visit {
             Err(failure) if failure.kind == FailureKind::NotFound => {
                 Err(self.gone_or_broken(&account.username, failure).await)
             }
+            Err(failure) => Err(refused(after, failure)),
             other => other,
         }
     }
@@ -180,6 +181,17 @@ impl Visit {
             node::post(item, None).ok_or_else(|| reply.fail(FailureKind::UnexpectedShape, "the item is no post"))
         })
         .await
+    }
+}
+
+/// A list that was asked to go on and calls the request a bad one does not take the cursor; from its beginning it may be
+/// read all the same.
+pub(super) fn refused(after: Option<&Cursor>, failure: Failure) -> Failure {
+    match (failure.kind, failure.status) {
+        (FailureKind::UnexpectedShape, Some(400)) if after.is_some() => {
+            Failure { kind: FailureKind::CursorRefused, ..failure }
+        }
+        _ => failure,
     }
 }
 

@@ -49,6 +49,21 @@ impl Instagram {
         self.delete(&format!("faults/{username}")).await;
     }
 
+    /// Gives an account another name.
+    pub(crate) async fn rename(&self, username: &str, name: Value) {
+        self.put(&format!("names/{username}"), &name).await;
+    }
+
+    /// Deletes posts of an account, and edits captions.
+    pub(crate) async fn edit(&self, username: &str, edits: Value) {
+        self.put(&format!("posts/{username}"), &edits).await;
+    }
+
+    /// Takes that back.
+    pub(crate) async fn restore(&self, username: &str) {
+        self.delete(&format!("posts/{username}")).await;
+    }
+
     /// Holds the answers to an account's requests after the first so many of them, until the gate is opened.
     pub(crate) async fn hold(&self, username: &str, after: u64) {
         self.put(&format!("gate/{username}"), &json!({ "after": after })).await;
