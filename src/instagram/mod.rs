@@ -11,6 +11,8 @@ mod name;
 mod node;
 mod reader;
 mod shortcode;
+mod sources;
+mod visit;
 pub mod web;
 
 pub use failure::{Class, Failure, FailureKind};
@@ -18,3 +20,6 @@ pub use gate::{Gate, Heard, Open, Usage};
 pub use model::{Account, AccountRef, Cursor, Exchange, MediaKind, Page, Post, Reading, ReelNumbers, Unread};
 pub use name::{Username, UsernameError};
 pub use shortcode::{Shortcode, ShortcodeError};
+pub use sources::{Client, Source, Sources, is_on_this_machine};
+pub use visit::Visit;
+pub use web::Profile;

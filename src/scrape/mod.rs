@@ -21,8 +21,7 @@ use crate::db::media::{NewMedia, NewNumbers};
 use crate::db::profiles::NewProfile;
 use crate::db::runs::Reason;
 use crate::db::tasks::TaskKind;
-use crate::instagram::web::Visit;
-use crate::instagram::{Exchange, Failure, Username};
+use crate::instagram::{Exchange, Failure, Username, Visit};
 
 /// What is to be scraped.
 #[derive(Clone, Debug)]

@@ -3,8 +3,7 @@
 use super::account::exchanges_took;
 use super::{Checkpoint, Event, Findings, Halt, Interruption, Job, Ledger, Shortfall, Step};
 use crate::db::runs::Reason;
-use crate::instagram::web::Visit;
-use crate::instagram::{Page, Post, Username};
+use crate::instagram::{Page, Post, Username, Visit};
 
 /// Reads pages of posts from where the checkpoint says, until enough are read or none are left. A shortfall is
 /// returned where the account says that it has posts and shows none.
