@@ -234,7 +234,7 @@ begin
                 and (c.strikes <> 1 or word.run is null or c.strike_run is distinct from word.run) then
             c.strikes := c.strikes + 1;
             c.strike_run := word.run;
-            if c.strikes > 2 and c.kind <> 'guest' then
+            if c.strikes > 4 and c.kind <> 'guest' then
                 disabled := true;
             elsif c.strikes >= 2 then
                 cools := word.seconds;

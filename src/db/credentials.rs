@@ -185,8 +185,8 @@ pub enum Effect {
     None,
     /// It cools, for everybody.
     Cool,
-    /// It may be a wall or a throttle: two in a row, of two runs, and it cools; one more after that, and a session is
-    /// taken out.
+    /// It may be a wall or a throttle: two in a row, of two runs, and it cools, and again for each that follows; the
+    /// fifth takes a session out.
     Strike,
     /// It is taken out until an operator puts it back.
     Disable,
