@@ -12,7 +12,7 @@ use clap::{Args, ValueEnum, value_parser};
 use secrecy::SecretString;
 
 use crate::credentials::{Credentials, CredentialsError, Origin, PaceSettings};
-use crate::db::credentials::Breaker;
+use crate::db::slots::Breaker;
 use crate::http::V1Dates;
 use crate::instagram::web::WebConfig;
 use crate::pacing::Terms;

@@ -20,6 +20,7 @@ mod pool;
 pub mod profiles;
 pub mod runs;
 pub mod session;
+pub mod slots;
 pub mod start;
 pub mod states;
 pub mod status;

@@ -5,7 +5,7 @@
 //! who could be taken out: what turns a guest away cools it at most.
 
 use crate::credentials::Kind;
-use crate::db::credentials::Effect;
+use crate::db::slots::Effect;
 use crate::instagram::FailureKind;
 
 /// What it means for the credential.

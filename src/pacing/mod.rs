@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use crate::batcher::Batcher;
 use crate::credentials::{Credentials, Kind};
-use crate::db::credentials::Breaker;
+use crate::db::slots::Breaker;
 use crate::db::{Pool, RunId, credentials};
 use crate::instagram::{Source, Sources};
 

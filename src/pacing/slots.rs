@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::{AHEAD, Pacing};
 use crate::batcher::{Batcher, Limits, Work};
-use crate::db::credentials::{Slot, Verdict, take_slots};
+use crate::db::slots::{Slot, Verdict, take_slots};
 use crate::db::{Failure, Pool};
 
 /// Requests in one statement at most; one statement under way.

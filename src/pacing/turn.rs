@@ -11,7 +11,7 @@ use futures_util::future::{BoxFuture, ready};
 use super::slots::LATEST;
 use super::{AHEAD, Pacing, Refusal, Why};
 use crate::db::RunId;
-use crate::db::credentials::Verdict;
+use crate::db::slots::Verdict;
 use crate::instagram::{Failure, FailureKind, Gate, Heard, Source};
 
 /// The pause before the database is asked again that did not answer.
@@ -66,7 +66,9 @@ impl Turn {
             let (wait, why, patience) = match slot.verdict {
                 Verdict::Go(seconds) => {
                     let wait = seconds_of(seconds);
-                    tokio::time::sleep(wait).await;
+                    if !wait.is_zero() {
+                        tokio::time::sleep(wait).await;
+                    }
                     // A slot that was missed is nobody's: the requests that come after it are counted from it.
                     if slot.paced && asked.elapsed() > wait + LATEST {
                         if left().is_zero() {

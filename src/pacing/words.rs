@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::Pacing;
 use super::effect::{effect, is_outage, shows_that_it_is_good};
 use crate::batcher::{Batcher, Limits, Work};
-use crate::db::credentials::{Breaker, Change, Effect, Word, hear};
+use crate::db::slots::{Breaker, Change, Effect, Word, hear};
 use crate::db::{Failure, Pool, RunId};
 use crate::instagram::Heard;
 

@@ -3,10 +3,15 @@
 
 use std::collections::BTreeMap;
 
+use ig_tracking::db::RunId;
+use ig_tracking::db::credentials::{Pace, Registered, register};
+use ig_tracking::db::slots::{Breaker, Effect, Verdict, Word, hear, take_slots};
 use serde_json::{Value, json};
+use sqlx::PgPool;
+use uuid::Uuid;
 
 use crate::credentials::{File, unique};
-use crate::harness::{Replica, World, assert_sound, event_types, eventually};
+use crate::harness::{Database, Replica, World, assert_sound, event_types, eventually};
 
 /// No window of so many milliseconds holds more than the budget.
 fn assert_within(calls: &[u64], budget: usize, window_ms: u64) {
@@ -80,7 +85,7 @@ async fn a_run_whose_turn_is_far_gives_its_hand_back_and_says_until_when() {
     for task in ["first", "second"] {
         let status = eventually("the run waits", async || {
             let status = replica.get(&format!("/task_status/{task}?logs_count=100")).await.ok()["response"].clone();
-            (status["status"] == "rate_limited").then_some(status)
+            event_types(&status).contains(&"rate_limited").then_some(status)
         })
         .await;
         let event = crate::harness::event(&status, "rate_limited");
@@ -139,19 +144,19 @@ async fn a_source_that_fails_again_and_again_is_left_alone_and_asked_again_when_
 }
 
 /// What accounts of a name's beginning end as.
-const ENDS: [(&str, &[(&str, Option<&str>)]); 12] = [
-    ("", &[("completed", None)]),
-    ("flaky.1", &[("completed", None)]),
-    ("throttledonce.1", &[("completed", None)]),
-    ("ghosted", &[("completed", None)]),
-    ("asset", &[("completed", None)]),
-    ("hidden", &[("completed", None)]),
-    ("repeating", &[("completed", None)]),
-    ("missing", &[("failed", Some("not_found"))]),
-    ("private", &[("partial", Some("private"))]),
-    ("agegated", &[("failed", Some("age_restricted"))]),
-    ("broken", &[("failed", Some("upstream_unavailable"))]),
-    ("renamed", &[("partial", Some("upstream_changed"))]),
+const ENDS: [(&str, (&str, Option<&str>)); 12] = [
+    ("", ("completed", None)),
+    ("flaky.1", ("completed", None)),
+    ("throttledonce.1", ("completed", None)),
+    ("ghosted", ("completed", None)),
+    ("asset", ("completed", None)),
+    ("hidden", ("completed", None)),
+    ("repeating", ("completed", None)),
+    ("missing", ("failed", Some("not_found"))),
+    ("private", ("partial", Some("private"))),
+    ("agegated", ("failed", Some("age_restricted"))),
+    ("broken", ("failed", Some("upstream_unavailable"))),
+    ("renamed", ("partial", Some("upstream_changed"))),
 ];
 
 #[tokio::test]
@@ -204,7 +209,7 @@ async fn a_world_of_200_accounts_under_faults_ends_as_it_should_and_no_credentia
     for (username, fault) in &accounts {
         let status: Value = world.ended(&replicas[2], username).await;
         let end = (status["status"].as_str().unwrap(), status["reason"].as_str());
-        assert!(ENDS[*fault].1.contains(&end), "{username}: {end:?}, {:?}\n{status:#}", event_types(&status));
+        assert_eq!(end, ENDS[*fault].1, "{username}: {:?}\n{status:#}", event_types(&status));
     }
     for (name, id) in &ids {
         let calls = world.instagram.calls(id).await;
@@ -223,4 +228,128 @@ async fn a_world_of_200_accounts_under_faults_ends_as_it_should_and_no_credentia
             .unwrap();
     assert_eq!(out, ["gone login_required", "stopped challenge_required"]);
     assert_sound(&world.database.pool).await;
+}
+
+const BREAKER: Breaker = Breaker { failures: 3, seconds: 60.0 };
+
+/// A database with one credential of each kind.
+async fn registered(pace: Pace) -> PgPool {
+    let pool = Database::fresh().await.pool;
+    let of = |name, source, kind| Registered { name, source, kind, pace };
+    let all = [of("g", "web", "guest"), of("s", "web", "session"), of("t", "graph", "token")];
+    register(&pool, &all).await.unwrap();
+    pool
+}
+
+fn word(name: &str, run: u128) -> Word {
+    Word {
+        name: name.to_owned(),
+        run: Some(RunId(Uuid::from_u128(run))),
+        answered: false,
+        outage: false,
+        effect: Effect::None,
+        cool_seconds: 60.0,
+        failure: Some("please_wait"),
+        usage: None,
+        regained: None,
+    }
+}
+
+async fn verdict(pool: &PgPool, name: &str) -> Verdict {
+    take_slots(pool, &[(name, 0)], 30.0, 1.0).await.unwrap().remove(0).verdict
+}
+
+async fn cool_no_more(pool: &PgPool) {
+    sqlx::query("update credentials set cooling_until = now()").execute(pool).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_the_source_says_is_used_up_slows_a_credential_and_then_stops_it_until_access_is_regained() {
+    let pace = Pace { gap_ms: 1_000, jitter_ms: 0, budget: Some(200), window_seconds: 3_600.0 };
+    let pool = registered(pace).await;
+    let gap = async || {
+        let taken = take_slots(&pool, &[("t", 0), ("t", 0)], 1_000.0, 1.0).await.unwrap();
+        match (taken[0].verdict, taken[1].verdict) {
+            (Verdict::Go(first), Verdict::Go(second)) => (second - first).round(),
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(gap().await, 1.0);
+    let says = async |usage, regained| {
+        let word = Word { usage: Some(usage), regained, failure: None, answered: true, ..word("t", 1) };
+        hear(&pool, &[word], BREAKER).await.unwrap().remove(0)
+    };
+    assert!(!says(79.9, None).await.cooled);
+    assert_eq!(gap().await, 1.0);
+    assert!(!says(80.0, None).await.cooled);
+    assert_eq!(gap().await, 36.0, "twice what would spread the budget over its window");
+    assert!(says(95.0, Some(900.0)).await.cooled);
+    let Verdict::Cooling(seconds) = verdict(&pool, "t").await else { panic!("it cools") };
+    assert!((890.0..=900.0).contains(&seconds), "{seconds}");
+    // The others are other credentials.
+    assert!(matches!(verdict(&pool, "s").await, Verdict::Go(_)));
+}
+
+#[tokio::test]
+async fn a_wall_cools_a_credential_when_two_runs_meet_it_in_a_row_and_takes_only_a_session_out() {
+    let pool = registered(Pace::NONE).await;
+    for (name, last) in [("s", "disabled"), ("g", "ready")] {
+        let strike = async |run| {
+            let word = Word { effect: Effect::Strike, ..word(name, run) };
+            hear(&pool, &[word], BREAKER).await.unwrap().remove(0)
+        };
+        assert!(!strike(1).await.cooled && !strike(1).await.cooled, "one run alone is one account's word");
+        let answered = Word { answered: true, failure: None, ..word(name, 2) };
+        hear(&pool, &[answered], BREAKER).await.unwrap();
+        assert!(!strike(2).await.cooled, "an answer made up for it");
+        assert!(strike(3).await.cooled);
+        assert!(!strike(4).await.cooled, "who was on the way when it began to cool tells nothing new");
+        for run in 5..8 {
+            cool_no_more(&pool).await;
+            let change = strike(run).await;
+            assert_eq!(change.disabled, run == 7 && last == "disabled", "{name} {run}");
+            assert_eq!(change.cooled, !change.disabled, "{name} {run}");
+        }
+        let state: String = sqlx::query_scalar("select state from credentials where name = $1")
+            .bind(name)
+            .fetch_one(&pool)
+            .await
+            .unwrap();
+        assert_eq!(state, last);
+    }
+    assert_eq!(verdict(&pool, "s").await, Verdict::Disabled);
+}
+
+#[tokio::test]
+async fn a_circuit_opens_by_several_runs_lets_one_through_and_opens_for_longer_where_that_one_fails() {
+    let pool = registered(Pace::NONE).await;
+    let fails = async |run| {
+        let word = Word { outage: true, failure: Some("server_error"), ..word("s", run) };
+        hear(&pool, &[word], BREAKER).await.unwrap().remove(0).circuit
+    };
+    for _ in 0..9 {
+        assert_eq!(fails(1).await, None, "one account alone is no outage");
+    }
+    assert_eq!((fails(2).await, fails(3).await.as_deref()), (None, Some("opened")));
+    assert!(matches!(verdict(&pool, "s").await, Verdict::Open(_)));
+    assert!(matches!(verdict(&pool, "g").await, Verdict::Open(_)), "whatever the credential");
+    assert!(matches!(verdict(&pool, "t").await, Verdict::Go(_)), "the other source has its own");
+    let time_passes = async || {
+        sqlx::query("update circuits set open_until = now() where open_until is not null").execute(&pool).await.unwrap()
+    };
+    for opened in 2..4 {
+        time_passes().await;
+        let both = take_slots(&pool, &[("s", 0), ("g", 0)], 30.0, 1.0).await.unwrap();
+        let gone = both.iter().filter(|slot| matches!(slot.verdict, Verdict::Go(_))).count();
+        let held = both.iter().filter(|slot| matches!(slot.verdict, Verdict::HalfOpen(_))).count();
+        assert_eq!((gone, held), (1, 1));
+        assert_eq!(fails(4).await.as_deref(), Some("opened"));
+        let Verdict::Open(seconds) = verdict(&pool, "s").await else { panic!("it is open") };
+        assert_eq!(seconds.ceil(), 60.0 * f64::from(1 << (opened - 1)));
+    }
+    time_passes().await;
+    assert!(matches!(verdict(&pool, "s").await, Verdict::Go(_)));
+    let answered = Word { answered: true, failure: None, ..word("s", 5) };
+    assert_eq!(hear(&pool, &[answered], BREAKER).await.unwrap().remove(0).circuit.as_deref(), Some("closed"));
+    assert!(matches!(verdict(&pool, "g").await, Verdict::Go(_)));
 }
