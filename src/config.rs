@@ -11,8 +11,11 @@ use chrono::NaiveDate;
 use clap::{Args, ValueEnum, value_parser};
 use secrecy::SecretString;
 
+use crate::credentials::{Credentials, CredentialsError, Origin, PaceSettings};
+use crate::db::slots::Breaker;
 use crate::http::V1Dates;
-use crate::instagram::web::{Web, WebConfig, WebConfigError};
+use crate::instagram::web::WebConfig;
+use crate::pacing::Terms;
 use crate::runs::Policy;
 
 /// Which database.
@@ -171,6 +174,40 @@ pub struct SourceSettings {
           value_parser = value_parser!(u64).range(1..=600))]
     pub web_timeout_seconds: u64,
 
+    /// The file of credentials: sessions of the web source and tokens of the official one, each with a proxy and a pace
+    /// of its own; see credentials.example.toml. It is read at the start
+    #[arg(long, env = "IGT_CREDENTIALS", value_name = "FILE")]
+    pub credentials: Option<PathBuf>,
+
+    /// Milliseconds between two requests of the credential cookie or guest, at least [default: 6000 with the cookie,
+    /// 10000 as a guest, 0 where IGT_WEB_URL is this machine]
+    #[arg(long, env = "IGT_WEB_GAP_MS", value_name = "MS", value_parser = value_parser!(u32).range(0..=3_600_000))]
+    pub web_gap_ms: Option<u32>,
+
+    /// Milliseconds that chance adds to that, at most [default: as much again]
+    #[arg(long, env = "IGT_WEB_JITTER_MS", value_name = "MS", value_parser = value_parser!(u32).range(0..=3_600_000))]
+    pub web_jitter_ms: Option<u32>,
+
+    /// Requests of that credential in any window, at most; 0 counts none [default: 75 with the cookie, 30 as a guest, 0
+    /// where IGT_WEB_URL is this machine]
+    #[arg(long, env = "IGT_WEB_BUDGET", value_name = "N", value_parser = value_parser!(u32).range(0..=10_000))]
+    pub web_budget: Option<u32>,
+
+    /// Seconds of that window [default: 660]
+    #[arg(long, env = "IGT_WEB_WINDOW_SECONDS", value_name = "S", value_parser = value_parser!(u32).range(1..=604_800))]
+    pub web_window_seconds: Option<u32>,
+
+    /// Failures in a row, over all credentials and at least three runs, after which a source is left alone for a while
+    #[arg(long, env = "IGT_BREAKER_FAILURES", value_name = "N", default_value_t = 10,
+          value_parser = value_parser!(u16).range(1..=10_000))]
+    pub breaker_failures: u16,
+
+    /// Seconds of that while; then one request is let through, and each time that it fails it is twice as long, up to
+    /// fifteen minutes
+    #[arg(long, env = "IGT_BREAKER_SECONDS", value_name = "S", default_value_t = 30,
+          value_parser = value_parser!(u16).range(1..=900))]
+    pub breaker_seconds: u16,
+
     /// Base address of the official source (Graph API). No task asks it in this release: every run uses the web source
     #[arg(long, env = "IGT_GRAPH_URL", value_name = "URL", default_value = "https://graph.facebook.com",
           value_parser = http_url)]
@@ -232,16 +269,16 @@ pub enum SettingsError {
         /// The day of the deprecation.
         deprecation: NaiveDate,
     },
-    /// The web source's settings.
+    /// The sources and their credentials.
     #[error(transparent)]
-    Web(#[from] WebConfigError),
+    Credentials(#[from] CredentialsError),
 }
 
 impl ServeSettings {
     /// Refuses what clap cannot see.
     pub fn check(&self) -> Result<(), SettingsError> {
         self.http.check()?;
-        Web::new(self.source.web())?;
+        self.source.credentials()?;
         Ok(())
     }
 }
@@ -296,6 +333,24 @@ impl RunSettings {
 }
 
 impl SourceSettings {
+    /// The credentials that the sources are asked with, checked.
+    pub fn credentials(&self) -> Result<Credentials, SettingsError> {
+        let pace = PaceSettings {
+            gap_ms: self.web_gap_ms,
+            jitter_ms: self.web_jitter_ms,
+            budget: self.web_budget,
+            window_seconds: self.web_window_seconds,
+        };
+        let (file, graph_url) = (self.credentials.clone(), self.graph_url.clone());
+        Ok(Credentials::gather(&Origin { file, web: self.web(), graph_url, pace })?)
+    }
+
+    /// What holds for all credentials.
+    pub fn terms(&self, cooldown: Duration) -> Terms {
+        let (failures, seconds) = (i32::from(self.breaker_failures), f64::from(self.breaker_seconds));
+        Terms { cooldown, breaker: Breaker { failures, seconds } }
+    }
+
     /// The web source's settings.
     pub fn web(&self) -> WebConfig {
         let defaults = WebConfig::default();

@@ -6,10 +6,12 @@
 pub mod batcher;
 pub mod cli;
 pub mod config;
+pub mod credentials;
 pub mod db;
 pub mod http;
 pub mod instagram;
 pub mod live;
+pub mod pacing;
 pub mod postgres;
 pub mod reading;
 pub mod runs;

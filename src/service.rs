@@ -15,10 +15,11 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{ServeSettings, SettingsError};
+use crate::credentials::Credentials;
 use crate::db::{self, Pool};
 use crate::http::{self, App, Shared};
-use crate::instagram::web::Web;
 use crate::live::Live;
+use crate::pacing::Pacing;
 use crate::postgres::private::Reviver;
 use crate::postgres::{Availability, ConnectError, Database};
 use crate::reading::Reading;
@@ -45,6 +46,9 @@ pub enum ServiceError {
     /// The database.
     #[error(transparent)]
     Connect(#[from] ConnectError),
+    /// The rows of the credentials.
+    #[error("the credentials could not be entered into the database: {0}")]
+    Credentials(#[source] sqlx::Error),
     /// The address.
     #[error("cannot listen on {address}: {error}; stop what listens there, or choose another IGT_BIND (--bind)")]
     Listen {
@@ -70,7 +74,7 @@ impl Service {
     /// Starts everything on a database that is connected.
     pub async fn start(
         settings: &ServeSettings,
-        web: Web,
+        credentials: &Credentials,
         database: Arc<Database>,
         metrics: PrometheusHandle,
     ) -> Result<Self, ServiceError> {
@@ -96,7 +100,10 @@ impl Service {
         let live = Live::start(pool.clone(), background.clone());
         let policy = settings.runs.policy();
         let max_posts = policy.max_posts;
-        let runs = Runs::begin(pool.clone(), database.heartbeat_pool.clone(), web, live, policy);
+        let terms = settings.source.terms(policy.throttle_cooldown);
+        let pacing = Pacing::begin(pool.patient(policy.patience()), credentials, terms);
+        let pacing = pacing.await.map_err(ServiceError::Credentials)?;
+        let runs = Runs::begin(pool.clone(), database.heartbeat_pool.clone(), pacing, live, policy);
 
         let app = App::new(Shared {
             reading: Reading::new(pool.clone(), settings.http.log_cache_bytes(), http::RENDER),

@@ -93,12 +93,22 @@ fn describe() {
     describe_counter!("igt_leases_lost_total", "Runs that this replica let go of because their lease was lost");
     describe_counter!("igt_run_waits_total", "Back-offs that this replica began, by reason");
     describe_histogram!("igt_run_duration_seconds", Unit::Seconds, "From the first taking up of a run to its end");
-    describe_histogram!("igt_batch_requests", "Requests done together, by work: status, log, start, journal, notify");
+    describe_histogram!(
+        "igt_batch_requests",
+        "Requests done together, by work: status, log, start, journal, notify, slot, word"
+    );
     describe_histogram!("igt_batch_seconds", Unit::Seconds, "Time that a batch took in the database, by work");
     describe_counter!("igt_events_written_total", "Events that this replica wrote");
     describe_counter!("igt_upstream_requests_total", "Requests to Instagram, by source, endpoint and outcome");
     describe_counter!("igt_upstream_changed_total", "Answers not read whole, by source and endpoint: Instagram changed");
     describe_histogram!("igt_upstream_request_seconds", Unit::Seconds, "Time of a request to Instagram");
+    describe_counter!("igt_slots_total", "Requests that asked for their turn, by source and verdict");
+    describe_histogram!("igt_slot_wait_seconds", Unit::Seconds, "How long a request waited for its turn, by source");
+    describe_counter!("igt_cooldowns_total", "Cool-downs of credentials that this replica began, by source and reason");
+    describe_counter!("igt_credentials_disabled_total", "Credentials that this replica took out, by source and reason");
+    describe_gauge!("igt_credentials", "Credentials of all replicas, by source and state");
+    describe_counter!("igt_circuit_opened_total", "How often this replica opened a source's circuit");
+    describe_gauge!("igt_circuit_open", "1 while nobody asks a source because it failed again and again, else 0");
     describe_gauge!("igt_database_up", "1 while the database answers, else 0");
     describe_gauge!("igt_listening", "1 while hints of other replicas are heard by LISTEN, else 0: then waiters poll");
     describe_gauge!("igt_database_connections", "Connections of this replica, by state");

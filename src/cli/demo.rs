@@ -17,7 +17,6 @@ use crate::db::runs::{RunState, Trigger};
 use crate::db::tasks::{self, Creation, TaskKind};
 use crate::db::{self, TaskId};
 use crate::http::V1_PATH;
-use crate::instagram::web::Web;
 use crate::postgres::{Database, private};
 use crate::runs::StartOutcome;
 use crate::sandbox;
@@ -48,8 +47,9 @@ pub(super) async fn demo(mut settings: DemoSettings, mut database: DatabaseSetti
     let sandbox_url = format!("http://{}", listener.local_addr()?);
     settings.serve.source.web_url.clone_from(&sandbox_url);
     settings.serve.source.web_cookie = None;
-    settings.serve.check()?;
-    let web = Web::new(settings.serve.source.web())?;
+    settings.serve.source.credentials = None;
+    settings.serve.http.check()?;
+    let credentials = settings.serve.source.credentials()?;
     let stop = heed_signals()?;
     let metrics = telemetry::begin_metrics()?;
 
@@ -62,7 +62,7 @@ pub(super) async fn demo(mut settings: DemoSettings, mut database: DatabaseSetti
     }
     let database = Arc::new(Database::connect_disposable(&database).await?);
     let place = database.private_server().map(|server| server.data_dir().to_owned());
-    let service = Service::start(&settings.serve, web, database, metrics).await?;
+    let service = Service::start(&settings.serve, &credentials, database, metrics).await?;
 
     let shown = stop.run_until_cancelled(show(&service)).await;
     if matches!(shown, Some(Ok(_))) && !settings.once {

@@ -1,6 +1,7 @@
 //! The command line: what each command does, in terms of the other rooms.
 
 mod cancel;
+mod credentials;
 mod demo;
 mod runs;
 mod sandbox;
@@ -34,6 +35,8 @@ mod exit {
     pub(super) const RUN_CANCELLED: u8 = 6;
     /// The run was asked to stop and has not stopped yet.
     pub(super) const STILL_STOPPING: u8 = 7;
+    /// The credential cannot be used.
+    pub(super) const CREDENTIAL_REFUSED: u8 = 8;
 }
 
 /// A command's exit codes, for its help.
@@ -79,6 +82,9 @@ enum Command {
     /// Look at runs, or cancel one
     #[command(subcommand, after_help = exit_codes("0 done", runs::EXIT_CODES))]
     Runs(runs::RunsCommand),
+    /// Look at the credentials that the sources are asked with, check one, take one out or put it back
+    #[command(subcommand, after_help = exit_codes("0 done", credentials::EXIT_CODES))]
+    Credentials(credentials::CredentialsCommand),
     /// Ask a service on this machine whether it is ready; for health checks
     #[command(after_help = "Exit codes: 0 it is ready · 1 it is not, and why · 2 the command line cannot be read")]
     Healthcheck(serve::HealthcheckSettings),
@@ -131,7 +137,7 @@ pub fn main() -> ExitCode {
 async fn run(cli: Cli) -> Result<ExitCode, Failed> {
     let Cli { command, database, logs } = cli;
     // Commands for a person speak for themselves; the service speaks in log lines.
-    let quiet = matches!(command, Command::Runs(_) | Command::Healthcheck(_));
+    let quiet = matches!(command, Command::Runs(_) | Command::Credentials(_) | Command::Healthcheck(_));
     if !quiet {
         telemetry::begin_logs(&logs)?;
     }
@@ -144,6 +150,7 @@ async fn run(cli: Cli) -> Result<ExitCode, Failed> {
         Command::Sandbox(settings) => sandbox::sandbox(&settings).await,
         Command::Migrate => runs::migrate(&database).await,
         Command::Runs(command) => runs::run(command, &database).await,
+        Command::Credentials(command) => credentials::run(command, &database).await,
         Command::Healthcheck(settings) => serve::healthcheck(&settings).await,
         Command::PostgresWatchdog { data_dir } => {
             private::watchdog(&data_dir).await?;

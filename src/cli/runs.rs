@@ -54,9 +54,9 @@ pub(super) enum RunsCommand {
     },
 }
 
-/// Does what was asked.
-pub(super) async fn run(command: RunsCommand, settings: &DatabaseSettings) -> Result<ExitCode, Failed> {
-    // They make nothing: no server where there is none, no schema in a database that has none.
+/// The service's database, for commands that make nothing: no server where there is none, no schema in a database that
+/// has none.
+pub(super) async fn open(settings: &DatabaseSettings) -> Result<Database, Failed> {
     if settings.database_url.is_none() {
         let data_dir = settings.data_dir.clone().unwrap_or_else(private::default_data_dir);
         if !private::has_data(&data_dir) {
@@ -71,6 +71,12 @@ pub(super) async fn run(command: RunsCommand, settings: &DatabaseSettings) -> Re
     if !db::migrations::has_schema(&database.pool).await? {
         return Err("this database has no schema of ig-tracking; is DATABASE_URL (or --data-dir) the service's?".into());
     }
+    Ok(database)
+}
+
+/// Does what was asked.
+pub(super) async fn run(command: RunsCommand, settings: &DatabaseSettings) -> Result<ExitCode, Failed> {
+    let database = open(settings).await?;
     let done = match command {
         RunsCommand::Tail { of } => tail::tail(&database.pool, &of).await,
         RunsCommand::Show { of, json } => show(&database.pool, &of, json).await,
@@ -187,7 +193,7 @@ fn head(run: &Run) -> Vec<String> {
 
 fn exchange_line(exchange: &Exchange) -> String {
     format!(
-        "  {:>4}  {}  {:<18} {:>4} {:>8.0} ms {:>9} B  {}",
+        "  {:>4}  {}  {:<18} {:>4} {:>8.0} ms {:>9} B  {}{}",
         exchange.seq,
         clock(exchange.at),
         exchange.endpoint,
@@ -195,6 +201,7 @@ fn exchange_line(exchange: &Exchange) -> String {
         exchange.duration_ms,
         exchange.bytes,
         exchange.failure.as_deref().unwrap_or("ok"),
+        exchange.credential.as_ref().map_or_else(String::new, |name| format!("  with {name}")),
     )
 }
 

@@ -13,7 +13,6 @@ use tokio_util::sync::CancellationToken;
 
 use super::Failed;
 use crate::config::{DatabaseSettings, ServeSettings};
-use crate::instagram::web::Web;
 use crate::postgres::Database;
 use crate::service::Service;
 use crate::telemetry;
@@ -21,13 +20,13 @@ use crate::telemetry;
 /// Runs the service until SIGTERM or Ctrl-C; a second one ends it at once.
 pub(super) async fn serve(settings: &ServeSettings, database: &DatabaseSettings) -> Result<ExitCode, Failed> {
     // What cannot stand is refused before a database is started for it.
-    settings.check()?;
-    let web = Web::new(settings.source.web())?;
+    settings.http.check()?;
+    let credentials = settings.source.credentials()?;
     let stop = heed_signals()?;
     let metrics = telemetry::begin_metrics()?;
     let start = async {
         let database = Arc::new(Database::connect(database).await?);
-        Ok::<_, Failed>(Service::start(settings, web, database, metrics).await?)
+        Ok::<_, Failed>(Service::start(settings, &credentials, database, metrics).await?)
     };
     let Some(service) = stop.run_until_cancelled(start).await else {
         tracing::info!("told to stop before it had started");

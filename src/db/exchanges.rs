@@ -15,6 +15,8 @@ pub struct Exchange {
     pub at: DateTime<Utc>,
     /// The attempt that made it.
     pub attempt: i32,
+    /// The credential that it was asked with, where that is known.
+    pub credential: Option<String>,
     /// The endpoint's short name.
     pub endpoint: String,
     /// `GET` or `POST`.
@@ -38,7 +40,7 @@ pub async fn latest(db: impl PgExecutor<'_>, run_id: RunId, limit: i64) -> sqlx:
     sqlx::query_as!(
         Exchange,
         r#"
-        select seq as "seq!", at as "at!", attempt as "attempt!", endpoint as "endpoint!", method as "method!",
+        select seq as "seq!", at as "at!", attempt as "attempt!", credential, endpoint as "endpoint!", method as "method!",
                url as "url!", status, duration_ms as "duration_ms!", bytes as "bytes!", failure,
                body is not null as "has_body!"
         from (

@@ -5,6 +5,7 @@
 //! whole. The UPDATE is the fence: it takes the run's row lock, so no claim can slip between the check and the rows.
 
 use std::borrow::Borrow;
+use std::sync::Arc;
 
 use serde_json::Value;
 use sqlx::PgExecutor;
@@ -59,6 +60,8 @@ pub struct NewEvent {
 pub struct NewExchange {
     /// `web` or `graph`.
     pub source: &'static str,
+    /// The credential's name.
+    pub credential: Option<Arc<str>>,
     /// The endpoint's short name.
     pub endpoint: &'static str,
     /// `GET` or `POST`.
@@ -174,13 +177,14 @@ pub async fn write(db: impl PgExecutor<'_>, entries: &[impl Borrow<Entry>]) -> s
             where e.run_id in (select run_id from fenced)
         ), asked as (
             insert into run_exchanges (run_id, seq, at, attempt, source, endpoint, method, url, status, duration_ms,
-                                       bytes, failure, body)
+                                       bytes, failure, body, credential)
             select x.run_id, x.seq, now() - make_interval(secs => x.age), x.attempt, x.source, x.endpoint, x.method, x.url, x.status, x.duration_ms,
-                   x.bytes, x.failure, x.body
+                   x.bytes, x.failure, x.body, x.credential
             from unnest($18::uuid[], $19::bigint[], $20::int[], $21::text[], $22::text[], $23::text[], $24::text[],
-                        $25::smallint[], $26::float8[], $27::bigint[], $28::text[], $29::bytea[], $30::float8[])
+                        $25::smallint[], $26::float8[], $27::bigint[], $28::text[], $29::bytea[], $30::float8[],
+                        $31::text[])
                 as x (run_id, seq, attempt, source, endpoint, method, url, status, duration_ms, bytes, failure, body,
-                      age)
+                      age, credential)
             where x.run_id in (select run_id from fenced)
         )
         select run_id as "run_id!: RunId", cancel_requested as "cancel_requested!" from fenced
@@ -215,6 +219,7 @@ pub async fn write(db: impl PgExecutor<'_>, entries: &[impl Borrow<Entry>]) -> s
         &columns.exchange.failure as &[Option<&str>],
         &columns.exchange.body as &[Option<&[u8]>],
         &columns.exchange.age_seconds,
+        &columns.exchange.credential as &[Option<&str>],
     )
     .fetch_all(db)
     .await
@@ -310,6 +315,7 @@ struct ExchangeColumns<'a> {
     failure: Vec<Option<&'static str>>,
     body: Vec<Option<&'a [u8]>>,
     age_seconds: Vec<f64>,
+    credential: Vec<Option<&'a str>>,
 }
 
 impl<'a> Columns<'a> {
@@ -378,5 +384,6 @@ impl<'a> ExchangeColumns<'a> {
         self.failure.push(exchange.failure);
         self.body.push(exchange.body.as_deref());
         self.age_seconds.push(entry.age_seconds);
+        self.credential.push(exchange.credential.as_deref());
     }
 }

@@ -5,6 +5,7 @@
 //! what stands in one statement commits or does not, whoever hangs up. No statement joins a small table with a big one.
 
 pub mod cancel;
+pub mod credentials;
 pub mod exchanges;
 mod failure;
 pub mod health;
@@ -20,6 +21,7 @@ pub mod profiles;
 pub mod runs;
 pub mod scans;
 pub mod session;
+pub mod slots;
 pub mod start;
 pub mod states;
 pub mod status;

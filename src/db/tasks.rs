@@ -67,6 +67,17 @@ pub enum Creation {
     Taken,
 }
 
+impl Source {
+    /// The name in the database and in answers.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Web => "web",
+            Self::Graph => "graph",
+        }
+    }
+}
+
 /// Creates a task, or finds the one of that name. A deleted task with the same target lives again with its history.
 pub async fn create(
     db: impl PgExecutor<'_>,
@@ -74,20 +85,36 @@ pub async fn create(
     kind: TaskKind,
     username: &str,
 ) -> sqlx::Result<Creation> {
+    create_from(db, task_id, kind, username, None).await
+}
+
+/// The same with the source that its runs ask; `None` leaves it as it is, and a new task `auto`.
+pub async fn create_from(
+    db: impl PgExecutor<'_>,
+    task_id: &TaskId,
+    kind: TaskKind,
+    username: &str,
+    source: Option<Source>,
+) -> sqlx::Result<Creation> {
     let same = sqlx::query_scalar!(
         r#"
-        insert into tasks as t (task_id, kind, username)
-        values ($1, $2, $3)
+        insert into tasks as t (task_id, kind, username, source)
+        values ($1, $2, $3, coalesce($4::text, 'auto'))
         on conflict (task_id) do update
             set state = 'active',
                 deleted_at = null,
-                updated_at = case when t.state = 'deleted' then now() else t.updated_at end
+                source = coalesce($4, t.source),
+                updated_at = case
+                    when t.state = 'deleted' or coalesce($4, t.source) <> t.source then now()
+                    else t.updated_at
+                end
             where t.kind = excluded.kind and t.username = excluded.username
         returning true as "same!"
         "#,
         task_id.as_str(),
         kind.as_str(),
         username,
+        source.map(Source::as_str),
     )
     .fetch_optional(db)
     .await?;

@@ -41,11 +41,21 @@ pub(super) async fn version(State(app): State<App>) -> Result<Response, ApiError
 /// moment; while it is away they keep their last value and `igt_database_up` is 0.
 pub(super) async fn metrics(State(app): State<App>) -> Response {
     let database = app.database();
-    let load = tokio::select! {
+    let read =
+        async { Ok::<_, sqlx::Error>((db::runs::load(&database).await?, db::credentials::count(&database).await?)) };
+    let read = tokio::select! {
         biased;
         () = app.availability.away() => None,
-        load = db::runs::load(&database) => load.ok(),
+        read = read => read.ok(),
     };
+    let (load, credentials) = read.unzip();
+    for count in credentials.into_iter().flatten() {
+        for (state, number) in [("ready", count.ready), ("cooling", count.cooling), ("disabled", count.disabled)] {
+            metrics::gauge!("igt_credentials", "source" => count.source.clone(), "state" => state).set(number as f64);
+        }
+        let is_open = if count.circuit_open { 1.0 } else { 0.0 };
+        metrics::gauge!("igt_circuit_open", "source" => count.source).set(is_open);
+    }
     metrics::gauge!("igt_database_up").set(if load.is_some() { 1.0 } else { 0.0 });
     if let Some(load) = load {
         for (state, runs) in

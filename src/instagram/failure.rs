@@ -6,11 +6,7 @@ use serde::{Deserialize, Serialize};
 
 /// A request that brought no answer that can be used.
 #[derive(Clone, Debug, thiserror::Error)]
-#[error(
-    "{endpoint} {}: {}",
-    status.map_or_else(|| "gave no answer".to_owned(), |status| format!("answered {status}")),
-    message.trim_end_matches('.')
-)]
+#[error("{endpoint} {}: {}", answered(*.kind, *.status), message.trim_end_matches('.'))]
 pub struct Failure {
     /// What it was.
     pub kind: FailureKind,
@@ -22,6 +18,14 @@ pub struct Failure {
     pub message: String,
     /// How long the upstream asked us to wait.
     pub retry_after: Option<Duration>,
+}
+
+fn answered(kind: FailureKind, status: Option<u16>) -> String {
+    match (kind, status) {
+        (FailureKind::NotAsked, _) => "was not asked".to_owned(),
+        (_, None) => "gave no answer".to_owned(),
+        (_, Some(status)) => format!("answered {status}"),
+    }
 }
 
 /// What a failure means for the run and for the session that met it.
@@ -41,6 +45,8 @@ pub enum Class {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FailureKind {
+    /// Its credential has no turn that is worth waiting for here: nothing was asked, and nothing is told of it.
+    NotAsked,
     /// 429, or the same said in words.
     Throttled,
     /// 401 with `require_login`: a throttle, the guest gate or a revoked document; the wire does not say which.
@@ -95,6 +101,7 @@ impl FailureKind {
     /// The name in events, exchanges and metrics.
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::NotAsked => "not_asked",
             Self::Throttled => "throttled",
             Self::PleaseWait => "please_wait",
             Self::LoginRequired => "login_required",
@@ -130,7 +137,7 @@ impl FailureKind {
     /// What it means for the run that met it.
     pub fn class(self) -> Class {
         match self {
-            Self::Throttled | Self::PleaseWait => Class::Throttled,
+            Self::NotAsked | Self::Throttled | Self::PleaseWait => Class::Throttled,
             Self::HtmlInsteadOfJson
             | Self::ServerError
             | Self::TruncatedBody

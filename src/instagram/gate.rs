@@ -11,8 +11,8 @@ use super::{Failure, FailureKind};
 
 /// Lets the requests of one credential through at its pace, and hears how each ended.
 pub trait Gate: fmt::Debug + Send + Sync {
-    /// Waits for the request's turn. A failure says that it has none that is worth waiting for here; its
-    /// `retry_after` says when there is one.
+    /// Waits for the request's turn. A failure, [`FailureKind::NotAsked`], says that it has none that is worth waiting
+    /// for here; its `retry_after` says when there is one, and is `None` where a person has to mend something first.
     fn pass(&self, endpoint: &'static str) -> BoxFuture<'_, Result<(), Failure>>;
 
     /// Hears how a request ended that was let through.

@@ -13,7 +13,9 @@ mod name;
 mod node;
 mod reader;
 mod shortcode;
+mod sources;
 mod transport;
+mod visit;
 pub mod web;
 
 pub use failure::{Class, Failure, FailureKind};
@@ -21,3 +23,5 @@ pub use gate::{Gate, Heard, Open, Usage};
 pub use model::{Account, AccountRef, Cursor, Exchange, MediaKind, Page, Post, Profile, Reading, ReelNumbers, Unread};
 pub use name::{Username, UsernameError};
 pub use shortcode::{Shortcode, ShortcodeError};
+pub use sources::{Client, Source, Sources, is_on_this_machine};
+pub use visit::Visit;

@@ -8,15 +8,16 @@ use futures_util::FutureExt as _;
 use tokio::sync::OwnedSemaphorePermit;
 use tracing::Instrument as _;
 
+use super::asking::{Asking, Stuck, another_may_go_on, choose, takes_out};
 use super::cancel::{cancel_run, cancelled};
 use super::lease::{Grip, Stop};
 use super::ledger::RunLedger;
-use super::retry::{Decision, Standing, decide, last_word};
+use super::retry::{AskedAs, Decision, Standing, decide, decide_without_turn, last_word};
 use super::{Core, count_end};
 use crate::db::journal::{Transition, Written};
 use crate::db::runs::{Claimed, Reason, RunState};
-use crate::instagram::web::Visit;
-use crate::instagram::{Failure, Username};
+use crate::instagram::{Failure, FailureKind, Username};
+use crate::pacing::Refusal;
 use crate::scrape::event::Before;
 use crate::scrape::{self, Checkpoint, Conclusion, Event, Halt, Interruption, Job, Ledger as _, Shortfall};
 
@@ -24,6 +25,8 @@ use crate::scrape::{self, Checkpoint, Conclusion, Event, Halt, Interruption, Job
 enum Outcome {
     Concluded(Conclusion),
     Failed(Failure),
+    /// Its next request has no turn; or it failed as told, and no other credential has one.
+    NoTurn(Refusal, Option<Failure>),
     Halted(Halt),
     Stopped(Stop),
     DeadlineExceeded,
@@ -49,7 +52,7 @@ async fn work(core: &Arc<Core>, run: &Arc<Claimed>, grip: &Arc<Grip>) {
     metrics::counter!("igt_runs_taken_up_total", "from" => run.previous.as_str()).increment(1);
     tracing::info!(username = run.username, attempt = run.attempt, "run taken up");
     let mut ledger = RunLedger::new(Arc::clone(core), Arc::clone(run), Arc::clone(grip));
-    let mut visit = core.web.visit_avoiding(ledger.checkpoint().await.asked_to_wait());
+    let mut asking = None;
     let outcome = match Username::parse(&run.username) {
         Ok(username) => {
             let job = Job {
@@ -59,13 +62,13 @@ async fn work(core: &Arc<Core>, run: &Arc<Claimed>, grip: &Arc<Grip>) {
                 refreshed_posts: core.policy.refreshed_posts,
                 full_scan_every: core.policy.full_scan_every,
             };
-            pursue(core, run, grip, &mut ledger, &mut visit, &job).await
+            pursue(core, run, grip, &mut ledger, &mut asking, &job).await
         }
         // The column's own check allows nothing that this would refuse.
         Err(error) => Outcome::Panicked(error.to_string()),
     };
     let closing = Closing { core, run, ledger: &ledger, checkpoint: ledger.checkpoint().await };
-    match closing.settle(outcome, &mut visit).await {
+    match closing.settle(outcome, asking).await {
         Ok(()) => {}
         Err(Halt::Unwritable) => {
             tracing::error!("let go of the run without a word: the database refuses every one; it is taken up again");
@@ -77,13 +80,14 @@ async fn work(core: &Arc<Core>, run: &Arc<Claimed>, grip: &Arc<Grip>) {
     }
 }
 
-/// Runs the pipeline until it ends or something else does first.
+/// Runs the pipeline until it ends or something else does first, with one credential; with another one where that cannot
+/// go on.
 async fn pursue(
     core: &Core,
     run: &Claimed,
     grip: &Grip,
     ledger: &mut RunLedger,
-    visit: &mut Visit,
+    asking: &mut Option<Asking>,
     job: &Job,
 ) -> Outcome {
     if run.cancel_requested {
@@ -94,21 +98,77 @@ async fn pursue(
     {
         return Outcome::Halted(halt);
     }
-    let mut checkpoint = ledger.checkpoint().await;
-    if checkpoint.tries(run.attempt) > core.policy.max_attempts {
+    if ledger.checkpoint().await.tries(run.attempt) > core.policy.max_attempts {
         return Outcome::AttemptsSpent;
     }
     // In a box: what a `select!` takes in stands in the hand's own future twice.
-    let pipeline = Box::pin(AssertUnwindSafe(scrape::run(job, visit, ledger, &mut checkpoint)).catch_unwind());
+    let pipeline = Box::pin(AssertUnwindSafe(ask_on(core, run, ledger, asking, job)).catch_unwind());
     tokio::select! {
         biased;
         stop = grip.stopped() => Outcome::Stopped(stop),
         () = tokio::time::sleep(time_left(run, Duration::ZERO)) => Outcome::DeadlineExceeded,
-        ended = pipeline => match ended {
-            Ok(Ok(conclusion)) => Outcome::Concluded(conclusion),
-            Ok(Err(Interruption::Failure(failure))) => Outcome::Failed(failure),
-            Ok(Err(Interruption::Halt(halt))) => Outcome::Halted(halt),
-            Err(panic) => Outcome::Panicked(words_of(&*panic)),
+        ended = pipeline => ended.unwrap_or_else(|panic| Outcome::Panicked(words_of(&*panic))),
+    }
+}
+
+/// The pipeline with one credential after the other, each tried once.
+async fn ask_on(core: &Core, run: &Claimed, ledger: &mut RunLedger, asking: &mut Option<Asking>, job: &Job) -> Outcome {
+    let mut tried = Vec::new();
+    let mut checkpoint = ledger.checkpoint().await;
+    match choose(core, run, &checkpoint, &tried, None).await {
+        Ok(chosen) => *asking = Some(chosen),
+        Err(refusal) => return Outcome::NoTurn(refusal, None),
+    }
+    while let Some(Asking { visit, turn }) = asking {
+        ledger.asks_with(visit.source(), turn.credential());
+        let stuck = match scrape::run(job, visit, ledger, &mut checkpoint).await {
+            Ok(conclusion) => return Outcome::Concluded(conclusion),
+            Err(Interruption::Halt(halt)) => return Outcome::Halted(halt),
+            Err(Interruption::Failure(failure)) => match turn.refusal() {
+                Some(refusal) if failure.kind == FailureKind::NotAsked => Stuck::Refused(refusal),
+                _ => Stuck::Failed(failure),
+            },
+        };
+        checkpoint = ledger.checkpoint().await;
+        let Some(before) = asking.as_mut() else { break };
+        if !another_may_go_on(&stuck, run, before, &checkpoint) {
+            return no_other(stuck, None);
+        }
+        tried.push(Arc::clone(before.credential()));
+        let next = match choose(core, run, &checkpoint, &tried, Some(&stuck)).await {
+            Ok(next) => next,
+            Err(refusal) => return no_other(stuck, Some(refusal)),
+        };
+        let (message, failure) = match stuck {
+            Stuck::Refused(refusal) => (refusal.to_string(), None),
+            Stuck::Failed(failure) => (failure.to_string(), Some(failure)),
+        };
+        checkpoint.credentials_lost +=
+            u32::from(failure.as_ref().is_some_and(|failure| takes_out(failure, before.visit.has_session())));
+        let (from, to) = (Arc::clone(before.credential()), Arc::clone(next.credential()));
+        let event = Event::CredentialChanged { message, failure, from, to, attempt: run.attempt };
+        let exchanges = before.visit.take_exchanges();
+        let written = ledger.conclude(event, exchanges, Some(checkpoint.clone()), Transition::Stay).await;
+        match written {
+            Ok(written) if written.cancel_requested => return Outcome::Halted(Halt::Cancelled),
+            Ok(_) => *asking = Some(next),
+            Err(halt) => return Outcome::Halted(halt),
+        }
+    }
+    // The loop ends by itself only where nothing asks, and something does.
+    Outcome::Panicked("nothing asks".to_owned())
+}
+
+/// What becomes of an attempt that no other credential goes on with; `next` says when the first of them could.
+fn no_other(stuck: Stuck, next: Option<Refusal>) -> Outcome {
+    match stuck {
+        Stuck::Refused(refusal) => {
+            let sooner = next.filter(|next| next.wait.is_some_and(|next| refusal.wait.is_none_or(|wait| next < wait)));
+            Outcome::NoTurn(sooner.unwrap_or(refusal), None)
+        }
+        Stuck::Failed(failure) => match next.filter(|next| next.wait.is_some()) {
+            Some(next) => Outcome::NoTurn(next, Some(failure)),
+            None => Outcome::Failed(failure),
         },
     }
 }
@@ -145,11 +205,12 @@ struct Closing<'a> {
 
 impl Closing<'_> {
     /// Writes the last word: the event and the state that it leaves the run in, in one statement.
-    async fn settle(mut self, outcome: Outcome, visit: &mut Visit) -> Result<(), Halt> {
+    async fn settle(mut self, outcome: Outcome, mut asking: Option<Asking>) -> Result<(), Halt> {
         let (event, transition) = match outcome {
             Outcome::Concluded(Conclusion { shortfall: None }) => self.complete(),
             Outcome::Concluded(Conclusion { shortfall: Some(shortfall) }) => self.end(shortfall, None),
-            Outcome::Failed(failure) => self.fail(failure),
+            Outcome::Failed(failure) => self.fail(failure, asking.as_ref()),
+            Outcome::NoTurn(refusal, failure) => self.await_turn(&refusal, failure, asking.as_ref()),
             Outcome::Stopped(Stop::Cancelled) | Outcome::Halted(Halt::Cancelled) => self.cancel(),
             Outcome::Stopped(Stop::HandOver) => {
                 (Event::RunHandedOver { stage: self.checkpoint.stage() }, Transition::HandOver)
@@ -176,7 +237,8 @@ impl Closing<'_> {
         };
         // A run that waits takes with it what it waits for.
         let checkpoint = matches!(transition, Transition::Wait(..)).then(|| self.checkpoint.clone());
-        let written = self.ledger.conclude(event, visit.take_exchanges(), checkpoint, transition).await;
+        let exchanges = asking.as_mut().map(|asking| asking.visit.take_exchanges()).unwrap_or_default();
+        let written = self.ledger.conclude(event, exchanges, checkpoint, transition).await;
         let (written, transition) = match written {
             Err(Halt::Unwritable) => self.give_up().await?,
             written => (written?, transition),
@@ -220,13 +282,12 @@ impl Closing<'_> {
         (event, Transition::Finish(RunState::Succeeded, None))
     }
 
-    fn fail(&mut self, failure: Failure) -> (Event, Transition) {
+    fn fail(&mut self, failure: Failure, asking: Option<&Asking>) -> (Event, Transition) {
         let policy = &self.core.policy;
-        let spent = (self.ledger.database_time() - self.run.claimed_at).to_std().unwrap_or_default();
         let standing = Standing {
             tries: self.checkpoint.tries(self.run.attempt),
             has_waited: self.checkpoint.has_waited_for(failure.kind),
-            left: time_left(self.run, spent),
+            left: self.left(),
         };
         match decide(&failure, standing, policy, rand::random()) {
             Decision::Wait(delay, reason) => {
@@ -243,10 +304,59 @@ impl Closing<'_> {
                 (event, Transition::Wait(delay.as_secs_f64(), reason))
             }
             Decision::End(reason, why) => {
-                let message = last_word(&failure, standing.tries, why, self.core.web.has_session());
+                let asked_as = asking.filter(|asking| asking.visit.has_session());
+                let asked_as = asked_as.map_or(AskedAs::Guest, |asking| AskedAs::Credential(asking.credential()));
+                let message = last_word(&failure, standing.tries, why, asked_as);
                 self.end(Shortfall { reason, message }, Some(failure))
             }
         }
+    }
+
+    /// Its turn comes later, and costs no attempt; or never, and the run ends. Where a failure led to this, the wait is
+    /// an attempt as any other, and no longer than the failure alone would have it.
+    fn await_turn(
+        &mut self,
+        refusal: &Refusal,
+        failure: Option<Failure>,
+        asking: Option<&Asking>,
+    ) -> (Event, Transition) {
+        let (decision, words) = decide_without_turn(refusal, self.left(), rand::random());
+        let message = match failure {
+            Some(failure) => match decision {
+                Decision::Wait(..) if self.checkpoint.tries(self.run.attempt) < self.core.policy.max_attempts => {
+                    let lost = asking.is_some_and(|asking| takes_out(&failure, asking.visit.has_session()));
+                    self.checkpoint.credentials_lost += u32::from(lost);
+                    format!("{failure}; {words}")
+                }
+                _ => return self.fail(failure, asking),
+            },
+            None => {
+                self.checkpoint.turns_awaited += 1;
+                words
+            }
+        };
+        match decision {
+            Decision::Wait(delay, reason) => {
+                let event = Event::AwaitsTurn {
+                    message,
+                    cause: refusal.why.as_str(),
+                    credential: refusal.credential.clone(),
+                    source: refusal.source.as_str(),
+                    reason,
+                    delay,
+                    resume_at: self.ledger.database_time() + delay,
+                    attempt: self.run.attempt,
+                };
+                (event, Transition::Wait(delay.as_secs_f64(), reason))
+            }
+            Decision::End(reason, _) => self.end_for(reason, message),
+        }
+    }
+
+    /// What is left of the run's time.
+    fn left(&self) -> Duration {
+        let spent = (self.ledger.database_time() - self.run.claimed_at).to_std().unwrap_or_default();
+        time_left(self.run, spent)
     }
 
     fn cancel(&self) -> (Event, Transition) {

@@ -10,13 +10,13 @@ use tokio::sync::Mutex;
 
 use super::Core;
 use super::lease::Grip;
-use super::room;
+use super::room::{self, AskedWith};
 use crate::db::journal::{self, Entry, Transition, Written};
 use crate::db::runs::Claimed;
 use crate::db::profiles::Tracked;
 use crate::db::scans::{Before, Covered, Depth, Kept};
 use crate::db::{Failure, health, media, profiles, scans};
-use crate::instagram::{Exchange, Shortcode};
+use crate::instagram::{Exchange, Shortcode, Source};
 use crate::scrape::{Checkpoint, Event, Findings, Halt, Job, Ledger, Step};
 
 /// The first and the longest pause between two tries to write while the database is away.
@@ -30,6 +30,7 @@ pub(super) struct RunLedger {
     grip: Arc<Grip>,
     position: Arc<Mutex<Position>>,
     taken_up: Instant,
+    asked_with: Option<AskedWith>,
 }
 
 /// Where the run stands, as far as this hand has written it.
@@ -59,7 +60,12 @@ impl RunLedger {
             checkpoint: Checkpoint::from_row(run.checkpoint.clone()),
             halted: None,
         };
-        Self { core, run, grip, position: Arc::new(Mutex::new(position)), taken_up: Instant::now() }
+        Self { core, run, grip, position: Arc::new(Mutex::new(position)), taken_up: Instant::now(), asked_with: None }
+    }
+
+    /// From now on requests are written as asked with this credential.
+    pub(super) fn asks_with(&mut self, source: Source, credential: &Arc<str>) {
+        self.asked_with = Some(AskedWith { source: source.as_str(), credential: Arc::clone(credential) });
     }
 
     /// How far the run came, as far as it is committed. Waits for a step that is being written.
@@ -108,7 +114,8 @@ impl RunLedger {
     /// Tries until the entry stands, the lease is gone, or the database refuses it for good.
     async fn write_until_settled(&self, position: &mut Position, draft: Draft) -> Result<Written, Halt> {
         let happened = Instant::now();
-        count_exchanges(&draft.exchanges);
+        let source = self.asked_with.as_ref().map_or("web", |asked_with| asked_with.source);
+        count_exchanges(source, &draft.exchanges);
         let Draft { mut events, exchanges, mut checkpoint, findings, transition } = draft;
         let (kept, is_end) = (&position.checkpoint, matches!(transition, Transition::Finish(..)));
         let limit = self.core.policy.max_events;
@@ -117,7 +124,7 @@ impl RunLedger {
             events.splice(0..0, room::dropped(dropped));
         }
         let mut bodies_kept = kept.bodies_kept;
-        let exchanges = room::rows_of(exchanges, &mut bodies_kept, is_end);
+        let exchanges = room::rows_of(exchanges, self.asked_with.as_ref(), &mut bodies_kept, is_end);
         if let Some(checkpoint) = &mut checkpoint {
             (checkpoint.events_dropped, checkpoint.bodies_kept) = (dropped, bodies_kept);
         }
@@ -318,17 +325,17 @@ fn passes(error: &sqlx::Error) -> bool {
         || of_database.and_then(|error| error.code()).is_some_and(gave_way)
 }
 
-fn count_exchanges(exchanges: &[Exchange]) {
+fn count_exchanges(source: &'static str, exchanges: &[Exchange]) {
     for exchange in exchanges {
         let labels =
-            [("source", "web"), ("endpoint", exchange.endpoint), ("outcome", exchange.failure.unwrap_or("ok"))];
+            [("source", source), ("endpoint", exchange.endpoint), ("outcome", exchange.failure.unwrap_or("ok"))];
         metrics::counter!("igt_upstream_requests_total", &labels).increment(1);
         // A body is kept of an answer that failed, or in which something could not be read.
         if exchange.failure == Some("unexpected_shape") || (exchange.failure.is_none() && exchange.body.is_some()) {
-            let labels = [("source", "web"), ("endpoint", exchange.endpoint)];
+            let labels = [("source", source), ("endpoint", exchange.endpoint)];
             metrics::counter!("igt_upstream_changed_total", &labels).increment(1);
         }
-        metrics::histogram!("igt_upstream_request_seconds", "source" => "web", "endpoint" => exchange.endpoint)
+        metrics::histogram!("igt_upstream_request_seconds", "source" => source, "endpoint" => exchange.endpoint)
             .record(exchange.duration.as_secs_f64());
     }
 }

@@ -4,6 +4,7 @@
 //! very statement that starts it), keeps it by the replica's heartbeat, and writes for it only while its lease
 //! holds. The rows are the truth: a replica may die at any line, and another one's next claim takes its runs up.
 
+mod asking;
 mod cancel;
 mod claim;
 mod hand;
@@ -24,8 +25,8 @@ use tokio_util::task::TaskTracker;
 use crate::batcher::Batcher;
 use crate::db::runs::{Reason, RunState};
 use crate::db::{Pool, WorkerId};
-use crate::instagram::web::Web;
 use crate::live::Live;
+use crate::pacing::Pacing;
 
 pub use cancel::{CancelOutcome, Cancellation, cancel_run};
 pub use journal::Journal;
@@ -60,7 +61,7 @@ pub struct Policy {
 
 impl Policy {
     /// How long a statement for a run may take: not so long that a connection that hangs costs the lease.
-    fn patience(&self) -> Duration {
+    pub fn patience(&self) -> Duration {
         (self.lease / 3).clamp(Duration::from_secs(1), Duration::from_secs(10))
     }
 }
@@ -90,7 +91,7 @@ struct Core {
     request_pool: Pool,
     /// For the work on runs: the same connections, with more patience.
     pool: Pool,
-    web: Web,
+    pacing: Pacing,
     live: Live,
     journal: journal::Journal,
     held: lease::Held,
@@ -105,7 +106,7 @@ struct Core {
 
 impl Runs {
     /// Puts the hands to work. The heartbeat has a pool of its own, so that a busy one cannot starve it.
-    pub fn begin(pool: Pool, heartbeat_pool: Pool, web: Web, live: Live, policy: Policy) -> Self {
+    pub fn begin(pool: Pool, heartbeat_pool: Pool, pacing: Pacing, live: Live, policy: Policy) -> Self {
         let request_pool = pool;
         let pool = request_pool.patient(policy.patience());
         let core = Arc::new(Core {
@@ -119,7 +120,7 @@ impl Runs {
             policy,
             request_pool,
             pool,
-            web,
+            pacing,
             live,
         });
         tracing::info!(worker_id = %core.worker, hands = core.policy.concurrency, "ready to work");

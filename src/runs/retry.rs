@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use super::Policy;
+use crate::credentials::COOKIE;
 use crate::db::runs::Reason;
 use crate::instagram::{Class, Failure, FailureKind};
+use crate::pacing::{Refusal, Why as NoTurn};
 
 /// No back-off is longer than this, unless the upstream asks for it.
 const LONGEST_BACKOFF: Duration = Duration::from_secs(300);
@@ -67,7 +69,7 @@ pub(super) fn decide(failure: &Failure, run: Standing, policy: &Policy, chance: 
 
 /// The end of a run by a failure, in a sentence for the person who has to mend it: what happened, why the run does not
 /// go on, and what to do.
-pub(super) fn last_word(failure: &Failure, tries: i32, why: Why, has_session: bool) -> String {
+pub(super) fn last_word(failure: &Failure, tries: i32, why: Why, asked_as: AskedAs<'_>) -> String {
     let why = match why {
         Why::NoUse => String::new(),
         Why::WaitedInVain => "; waiting has not helped".to_owned(),
@@ -76,27 +78,62 @@ pub(super) fn last_word(failure: &Failure, tries: i32, why: Why, has_session: bo
     };
     let advice = match failure.kind {
         FailureKind::Forbidden if failure.message.contains("useragent mismatch") => {
-            Some("set IGT_WEB_USER_AGENT to the User-Agent of the browser that the cookie is from")
+            Some("set IGT_WEB_USER_AGENT to the User-Agent of the browser that the cookie is from".to_owned())
         }
-        kind => advice(kind, has_session),
+        kind => advice(kind, asked_as),
     };
     let advice = advice.map(|advice| format!("; {advice}")).unwrap_or_default();
     format!("{failure}{why}{advice}")
 }
 
-/// What a person can do about a failure; `None` where nothing but to try again.
-fn advice(kind: FailureKind, has_session: bool) -> Option<&'static str> {
-    let for_guests = "set IGT_WEB_COOKIE to the cookie of a signed-in browser";
-    let for_sessions = "sign in again and set IGT_WEB_COOKIE to the fresh cookie";
-    match kind {
-        FailureKind::LoginRequired | FailureKind::PleaseWait | FailureKind::HtmlInsteadOfJson => {
-            Some(if has_session { for_sessions } else { for_guests })
+/// As whom a run asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum AskedAs<'a> {
+    /// As nobody in particular.
+    Guest,
+    /// With a session or a token of this name.
+    Credential(&'a str),
+}
+
+impl AskedAs<'_> {
+    /// How its secret is renewed.
+    fn renewed(self) -> &'static str {
+        match self {
+            Self::Credential(name) if name != COOKIE => {
+                "sign in again, write the fresh secret into IGT_CREDENTIALS and restart"
+            }
+            _ => "sign in again and set IGT_WEB_COOKIE to the fresh cookie",
         }
-        FailureKind::ChallengeRequired | FailureKind::ConsentRequired => Some(if has_session {
-            "open Instagram in the browser of this session, do what it asks, and let the session rest until then"
-        } else {
-            "scrape again later, or set IGT_WEB_COOKIE to the cookie of a signed-in browser"
-        }),
+    }
+
+    /// How it is put back.
+    fn put_back(self) -> String {
+        match self {
+            Self::Guest => String::new(),
+            Self::Credential(name) => format!(", then put it back: ig-tracking credentials enable {name}"),
+        }
+    }
+}
+
+/// What a person can do about a failure; `None` where nothing but to try again.
+fn advice(kind: FailureKind, asked_as: AskedAs<'_>) -> Option<String> {
+    let for_guests = "set IGT_WEB_COOKIE to the cookie of a signed-in browser";
+    let has_session = asked_as != AskedAs::Guest;
+    let words = match kind {
+        FailureKind::LoginRequired if has_session => {
+            return Some(format!("{}{}", asked_as.renewed(), asked_as.put_back()));
+        }
+        FailureKind::ChallengeRequired | FailureKind::ConsentRequired if has_session => {
+            let words = "open Instagram in the browser of this session, do what it asks, and let the session rest until \
+                         then";
+            return Some(format!("{words}{}", asked_as.put_back()));
+        }
+        FailureKind::LoginRequired | FailureKind::PleaseWait | FailureKind::HtmlInsteadOfJson => {
+            Some(if has_session { asked_as.renewed() } else { for_guests })
+        }
+        FailureKind::ChallengeRequired | FailureKind::ConsentRequired => {
+            Some("scrape again later, or set IGT_WEB_COOKIE to the cookie of a signed-in browser")
+        }
         FailureKind::GeoBlocked => Some("Instagram does not show it in the country that this service asks from"),
         FailureKind::NotFound => Some("it may have been renamed or deleted"),
         FailureKind::NotDiscoverable => {
@@ -120,13 +157,51 @@ fn advice(kind: FailureKind, has_session: bool) -> Option<&'static str> {
             Some("Instagram has changed: the kept answer shows how, and a newer version of this program may read it")
         }
         _ => None,
+    };
+    words.map(str::to_owned)
+}
+
+/// What becomes of a run whose next request has no turn, and why it is so in a sentence for a person.
+pub(super) fn decide_without_turn(refusal: &Refusal, left: Duration, chance: f64) -> (Decision, String) {
+    let reason = match &refusal.why {
+        NoTurn::CircuitOpen | NoTurn::Unreadable => Reason::UpstreamUnavailable,
+        NoTurn::Disabled(failure) if failure == FailureKind::ChallengeRequired.as_str() => Reason::ChallengeRequired,
+        NoTurn::Disabled(failure) if failure == FailureKind::ConsentRequired.as_str() => Reason::ChallengeRequired,
+        NoTurn::Disabled(_) | NoTurn::NoCredential => Reason::LoginRequired,
+        NoTurn::Busy | NoTurn::Cooling(_) => Reason::RateLimited,
+    };
+    match refusal.wait {
+        // Not all in the same second.
+        Some(wait) => {
+            let delay = wait + wait.min(Duration::from_secs(10)).mul_f64(0.1 * chance);
+            if delay < left {
+                return (Decision::Wait(delay, reason), refusal.to_string());
+            }
+            let message = format!("{refusal}; its turn, in {} s, would come after the run's deadline", delay.as_secs());
+            (Decision::End(reason, Why::TooLate(delay)), message)
+        }
+        None => {
+            let advice = match (&refusal.why, refusal.credential.as_deref()) {
+                (NoTurn::Disabled(failure), Some(name)) => {
+                    let kinds =
+                        [FailureKind::LoginRequired, FailureKind::ChallengeRequired, FailureKind::ConsentRequired];
+                    let kind = kinds.into_iter().find(|kind| kind.as_str() == failure);
+                    let asked_as = AskedAs::Credential(name);
+                    kind.and_then(|kind| advice(kind, asked_as)).unwrap_or_else(|| {
+                        format!("put it back when it may be used again: ig-tracking credentials enable {name}")
+                    })
+                }
+                _ => format!("name one for source {} in IGT_CREDENTIALS", refusal.source.as_str()),
+            };
+            (Decision::End(reason, Why::NoUse), format!("{refusal}; {advice}"))
+        }
     }
 }
 
 /// The reason of a run that waits because of this failure, or ends by it.
 fn reason_of(kind: FailureKind) -> Reason {
     match kind {
-        FailureKind::Throttled | FailureKind::PleaseWait => Reason::RateLimited,
+        FailureKind::NotAsked | FailureKind::Throttled | FailureKind::PleaseWait => Reason::RateLimited,
         // A person has to sign in anew to make a token that lives, or that may do more.
         FailureKind::LoginRequired | FailureKind::TokenInvalid | FailureKind::PermissionMissing => {
             Reason::LoginRequired
@@ -261,7 +336,10 @@ mod tests {
 
     #[test]
     fn the_last_word_says_what_happened_why_it_is_the_last_and_what_to_do() {
-        let word = |kind, why, has_session| last_word(&failure(kind, None), 2, why, has_session);
+        let word = |kind, why, has_session: bool| {
+            let asked_as = if has_session { AskedAs::Credential("cookie") } else { AskedAs::Guest };
+            last_word(&failure(kind, None), 2, why, asked_as)
+        };
         assert_eq!(
             word(FailureKind::PleaseWait, Why::WaitedInVain, false),
             "web_profile_info answered 429: no; waiting has not helped; set IGT_WEB_COOKIE to the cookie of a \

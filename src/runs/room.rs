@@ -1,5 +1,7 @@
 //! How much a run may keep: so many events in its log, so many bodies of answers, so much of each.
 
+use std::sync::Arc;
+
 use crate::db::journal::NewExchange;
 use crate::instagram::Exchange;
 use crate::scrape::Event;
@@ -32,13 +34,28 @@ pub(super) fn dropped(dropped: u64) -> Option<Event> {
     (dropped > 0).then_some(Event::EventsDropped { dropped })
 }
 
+/// What requests were asked with.
+#[derive(Clone, Debug)]
+pub(super) struct AskedWith {
+    /// `web` or `graph`.
+    pub(super) source: &'static str,
+    /// The credential's name.
+    pub(super) credential: Arc<str>,
+}
+
 /// The rows of requests, with the bodies for which there is room; `kept` counts these.
-pub(super) fn rows_of(exchanges: Vec<Exchange>, kept: &mut u32, is_end: bool) -> Vec<NewExchange> {
+pub(super) fn rows_of(
+    exchanges: Vec<Exchange>,
+    asked_with: Option<&AskedWith>,
+    kept: &mut u32,
+    is_end: bool,
+) -> Vec<NewExchange> {
     let row = |exchange: Exchange| {
         let body = exchange.body.filter(|_| is_end || *kept < MAX_BODIES);
         *kept += u32::from(body.is_some());
         NewExchange {
-            source: "web",
+            source: asked_with.map_or("web", |asked_with| asked_with.source),
+            credential: asked_with.map(|asked_with| Arc::clone(&asked_with.credential)),
             endpoint: exchange.endpoint,
             method: exchange.method,
             url: exchange.url,
@@ -89,11 +106,11 @@ mod tests {
         };
         let mut kept = 0;
         let rows =
-            rows_of((0..150).flat_map(|_| [exchange(None), exchange(Some(300_000))]).collect(), &mut kept, false);
+            rows_of((0..150).flat_map(|_| [exchange(None), exchange(Some(300_000))]).collect(), None, &mut kept, false);
         assert_eq!((rows.len(), kept), (300, 100));
         assert_eq!(rows.iter().filter(|row| row.body.is_some()).count(), 100);
         assert!(rows[..200].iter().skip(1).step_by(2).all(|row| row.body.is_some()));
         assert_eq!(zstd::decode_all(&rows[1].body.as_ref().unwrap()[..]).unwrap().len(), MAX_BODY_BYTES);
-        assert!(rows_of(vec![exchange(Some(1))], &mut kept, true)[0].body.is_some());
+        assert!(rows_of(vec![exchange(Some(1))], None, &mut kept, true)[0].body.is_some());
     }
 }

@@ -28,6 +28,7 @@ pub(super) struct Caller {
     lsd: Option<String>,
     referer: Option<String>,
     session: Option<Session>,
+    name: Option<String>,
 }
 
 /// A session id, by what the sandbox makes of it.
@@ -46,6 +47,7 @@ enum Session {
 impl Caller {
     /// Reads a request's headers; `lsd` is the token of the form, where there is one.
     pub(super) fn read(headers: &HeaderMap, lsd: Option<&str>) -> Self {
+        let name = cookie(headers, "sessionid").filter(|id| !id.is_empty());
         let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
         Self {
             app_id: header("x-ig-app-id"),
@@ -53,13 +55,19 @@ impl Caller {
             csrf_cookie: cookie(headers, "csrftoken"),
             lsd: lsd.map(str::to_owned).or_else(|| header("x-fb-lsd")).filter(|token| !token.is_empty()),
             referer: header("referer"),
-            session: cookie(headers, "sessionid").filter(|id| !id.is_empty()).map(|id| match () {
+            session: name.as_deref().map(|id| match () {
                 () if id.starts_with("dead-") => Session::Dead,
                 () if id.starts_with("challenged-") => Session::Challenged,
                 () if id.starts_with("throttled-") => Session::Throttled,
                 () => Session::Live,
             }),
+            name,
         }
+    }
+
+    /// Its session's id, or `guest`.
+    pub(super) fn name(&self) -> &str {
+        self.name.as_deref().unwrap_or("guest")
     }
 
     /// Whether it came without a session.

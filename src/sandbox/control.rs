@@ -178,6 +178,12 @@ pub(super) async fn requests(State(desk): State<Arc<Desk>>, Path(username): Path
     Ok(json_of(StatusCode::OK, &json!({ "username": username, "total": total, "requests": requests })))
 }
 
+/// `GET /sandbox/callers/{caller}`: when a session, or `guest`, asked.
+pub(super) async fn callers(State(desk): State<Arc<Desk>>, Path(caller): Path<String>) -> Response {
+    let calls = desk.callers.of(&caller);
+    json_of(StatusCode::OK, &json!({ "caller": caller, "total": calls.total, "at_ms": calls.at_ms }))
+}
+
 /// The account of a control; its number leads to its name from now on, so that a control also meets requests by number.
 fn account(desk: &Desk, text: &str) -> Result<Username, Refused> {
     let username = Username::parse(text).map_err(|error| Refused(error.to_string()))?;

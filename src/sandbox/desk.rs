@@ -14,6 +14,7 @@ use crate::instagram::Username;
 
 use super::answers;
 use super::caller::Caller;
+use super::callers::Callers;
 use super::cursor::{self, Cursor, List, Page};
 use super::dice::Dice;
 use super::distort::distort;
@@ -31,6 +32,8 @@ pub(super) struct Desk {
     pub(super) world: World,
     /// What is remembered.
     pub(super) ledger: Ledger,
+    /// Who asked, and when.
+    pub(super) callers: Callers,
     clock: Clock,
     delay: Duration,
     closing: CancellationToken,
@@ -64,6 +67,7 @@ impl Desk {
         Self {
             world: World { seed: options.seed },
             ledger: Ledger::default(),
+            callers: Callers::default(),
             clock: options.clock.clone(),
             delay: options.delay,
             closing,
@@ -118,6 +122,7 @@ impl Desk {
 
     /// Takes a request its whole way.
     pub(super) async fn answer(&self, ask: Ask, caller: &Caller, build: impl FnOnce(&Scene) -> Answer) -> Response {
+        self.callers.note(caller.name());
         let Some(account) = ask.account else {
             self.pause(self.delay).await;
             let away = caller.turned_away(ask.endpoint);

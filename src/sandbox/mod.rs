@@ -26,6 +26,7 @@
 //! | `GET`, `PUT`, `DELETE /sandbox/faults/{username}` | reads, sets or removes an account's faults |
 //! | `GET`, `PUT`, `DELETE /sandbox/gate/{username}` | reads, sets or opens a gate that holds an account's answers |
 //! | `GET /sandbox/requests/{username}` | the requests that named the account, oldest first |
+//! | `GET /sandbox/callers/{sessionid}` | when a session, or `guest`, asked anything, in ms since the sandbox began |
 //!
 //! `PUT` of a fault takes `{"fault", "endpoint"?, "after"?, "times"?, "number"?, "retry_after_seconds"?, "delay_ms"?}`:
 //! it lets `after` matching requests through, meets the next `times` (without it: as many as the name says, mostly
@@ -40,6 +41,7 @@
 
 mod answers;
 mod caller;
+mod callers;
 mod control;
 mod cursor;
 mod desk;
@@ -153,6 +155,7 @@ fn router(options: &Options, closing: CancellationToken) -> Router {
         .route("/sandbox/names/{username}", put(control::rename))
         .route("/sandbox/posts/{username}", put(control::edit_posts).delete(control::restore_posts))
         .route("/sandbox/requests/{username}", get(control::requests))
+        .route("/sandbox/callers/{caller}", get(control::callers))
         .fallback(web::no_such_page)
         .with_state(Arc::new(Desk::new(options, closing)))
 }

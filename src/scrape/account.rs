@@ -2,8 +2,7 @@
 
 use super::checkpoint::AccountRead;
 use super::{Checkpoint, Event, Findings, Halt, Interruption, Job, Ledger, Step, follow, scan};
-use crate::instagram::web::Visit;
-use crate::instagram::{Page, Post};
+use crate::instagram::{Page, Post, Visit};
 
 /// Reads the account, unless an earlier attempt has, and gives the first posts where its answer carried them.
 pub(super) async fn fetch(

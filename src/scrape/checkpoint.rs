@@ -33,6 +33,10 @@ pub struct Checkpoint {
     pub drift: Drift,
     /// The attempt that wrote the latest step; 0 before the first.
     pub came_on_in: i32,
+    /// Attempts since then that ended only because its credential had no turn: they are none that failed.
+    pub turns_awaited: i32,
+    /// How many credentials were taken out by what this run met.
+    pub credentials_lost: u32,
     /// What the run has waited for, in the hope that it passes, and that may be a wall.
     pub walls: Vec<Wall>,
     /// Events on its progress that are not in its log, which is full. Counted with the step that they are of, so that
@@ -150,11 +154,13 @@ impl Checkpoint {
     /// Notes that an attempt brought the run on.
     pub fn came_on_in(&mut self, attempt: i32) {
         self.came_on_in = attempt;
+        self.turns_awaited = 0;
     }
 
-    /// How many attempts in a row, this one included, have not brought the run on.
+    /// How many attempts in a row, this one included, have not brought the run on; those that only waited for a turn are
+    /// not counted.
     pub fn tries(&self, attempt: i32) -> i32 {
-        attempt - self.came_on_in.max(1) + 1
+        attempt - self.came_on_in.max(1) + 1 - self.turns_awaited
     }
 
     /// Whether anything of what was asked for was obtained.
@@ -258,6 +264,16 @@ mod tests {
         let mut progress = Progress::default();
         progress.advance([code("Ca")], None);
         assert!(progress.done && !progress.circled);
+    }
+
+    #[test]
+    fn an_attempt_that_only_waited_for_its_turn_is_none_that_failed() {
+        let mut checkpoint = Checkpoint::default();
+        assert_eq!((checkpoint.tries(1), checkpoint.tries(3)), (1, 3));
+        checkpoint.turns_awaited = 2;
+        assert_eq!(checkpoint.tries(3), 1);
+        checkpoint.came_on_in(3);
+        assert_eq!((checkpoint.tries(3), checkpoint.tries(4)), (1, 2));
     }
 
     #[test]

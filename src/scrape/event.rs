@@ -2,6 +2,7 @@
 //!
 //! Numbers are plain, times RFC 3339, durations in milliseconds (`…_ms`) or seconds (`…_s`).
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, SecondsFormat, Utc};
@@ -122,6 +123,38 @@ pub enum Event {
         /// How many of those there may be.
         max_attempts: i32,
     },
+    /// The run has no turn for its next request, and waits for it.
+    AwaitsTurn {
+        /// Why, in words.
+        message: String,
+        /// The same as a name.
+        cause: &'static str,
+        /// The credential, where it is one's.
+        credential: Option<Arc<str>>,
+        /// What was to be asked.
+        source: &'static str,
+        /// Why it waits, as the run's reason.
+        reason: Reason,
+        /// For how long.
+        delay: Duration,
+        /// Until when, on the database's clock.
+        resume_at: DateTime<Utc>,
+        /// Which attempt it was.
+        attempt: i32,
+    },
+    /// The run's credential cannot go on, and another one does.
+    CredentialChanged {
+        /// Why, in words.
+        message: String,
+        /// The request that showed it, where one did.
+        failure: Option<Failure>,
+        /// The credential that it had.
+        from: Arc<str>,
+        /// The one that goes on.
+        to: Arc<str>,
+        /// Which attempt it is.
+        attempt: i32,
+    },
     /// A worker took the run up again.
     RunResumed {
         /// Which attempt this is.
@@ -231,6 +264,7 @@ impl Event {
     fn level(&self) -> Level {
         match self {
             Self::BackingOff { .. } | Self::UpstreamChanged { .. } | Self::ScrapeCancelled { .. } => Level::Warning,
+            Self::AwaitsTurn { .. } | Self::CredentialChanged { .. } => Level::Warning,
             Self::EventsDropped { .. } | Self::ListRestarted { .. } | Self::UsernameReassigned { .. } => Level::Warning,
             Self::RunResumed { after: Before::LostWorker, .. } => Level::Warning,
             Self::ScrapeEnded { state: RunState::Partial, .. } => Level::Warning,
@@ -253,6 +287,9 @@ impl Event {
             Self::ScrapeCancelled { .. } => "scrape_cancelled",
             Self::BackingOff { reason: Reason::RateLimited, .. } => "rate_limited",
             Self::BackingOff { .. } => "retry_scheduled",
+            Self::AwaitsTurn { reason: Reason::RateLimited, .. } => "rate_limited",
+            Self::AwaitsTurn { .. } => "retry_scheduled",
+            Self::CredentialChanged { .. } => "credential_changed",
             Self::RunResumed { .. } => "run_resumed",
             Self::RunHandedOver { .. } => "run_handed_over",
             Self::UpstreamChanged { .. } => "upstream_changed",
@@ -345,6 +382,22 @@ impl Event {
                         "max_attempts": max_attempts,
                     }),
                 ),
+            ),
+            Self::AwaitsTurn { message, cause, credential, source, reason, delay, resume_at, attempt } => (
+                format!("{message}; the run goes on in {} at {}", seconds(delay), resume_at.format("%H:%M:%S UTC")),
+                object(json!({
+                    "reason": reason,
+                    "cause": cause,
+                    "credential": credential,
+                    "source": source,
+                    "retry_after_s": whole(delay.as_secs_f64().ceil()),
+                    "resume_at": resume_at.to_rfc3339_opts(SecondsFormat::Millis, true),
+                    "attempt": attempt,
+                })),
+            ),
+            Self::CredentialChanged { message, failure, from, to, attempt } => (
+                format!("{message}; the run goes on with credential {to}"),
+                with(object(request(failure.as_ref())), json!({"from": from, "to": to, "attempt": attempt})),
             ),
             Self::RunResumed { attempt, after, stage, totals } => {
                 let (after, why) = match after {

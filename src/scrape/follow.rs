@@ -6,8 +6,7 @@
 
 use super::{Event, Job};
 use crate::db::profiles::Tracked;
-use crate::instagram::web::{Profile, Visit};
-use crate::instagram::{Class, Failure, FailureKind, Username};
+use crate::instagram::{Class, Failure, FailureKind, Profile, Username, Visit};
 
 /// Finds the account of a task, and the news of its handle.
 pub(super) async fn find(

@@ -26,8 +26,7 @@ use crate::db::profiles::{NewProfile, Tracked};
 use crate::db::runs::Reason;
 use crate::db::scans::{Before, Covered, Kept, NewScan};
 use crate::db::tasks::TaskKind;
-use crate::instagram::web::Visit;
-use crate::instagram::{Exchange, Failure, Shortcode, Username};
+use crate::instagram::{Exchange, Failure, Shortcode, Username, Visit};
 
 /// What is to be scraped.
 #[derive(Clone, Debug)]

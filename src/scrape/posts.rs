@@ -4,8 +4,7 @@ use super::account::exchanges_took;
 use super::{Checkpoint, Event, Findings, Halt, Interruption, Job, Ledger, Shortfall, Step, scan};
 use crate::db::media::NewMedia;
 use crate::db::runs::Reason;
-use crate::instagram::web::Visit;
-use crate::instagram::{FailureKind, Page, Post, Username};
+use crate::instagram::{FailureKind, Page, Post, Username, Visit};
 
 /// Reads pages of posts from where the checkpoint says, until enough are read or none are left. A shortfall is
 /// returned where the account says that it has posts and shows none.

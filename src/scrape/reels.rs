@@ -6,8 +6,7 @@
 use super::{Checkpoint, Event, Findings, Halt, Interruption, Ledger, Shortfall, Step};
 use crate::db::media::NewNumbers;
 use crate::db::runs::Reason;
-use crate::instagram::web::Visit;
-use crate::instagram::{FailureKind, Shortcode};
+use crate::instagram::{FailureKind, Shortcode, Visit};
 
 /// The list of reels may begin with others than those of the latest posts (pinned ones, say); so many pages more
 /// than the wanted reels would fill are read before the rest is asked for one by one.

@@ -86,6 +86,9 @@ async fn a_throttled_run_is_cancelled_or_deleted_at_once_while_all_hands_are_bus
         })
         .await;
     }
+    // They wait each for itself; what all ask with may be used again.
+    let settings = [("DATABASE_URL", world.database.url.as_str())];
+    assert_eq!(call(&["credentials", "enable", "guest"], &settings).finished().await.code, Some(0));
     start_held(&world, &replica, "busy", "busy.with.another", 1).await;
 
     replica.delete("/task/deleted").await.ok();

@@ -110,7 +110,7 @@ async fn the_fenced_write_finds_its_runs_by_key() {
         "'{{{run_id}}}', '{{1}}', '{{2}}', '{{1}}', '{{1}}', '{{0}}', array[null]::jsonb[], '{{null}}', '{{null}}',
          '{{null}}', '{{{run_id}}}', '{{3}}', '{{0}}', '{{info}}', '{{posts_fetched}}', '{{Page read}}',
          array['{{}}']::jsonb[], '{{}}', '{{}}', '{{}}', '{{}}', '{{}}', '{{}}', '{{}}', '{{}}', '{{}}', '{{}}', '{{}}',
-         '{{}}', '{{}}'"
+         '{{}}', '{{}}', '{{}}'"
     );
     let plan = plan(&mut connection, "), fenced as (", &arguments).await;
     assert_by_key(&plan);

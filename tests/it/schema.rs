@@ -601,6 +601,7 @@ pub(crate) fn entry(run: &Claimed, after_seq: i64) -> Entry {
         }],
         exchanges: vec![NewExchange {
             source: "web",
+            credential: None,
             endpoint: "feed",
             method: "GET",
             url: "http://a.test/".to_owned(),

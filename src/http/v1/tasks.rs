@@ -14,12 +14,13 @@ use super::super::query::whole_number;
 use super::{KnownTaskId, status_word};
 use crate::db::TaskId;
 use crate::db::runs::RunState;
-use crate::db::tasks::{self, Creation, TaskKind};
+use crate::db::tasks::{self, Creation, Source, TaskKind};
 use crate::instagram::Username;
 
-/// `POST create_task` `{"username": …, "task_id"?: …}`: a task for an account and its latest posts.
+/// `POST create_task` `{"username": …, "task_id"?: …, "source"?: …}`: a task for an account and its latest posts.
 ///
-/// The same id with the same target again gives the same answer; with another target, 409.
+/// The same id with the same target again gives the same answer; with another target, 409. Another source is none: it is
+/// taken over.
 pub(in crate::http) async fn create_profile_task(State(app): State<App>, body: Body) -> Result<Response, ApiError> {
     create(&app, TaskKind::Profile, "Task created successfully", body).await
 }
@@ -30,8 +31,8 @@ pub(in crate::http) async fn create_reel_task(State(app): State<App>, body: Body
 }
 
 async fn create(app: &App, kind: TaskKind, message: &'static str, body: Body) -> Result<Response, ApiError> {
-    let NewTask { username, task_id } = NewTask::read(&read(body).await?)?;
-    match tasks::create(&app.database(), &task_id, kind, username.as_str()).await? {
+    let NewTask { username, task_id, source } = NewTask::read(&read(body).await?)?;
+    match tasks::create_from(&app.database(), &task_id, kind, username.as_str(), source).await? {
         Creation::Created => Ok(Json(json!({"result": true, "message": message, "task_id": task_id})).into_response()),
         Creation::Taken => Err(ApiError::new(
             StatusCode::CONFLICT,
@@ -44,6 +45,7 @@ async fn create(app: &App, kind: TaskKind, message: &'static str, body: Body) ->
 struct NewTask {
     username: Username,
     task_id: TaskId,
+    source: Option<Source>,
 }
 
 impl NewTask {
@@ -72,7 +74,16 @@ impl NewTask {
                 return Err(ApiError::bad_request("task_id must be a text; leave it out to be given one"));
             }
         };
-        Ok(Self { username, task_id })
+        let source = match body.get("source") {
+            None | Some(Value::Null) => None,
+            Some(Value::String(text)) if text == "auto" => Some(Source::Auto),
+            Some(Value::String(text)) if text == "web" => Some(Source::Web),
+            Some(Value::String(text)) if text == "graph" => Some(Source::Graph),
+            Some(_) => {
+                return Err(ApiError::bad_request("source must be auto, web or graph; leave it out for auto"));
+            }
+        };
+        Ok(Self { username, task_id, source })
     }
 }
 

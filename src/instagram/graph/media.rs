@@ -8,7 +8,7 @@ use std::collections::HashSet;
 use chrono::{DateTime, Utc};
 
 use super::Visit;
-use super::account::BUSINESS_DISCOVERY_MEDIA;
+use super::account::{BUSINESS_DISCOVERY, BUSINESS_DISCOVERY_MEDIA};
 use super::cursor::{Place, can_be_sent};
 use super::fields::{Fields, Wanted};
 use super::request::Reply;
@@ -97,17 +97,16 @@ impl Visit {
         Ok(reels)
     }
 
+    /// No account can be asked for by its number.
+    pub(super) fn number_is_unknown(&self) -> Failure {
+        not_offered(BUSINESS_DISCOVERY, "an account by its number")
+    }
+
     /// A reel that this visit has read; anything else is not offered.
     pub(super) fn find_post(&self, code: &Shortcode) -> Result<Reading<Post>, Failure> {
         let read = self.reels.iter().find(|(_, post)| post.code == *code);
         let post = read.map(|(_, post)| Reading { value: post.clone(), unread: Vec::new() });
-        post.ok_or_else(|| Failure {
-            kind: FailureKind::NotOffered,
-            endpoint: BUSINESS_DISCOVERY_MEDIA,
-            status: None,
-            message: "the official source cannot be asked for one post".to_owned(),
-            retry_after: None,
-        })
+        post.ok_or_else(|| not_offered(BUSINESS_DISCOVERY_MEDIA, "one post"))
     }
 
     /// Keeps the reels of a page, each once and as it was read last.
@@ -119,6 +118,12 @@ impl Visit {
             }
         }
     }
+}
+
+/// The failure of a question that the source has no way to ask.
+fn not_offered(endpoint: &'static str, what: &str) -> Failure {
+    let message = format!("the official source cannot be asked for {what}");
+    Failure { kind: FailureKind::NotOffered, endpoint, status: None, message, retry_after: None }
 }
 
 /// Whether a refusal is of the cursor and not of the fields.

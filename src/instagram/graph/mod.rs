@@ -73,6 +73,11 @@ impl Visit {
         self.find_account(username).await
     }
 
+    /// The failure of asking for an account by its number, which the source does not know.
+    pub fn knows_no_numbers(&self) -> Failure {
+        self.number_is_unknown()
+    }
+
     /// A page of the account's media, the latest first; pinned ones stand where they belong in time.
     pub async fn posts(&mut self, account: &AccountRef, after: Option<&Cursor>) -> Result<Page<Post>, Failure> {
         self.list_posts(&account.username, after).await

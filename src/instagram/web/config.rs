@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use reqwest::header::HeaderValue;
 use reqwest::redirect::Policy;
-use reqwest::{Client, Url};
+use reqwest::{Client, Proxy, Url};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::endpoints::DocIds;
@@ -19,6 +19,9 @@ pub struct WebConfig {
     pub cookie: Option<SecretString>,
     /// The browser's `User-Agent`; with a cookie it must be the one of the browser that the cookie is from.
     pub user_agent: String,
+    /// Through which proxy it is asked, such as `socks5://user:password@host:1080`; `None` asks directly, or through what
+    /// `HTTPS_PROXY` names.
+    pub proxy: Option<SecretString>,
     /// The longest that one request may take, from its start to the last byte of the answer.
     pub timeout: Duration,
     /// The longest that making a connection may take.
@@ -35,6 +38,7 @@ impl Default for WebConfig {
             user_agent: "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) \
                          Chrome/141.0.0.0 Safari/537.36"
                 .to_owned(),
+            proxy: None,
             timeout: Duration::from_secs(30),
             connect_timeout: Duration::from_secs(10),
             doc_ids: DocIds::default(),
@@ -66,6 +70,9 @@ pub enum WebConfigError {
          navigator.userAgent"
     )]
     UserAgent,
+    /// The proxy is none.
+    #[error("the proxy {0}; give http://, https:// or socks5://, with user:password@ where it wants them")]
+    Proxy(&'static str),
     /// A document has no number.
     #[error("the list of numbers of the document {0} is empty; leave it out to use the known ones")]
     DocIds(&'static str),
@@ -79,6 +86,8 @@ pub(super) struct Settled {
     pub(super) client: Client,
     pub(super) base: Url,
     pub(super) cookie: Option<SecretString>,
+    /// What an error of the proxy must not tell.
+    pub(super) proxy_password: Option<SecretString>,
     pub(super) timeout: Duration,
     pub(super) doc_ids: DocIds,
 }
@@ -105,8 +114,27 @@ pub(super) fn settle(config: WebConfig) -> Result<Settled, WebConfigError> {
     if transport::is_loopback(&base) {
         client = client.no_proxy();
     }
+    let mut proxy_password = None;
+    if let Some(address) = &config.proxy {
+        let (proxy, password) = proxy(address.expose_secret()).map_err(WebConfigError::Proxy)?;
+        (client, proxy_password) = (client.proxy(proxy), password);
+    }
     let client = client.build().map_err(WebConfigError::Client)?;
-    Ok(Settled { client, base, cookie: config.cookie, timeout: config.timeout, doc_ids: config.doc_ids })
+    let WebConfig { cookie, timeout, doc_ids, .. } = config;
+    Ok(Settled { client, base, cookie, proxy_password, timeout, doc_ids })
+}
+
+/// A proxy, and its password as it may stand in an error.
+fn proxy(address: &str) -> Result<(Proxy, Option<SecretString>), &'static str> {
+    let url = Url::parse(address.trim()).map_err(|_| "is not an absolute address")?;
+    if !matches!(url.scheme(), "http" | "https" | "socks5" | "socks5h") {
+        return Err("is neither http, https nor socks5");
+    }
+    if url.host().is_none() {
+        return Err("names no host");
+    }
+    let password = url.password().map(SecretString::from);
+    Ok((Proxy::all(url).map_err(|_| "cannot be used")?, password))
 }
 
 fn check_cookie(cookie: Option<&SecretString>) -> Result<(), WebConfigError> {
@@ -133,8 +161,11 @@ fn check_documents(ids: &DocIds) -> Result<(), WebConfigError> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::super::Web;
     use super::*;
+    use crate::instagram::Open;
 
     fn error(config: WebConfig) -> String {
         Web::new(config).unwrap_err().to_string()
@@ -155,6 +186,10 @@ mod tests {
         assert!(
             error(WebConfig { user_agent: "a\nb".to_owned(), ..WebConfig::default() }).contains("IGT_WEB_USER_AGENT")
         );
+        for proxy in ["ftp://me:hidden-word@host:1", "hidden-word", "http://", "socks4://me:hidden-word@host"] {
+            let message = error(WebConfig { proxy: Some(proxy.into()), ..WebConfig::default() });
+            assert!(message.contains("socks5://") && !message.contains("hidden-word"), "{message}");
+        }
         let doc_ids = DocIds { posts: Vec::new(), ..DocIds::default() };
         assert!(error(WebConfig { doc_ids, ..WebConfig::default() }).contains("posts"));
     }
@@ -162,11 +197,13 @@ mod tests {
     #[test]
     fn the_settings_do_not_show_the_cookie() {
         let cookie = "sessionid=hidden-word; csrftoken=other-word";
-        let config =
-            WebConfig { cookie: Some(cookie.into()), base_url: "http://127.0.0.1:1".into(), ..WebConfig::default() };
+        let proxy = Some("socks5://me:proxy-word@127.0.0.1:1".into());
+        let base_url = "http://127.0.0.1:1".to_owned();
+        let config = WebConfig { cookie: Some(cookie.into()), base_url, proxy, ..WebConfig::default() };
         let web = Web::new(config.clone()).unwrap();
-        for text in [format!("{config:?}"), format!("{web:?}"), format!("{:?}", web.visit())] {
-            assert!(!text.contains("hidden-word") && !text.contains("other-word"), "{text}");
+        for text in [format!("{config:?}"), format!("{web:?}"), format!("{:?}", web.visit(Arc::new(Open)))] {
+            let told = ["hidden-word", "other-word", "proxy-word"].into_iter().any(|word| text.contains(word));
+            assert!(!told, "{text}");
         }
     }
 }

@@ -30,8 +30,8 @@ use self::cursor::Onward;
 use self::page::Tokens;
 use self::secrets::Cookies;
 use super::{
-    AccountRef, Cursor, Exchange, Failure, FailureKind, Page, Post, Profile, Reading, ReelNumbers, Shortcode, Unread,
-    Username,
+    Account, AccountRef, Cursor, Exchange, Failure, FailureKind, Gate, Page, Post, Profile, Reading, ReelNumbers,
+    Shortcode, Unread, Username,
 };
 
 /// The source: one HTTP client, shared by all visits.
@@ -49,16 +49,17 @@ impl Web {
         Cookies::of(self.0.cookie.as_ref()).has_session()
     }
 
-    /// Begins a run's use of the source.
-    pub fn visit(&self) -> Visit {
-        self.visit_avoiding([])
+    /// Begins a run's use of the source, each request through the gate.
+    pub fn visit(&self, gate: Arc<dyn Gate>) -> Visit {
+        self.visit_avoiding(gate, [])
     }
 
     /// The same for a run that has waited before: an endpoint that asked it to is not asked where another can answer.
-    pub fn visit_avoiding<'a>(&self, asked_to_wait: impl IntoIterator<Item = &'a str>) -> Visit {
+    pub fn visit_avoiding<'a>(&self, gate: Arc<dyn Gate>, asked_to_wait: impl IntoIterator<Item = &'a str>) -> Visit {
         let asked_to_wait: HashSet<String> = asked_to_wait.into_iter().map(str::to_owned).collect();
         Visit {
             web: Arc::clone(&self.0),
+            gate,
             cookies: Cookies::of(self.0.cookie.as_ref()),
             claim: None,
             tokens: None,
@@ -91,6 +92,7 @@ struct Owner {
 /// A call that is dropped half-way leaves it as it was; only the exchange of the request that was cut is missing.
 pub struct Visit {
     web: Arc<Settled>,
+    gate: Arc<dyn Gate>,
     cookies: Cookies,
     /// `x-ig-set-www-claim`, to be echoed.
     claim: Option<String>,

@@ -82,7 +82,7 @@ impl Visit {
         let (User { pk, account }, first_posts) = reading.value;
         let mut profile = Profile { account, first_posts, unread: reading.unread };
         if self.has_session() && (profile.account.followers.is_none() || profile.account.posts.is_none()) {
-            self.complete(pk, &mut profile).await;
+            self.complete(pk, &mut profile).await?;
         }
         Ok(Found { pk, profile })
     }
@@ -121,8 +121,9 @@ impl Visit {
         }
     }
 
-    /// Fills from the document what the page left open. A failure costs nothing that is known: its exchange tells.
-    async fn complete(&mut self, pk: i64, profile: &mut Profile) {
+    /// Fills from the document what the page left open. A failure costs nothing that is known: its exchange tells. But a
+    /// question that was not asked is none that failed: it is asked when its turn has come.
+    async fn complete(&mut self, pk: i64, profile: &mut Profile) -> Result<(), Failure> {
         let account = profile.account.clone();
         let path = page_path(&account.username);
         let question = Question {
@@ -131,10 +132,15 @@ impl Visit {
             page: (PROFILE_PAGE, &path),
         };
         let read = |data: &Field<'_>| read_v1(&data.at("user"), &account.username, Some(pk));
-        if let Ok(reading) = self.document(&question, read).await {
-            profile.unread.extend(reading.unread);
-            fill(&mut profile.account, reading.value.account);
+        match self.document(&question, read).await {
+            Ok(reading) => {
+                profile.unread.extend(reading.unread);
+                fill(&mut profile.account, reading.value.account);
+            }
+            Err(failure) if failure.kind == FailureKind::NotAsked => return Err(failure),
+            Err(_) => {}
         }
+        Ok(())
     }
 }
 

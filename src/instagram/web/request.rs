@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::{Visit, classify, page};
 use crate::instagram::reader::Notes;
 use crate::instagram::transport::{BODY_LIMIT, KEPT_LIMIT, causes, in_seconds};
-use crate::instagram::{Exchange, Failure, FailureKind, Reading, Unread};
+use crate::instagram::{Exchange, Failure, FailureKind, Heard, Reading, Unread};
 
 /// The application id of Instagram's own web site.
 const APP_ID: &str = "936619743392459";
@@ -105,7 +105,7 @@ impl Reply {
 }
 
 impl Visit {
-    /// Makes a request and reads its answer. The exchange is complete when this returns: it knows of failures
+    /// Makes a request when its turn has come, and reads its answer. The exchange is complete when this returns: it knows of failures
     /// of the reading, too.
     pub(super) async fn ask<T>(
         &mut self,
@@ -114,6 +114,7 @@ impl Visit {
     ) -> Result<Reading<T>, Failure> {
         let mut ask = ask.clone();
         let mut url = self.url(&ask);
+        self.gate.pass(ask.endpoint).await?;
         let mut started = Instant::now();
         let (mut received, mut broken) = self.receive(&ask, &url).await;
         let mut duration = started.elapsed();
@@ -121,6 +122,8 @@ impl Visit {
             self.remember(&ask, &url, duration, received.as_ref(), None, &[]);
             ask.path = moved.path().to_owned();
             url = moved;
+            self.tell_gate(ask.endpoint, None).await;
+            self.gate.pass(ask.endpoint).await?;
             started = Instant::now();
             (received, broken) = self.receive(&ask, &url).await;
             duration = started.elapsed();
@@ -144,7 +147,14 @@ impl Visit {
         if failure.is_some_and(|failure| failure.kind == FailureKind::PleaseWait) {
             self.asked_to_wait.insert(ask.endpoint.to_owned());
         }
+        self.tell_gate(ask.endpoint, failure).await;
         result.map(|value| Reading { value, unread })
+    }
+
+    async fn tell_gate(&self, endpoint: &'static str, failure: Option<&Failure>) {
+        let (kind, retry_after) =
+            (failure.map(|failure| failure.kind), failure.and_then(|failure| failure.retry_after));
+        self.gate.heard(Heard { endpoint, failure: kind, retry_after, usage: None }).await;
     }
 
     /// Sends the request and reads the answer's body, as far as either goes.

@@ -55,7 +55,9 @@ impl Visit {
     fn scrub(&self, text: &str) -> String {
         let cookies = self.cookies.0.iter().map(|(_, value)| value.as_str());
         let tokens = self.tokens.iter().flat_map(Tokens::values);
-        let secrets = cookies.chain(tokens).chain(self.claim.as_deref()).filter(|secret| secret.len() >= SHORTEST);
+        let proxy = self.web.proxy_password.iter().map(ExposeSecret::expose_secret);
+        let secrets = cookies.chain(tokens).chain(self.claim.as_deref()).chain(proxy);
+        let secrets = secrets.filter(|secret| secret.len() >= SHORTEST);
         secrets.fold(
             text.to_owned(),
             |text, secret| {

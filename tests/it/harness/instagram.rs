@@ -92,6 +92,12 @@ impl Instagram {
         self.json(&format!("requests/{username}")).await["requests"].as_array().unwrap().clone()
     }
 
+    /// When a session, or `guest`, asked anything, in milliseconds.
+    pub(crate) async fn calls(&self, caller: &str) -> Vec<u64> {
+        let calls = self.json(&format!("callers/{caller}")).await;
+        calls["at_ms"].as_array().unwrap().iter().map(|at| at.as_u64().unwrap()).collect()
+    }
+
     /// What the site itself answers to a guest's GET: status and body.
     pub(crate) async fn ask(&self, path: &str) -> (u16, Vec<u8>) {
         let request = self.http.get(format!("{}{path}", self.url)).header("x-ig-app-id", "936619743392459");

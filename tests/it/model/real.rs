@@ -351,6 +351,7 @@ fn event_of(kind: Kind, lease: u8, numbered: u8) -> NewEvent {
 fn exchange() -> NewExchange {
     NewExchange {
         source: "web",
+        credential: None,
         endpoint: "feed",
         method: "GET",
         url: "http://a.test/".to_owned(),

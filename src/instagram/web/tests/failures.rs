@@ -165,7 +165,7 @@ async fn an_answer_that_breaks_off_and_a_connection_that_fails_are_told_apart() 
             socket.write_all(answer.as_bytes()).await.unwrap();
         }
     });
-    let mut visit = web.visit();
+    let mut visit = web.visit(std::sync::Arc::new(crate::instagram::Open));
     for _ in answers {
         let failure = visit.posts(&account(), None).await.unwrap_err();
         assert_eq!((failure.kind, failure.status), (TruncatedBody, Some(200)));

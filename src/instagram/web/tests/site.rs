@@ -10,7 +10,7 @@ use axum::http::{HeaderMap, Response, header};
 use serde_json::{Value, json};
 
 use super::super::{Visit, Web, WebConfig};
-use crate::instagram::{AccountRef, Username};
+use crate::instagram::{AccountRef, Open, Username};
 
 pub(super) const COOKIE: &str = "sessionid=very-secret-session; csrftoken=very-secret-csrf; mid=very-secret-mid";
 
@@ -81,21 +81,21 @@ impl Site {
     }
 
     pub(super) fn guest(&self) -> Visit {
-        self.web(None, PATIENCE).visit()
+        self.web(None, PATIENCE).visit(Arc::new(Open))
     }
 
     /// A guest who waits for a second and no longer.
     pub(super) fn hurried_guest(&self) -> Visit {
-        self.web(None, Duration::from_secs(1)).visit()
+        self.web(None, Duration::from_secs(1)).visit(Arc::new(Open))
     }
 
     pub(super) fn session(&self) -> Visit {
-        self.web(Some(COOKIE), PATIENCE).visit()
+        self.web(Some(COOKIE), PATIENCE).visit(Arc::new(Open))
     }
 
     /// A session of a run that has waited because these endpoints asked it to.
     pub(super) fn session_that_waited(&self, asked: &[&str]) -> Visit {
-        self.web(Some(COOKIE), PATIENCE).visit_avoiding(asked.iter().copied())
+        self.web(Some(COOKIE), PATIENCE).visit_avoiding(Arc::new(Open), asked.iter().copied())
     }
 
     fn web(&self, cookie: Option<&str>, timeout: Duration) -> Web {

@@ -1,0 +1,110 @@
+//! What a failure means for the credential that met it, and whether it speaks for an outage of its source.
+//!
+//! The line runs between what the credential did and what the account is: an account that is gone, private, for adults
+//! or not for this country says nothing of who asked, and neither does an answer that cannot be read. A guest is nobody
+//! who could be taken out: what turns a guest away cools it at most.
+
+use crate::credentials::Kind;
+use crate::db::slots::Effect;
+use crate::instagram::FailureKind;
+
+/// What it means for the credential.
+pub(super) fn effect(failure: FailureKind, kind: Kind) -> Effect {
+    match failure {
+        FailureKind::Throttled => Effect::Cool,
+        FailureKind::PleaseWait | FailureKind::HtmlInsteadOfJson => Effect::Strike,
+        FailureKind::ChallengeRequired if kind == Kind::Guest => Effect::Cool,
+        // A page that is not for guests, or a country's law: the next account's may be.
+        FailureKind::LoginRequired | FailureKind::ConsentRequired if kind == Kind::Guest => Effect::None,
+        FailureKind::ChallengeRequired
+        | FailureKind::LoginRequired
+        | FailureKind::ConsentRequired
+        | FailureKind::TokenInvalid
+        | FailureKind::PermissionMissing
+        | FailureKind::PolicyBlocked => Effect::Disable,
+        FailureKind::NotAsked
+        | FailureKind::Forbidden
+        | FailureKind::NotFound
+        | FailureKind::Private
+        | FailureKind::AgeRestricted
+        | FailureKind::GeoBlocked
+        | FailureKind::NotDiscoverable
+        | FailureKind::NotOffered
+        | FailureKind::FieldsRefused
+        | FailureKind::CursorRefused
+        | FailureKind::EndpointBroken
+        | FailureKind::UnexpectedShape
+        | FailureKind::ServerError
+        | FailureKind::TruncatedBody
+        | FailureKind::TimedOut
+        | FailureKind::ConnectionFailed => Effect::None,
+    }
+}
+
+/// Whether it speaks for an outage of the source: many of these in a row, over all credentials and accounts, and nobody
+/// asks for a while.
+pub(super) fn is_outage(failure: FailureKind) -> bool {
+    matches!(
+        failure,
+        FailureKind::ServerError
+            | FailureKind::TruncatedBody
+            | FailureKind::TimedOut
+            | FailureKind::ConnectionFailed
+            | FailureKind::HtmlInsteadOfJson
+    )
+}
+
+/// Whether an answer that ended so shows that the credential is good.
+pub(super) fn shows_that_it_is_good(failure: Option<FailureKind>) -> bool {
+    failure.is_none_or(|failure| {
+        matches!(
+            failure,
+            FailureKind::NotFound
+                | FailureKind::NotDiscoverable
+                | FailureKind::Private
+                | FailureKind::AgeRestricted
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use FailureKind::*;
+
+    #[test]
+    fn every_failure_has_its_effect_on_each_kind_of_credential() {
+        for (failures, guest, session, token) in [
+            (&[Throttled][..], Effect::Cool, Effect::Cool, Effect::Cool),
+            (&[PleaseWait, HtmlInsteadOfJson], Effect::Strike, Effect::Strike, Effect::Strike),
+            (&[ChallengeRequired], Effect::Cool, Effect::Disable, Effect::Disable),
+            (&[LoginRequired, ConsentRequired], Effect::None, Effect::Disable, Effect::Disable),
+            (
+                &[NotAsked, Forbidden, NotFound, Private, AgeRestricted, GeoBlocked, EndpointBroken, UnexpectedShape],
+                Effect::None,
+                Effect::None,
+                Effect::None,
+            ),
+            (&[ServerError, TruncatedBody, TimedOut, ConnectionFailed], Effect::None, Effect::None, Effect::None),
+            (&[NotDiscoverable, NotOffered, FieldsRefused, CursorRefused], Effect::None, Effect::None, Effect::None),
+            (&[TokenInvalid, PermissionMissing, PolicyBlocked], Effect::Disable, Effect::Disable, Effect::Disable),
+        ] {
+            for failure in failures {
+                assert_eq!(effect(*failure, Kind::Guest), guest, "{failure:?}");
+                assert_eq!(effect(*failure, Kind::Session), session, "{failure:?}");
+                assert_eq!(effect(*failure, Kind::Token), token, "{failure:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_says_nothing_of_the_source_is_no_outage_and_a_wall_shows_no_good_credential() {
+        for failure in [Throttled, NotFound, ChallengeRequired, Private, UnexpectedShape, Forbidden, PleaseWait] {
+            assert!(!is_outage(failure), "{failure:?}");
+        }
+        assert!(shows_that_it_is_good(None) && shows_that_it_is_good(Some(NotFound)));
+        for failure in [PleaseWait, HtmlInsteadOfJson, Throttled, Forbidden, ServerError, UnexpectedShape] {
+            assert!(!shows_that_it_is_good(Some(failure)), "{failure:?}");
+        }
+    }
+}
