@@ -20,6 +20,7 @@ mod golden;
 mod limits;
 mod lives;
 mod model;
+mod official;
 mod operations;
 mod pipelines;
 mod plans;

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use serde_json::{Value, json};
 
 use super::site::*;
-use crate::instagram::{Cursor, FailureKind, Shortcode};
+use crate::instagram::{AccountRef, Cursor, FailureKind, Shortcode};
 
 const CONNECTION: &str = "xdt_api__v1__feed__user_timeline_graphql_connection";
 
