@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::endpoint::Endpoint;
 use super::fault::{Fault, Rule};
+use super::graph::refusals;
 use super::legacy;
 use super::page;
 use super::raw;
@@ -108,6 +109,7 @@ pub(super) fn not_found(endpoint: Endpoint) -> Response {
             }),
         ),
         Endpoint::MediaInfo => fail(StatusCode::NOT_FOUND, json!({ "message": "Media not found or unavailable" })),
+        Endpoint::BusinessDiscovery | Endpoint::BusinessDiscoveryMedia => refusals::not_discoverable(),
         Endpoint::WebProfileInfo | Endpoint::Feed | Endpoint::ClipsUser => {
             fail(StatusCode::NOT_FOUND, json!({ "message": "User not found" }))
         }

@@ -8,6 +8,7 @@ use crate::instagram::Username;
 
 use super::answers;
 use super::endpoint::Endpoint;
+use super::graph::token::Asker;
 
 /// The value of `X-IG-App-ID` that the web client sends.
 const APP_ID: &str = "936619743392459";
@@ -29,6 +30,7 @@ pub(super) struct Caller {
     referer: Option<String>,
     session: Option<Session>,
     name: Option<String>,
+    official: Option<Asker>,
 }
 
 /// A session id, by what the sandbox makes of it.
@@ -62,17 +64,28 @@ impl Caller {
                 () => Session::Live,
             }),
             name,
+            official: None,
         }
     }
 
-    /// Its session's id, or `guest`.
-    pub(super) fn name(&self) -> &str {
-        self.name.as_deref().unwrap_or("guest")
+    /// One that asks the official source.
+    pub(super) fn official(asker: Asker) -> Self {
+        Self { official: Some(asker), ..Self::default() }
+    }
+
+    /// Who asks the official source, where that is asked.
+    pub(super) fn asker(&self) -> Option<&Asker> {
+        self.official.as_ref()
+    }
+
+    /// Its session's id, or `guest`; `None` for one that asks the official source, whose tokens are counted apart.
+    pub(super) fn name(&self) -> Option<&str> {
+        self.official.is_none().then(|| self.name.as_deref().unwrap_or("guest"))
     }
 
     /// Whether it came without a session.
     pub(super) fn is_guest(&self) -> bool {
-        self.session.is_none()
+        self.session.is_none() && self.official.is_none()
     }
 
     /// Whether it brought a `csrftoken` cookie.
@@ -88,6 +101,9 @@ impl Caller {
 
     /// The answer for a request that the site would not even look at.
     pub(super) fn turned_away(&self, endpoint: Endpoint) -> Option<Response> {
+        if let Some(asker) = &self.official {
+            return asker.turned_away();
+        }
         let on_page = endpoint.is_page();
         if !on_page && self.app_id.as_deref() != Some(APP_ID) {
             return Some(answers::user_agent_mismatch());

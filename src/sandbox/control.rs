@@ -20,6 +20,7 @@ use super::caller::SESSIONS;
 use super::desk::Desk;
 use super::endpoint::{self, ALL, Endpoint};
 use super::fault::{self, Rule, names};
+use super::graph::token::TOKENS;
 use super::ledger::{Full, Gate, MAX_CONTROLLED, Standing};
 use super::scene::Edits;
 
@@ -91,8 +92,12 @@ impl From<Full> for Refused {
 /// `GET /sandbox/faults`: the table of names.
 pub(super) async fn table() -> Response {
     let sessions = SESSIONS.map(|(prefix, about)| json!({ "prefix": prefix, "about": about }));
+    let tokens = TOKENS.map(|(prefix, about)| json!({ "prefix": prefix, "about": about }));
     let endpoints: Vec<&str> = endpoint::names().collect();
-    json_of(StatusCode::OK, &json!({ "faults": names(), "endpoints": endpoints, "sessions": sessions }))
+    json_of(
+        StatusCode::OK,
+        &json!({ "faults": names(), "endpoints": endpoints, "sessions": sessions, "tokens": tokens }),
+    )
 }
 
 /// `GET /sandbox/faults/{username}`
@@ -203,7 +208,7 @@ fn rule(body: FaultBody) -> Result<Rule, Refused> {
     if body.number.is_some() && row.number.is_none() {
         return Err(Refused(format!("the fault {} takes no number; leave \"number\" out", row.name)));
     }
-    if body.retry_after_seconds.is_some() && row.fault != fault::Fault::Throttled {
+    if body.retry_after_seconds.is_some() && !row.fault.is_throttle() {
         return Err(Refused(format!("the fault {} sends no Retry-After; leave \"retry_after_seconds\" out", row.name)));
     }
     if body.times == Some(0) {

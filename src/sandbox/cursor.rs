@@ -19,6 +19,8 @@ pub(super) enum List {
     Legacy,
     /// The reels tab.
     Reels,
+    /// The media of the official source.
+    Official,
 }
 
 /// The end of a page.
@@ -52,6 +54,7 @@ impl Cursor {
             List::Timeline => 't',
             List::Legacy => 'l',
             List::Reels => 'r',
+            List::Official => 'g',
         };
         let name = self.username.as_ref().map_or("", Username::as_str);
         let plain = format!("{list}{}:{}:{}:{name}", if self.pinned { 'p' } else { 'c' }, self.pk, self.pages);
@@ -90,6 +93,7 @@ impl Cursor {
             't' => List::Timeline,
             'l' => List::Legacy,
             'r' => List::Reels,
+            'g' => List::Official,
             _ => return None,
         };
         Some(Self {

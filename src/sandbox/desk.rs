@@ -20,6 +20,8 @@ use super::dice::Dice;
 use super::distort::distort;
 use super::endpoint::Endpoint;
 use super::fault::Fault;
+use super::graph::refusals;
+use super::graph::token::Tokens;
 use super::ledger::{Full, Ledger, Whose};
 use super::page;
 use super::scene::Scene;
@@ -34,6 +36,8 @@ pub(super) struct Desk {
     pub(super) ledger: Ledger,
     /// Who asked, and when.
     pub(super) callers: Callers,
+    /// What the tokens of the official source have asked.
+    pub(super) tokens: Tokens,
     clock: Clock,
     delay: Duration,
     closing: CancellationToken,
@@ -68,6 +72,7 @@ impl Desk {
             world: World { seed: options.seed },
             ledger: Ledger::default(),
             callers: Callers::default(),
+            tokens: Tokens::default(),
             clock: options.clock.clone(),
             delay: options.delay,
             closing,
@@ -122,7 +127,9 @@ impl Desk {
 
     /// Takes a request its whole way.
     pub(super) async fn answer(&self, ask: Ask, caller: &Caller, build: impl FnOnce(&Scene) -> Answer) -> Response {
-        self.callers.note(caller.name());
+        if let Some(name) = caller.name() {
+            self.callers.note(name);
+        }
         let Some(account) = ask.account else {
             self.pause(self.delay).await;
             let away = caller.turned_away(ask.endpoint);
@@ -145,12 +152,21 @@ impl Desk {
                 edits: arrival.edits,
                 is_guest: caller.is_guest(),
             };
-            self.decide(&scene, ask.endpoint, caller, build).await
+            let mut response = self.decide(&scene, ask.endpoint, caller, build).await;
+            if let Some(asker) = caller.asker() {
+                asker.tell_usage(&scene, &mut response);
+            }
+            response
         } else {
             answers::closing()
         };
         self.ledger.answered(&name, arrival.order, response.status().as_u16());
         self.dress(response, caller, ask.endpoint)
+    }
+
+    /// Hands on an answer that is about no account, as late as any other.
+    pub(super) async fn late(&self, response: Response) -> Response {
+        if self.pause(self.jittered()).await { response } else { answers::closing() }
     }
 
     async fn decide(
@@ -160,7 +176,11 @@ impl Desk {
         caller: &Caller,
         build: impl FnOnce(&Scene) -> Answer,
     ) -> Response {
-        if let Some(response) = caller.turned_away(endpoint).or_else(|| answers::refusal(scene, endpoint)) {
+        let refusal = || match endpoint.is_official() {
+            true => refusals::refusal(scene),
+            false => answers::refusal(scene, endpoint),
+        };
+        if let Some(response) = caller.turned_away(endpoint).or_else(refusal) {
             return response;
         }
         if scene.has(Fault::Endless) {
@@ -195,6 +215,9 @@ impl Desk {
 
     /// Adds what the real site adds to its answers.
     fn dress(&self, mut response: Response, caller: &Caller, endpoint: Endpoint) -> Response {
+        if endpoint.is_official() {
+            return response;
+        }
         let headers = response.headers_mut();
         let mut dice = Dice::new(self.world.seed, "csrf", 0);
         if !caller.has_csrf_cookie()
@@ -229,7 +252,11 @@ impl Desk {
         if scene.rule(Fault::WallAfter).is_some_and(|rule| pages >= rule.number) {
             return Err(Box::new(answers::please_wait()));
         }
-        let shelf = if list == List::Reels { scene.reels() } else { scene.shelf() };
+        let shelf = match list {
+            List::Reels => scene.reels(),
+            List::Official => scene.by_time(),
+            List::Timeline | List::Legacy => scene.shelf(),
+        };
         let repeat = cursor.as_ref().and(scene.rule(Fault::Repeating)).map_or(0, |rule| rule.number as usize);
         let mut page = cursor::page(&shelf, list, name, cursor.as_ref(), count, repeat);
         if scene.has(Fault::Looping) && (pages >= 2 || page.next.is_none()) {

@@ -7,8 +7,9 @@ use super::fault::Fault;
 use super::raw;
 use super::scene::Scene;
 
-/// The fields that count something: the ones of the newer dialect, then those of the older.
-const COUNTS: [&str; 15] = [
+/// The fields that count something: the ones of the newer dialect, then those of the older, then
+/// those that only the official source has.
+const COUNTS: [&str; 18] = [
     "follower_count",
     "following_count",
     "media_count",
@@ -24,10 +25,14 @@ const COUNTS: [&str; 15] = [
     "edge_liked_by",
     "edge_media_preview_like",
     "edge_media_to_comment",
+    "followers_count",
+    "follows_count",
+    "comments_count",
 ];
 
-/// The fields in which people write: the names, the biography, the caption (in both dialects).
-const TEXTS: [&str; 3] = ["biography", "full_name", "text"];
+/// The fields in which people write: the names, the biography, the caption (in both dialects, and as the official source
+/// has it).
+const TEXTS: [&str; 4] = ["biography", "full_name", "text", "caption"];
 
 /// Numbers that fit into no column: beyond 63 bits, beyond 64 bits, beyond all floating point.
 const BEYOND: [&str; 3] = ["9223372036854775808", "18446744073709551616", "1e400"];
@@ -111,7 +116,8 @@ fn each_text(value: &mut Value, change: &impl Fn(&str) -> Value) {
 fn first_text(value: &mut Value, change: &mut impl FnMut(&mut Value)) {
     let mut done = false;
     each_object(value, &mut |fields| {
-        let text = ["biography", "text"].into_iter().find(|name| fields.get(*name).is_some_and(Value::is_string));
+        let text =
+            ["biography", "text", "caption"].into_iter().find(|name| fields.get(*name).is_some_and(Value::is_string));
         if let (false, Some(text)) = (done, text.and_then(|name| fields.get_mut(name))) {
             change(text);
             done = true;
@@ -134,12 +140,13 @@ fn deep() -> Value {
     raw::value(&format!("{}{}", "[".repeat(DEPTH), "]".repeat(DEPTH)))
 }
 
-/// Hands every list of posts to `change`: the arrays called `items` or `edges`.
+/// Hands every list of posts to `change`: the arrays called `items`, `edges` or `data`.
 fn each_list(value: &mut Value, change: &impl Fn(&mut [Value])) {
     match value {
         Value::Object(fields) => {
             for (name, value) in fields {
-                if let (true, Some(items)) = (name == "items" || name == "edges", value.as_array_mut()) {
+                if let (true, Some(items)) = (matches!(name.as_str(), "items" | "edges" | "data"), value.as_array_mut())
+                {
                     change(items);
                 }
                 each_list(value, change);
@@ -158,12 +165,17 @@ fn post(item: &mut Value) -> Option<&mut Fields> {
 }
 
 fn unknown_kind(item: &mut Value) {
+    const KINDS: [(&str, &str); 4] = [
+        ("media_type", "HOLOGRAM"),
+        ("product_type", "hologram"),
+        ("media_product_type", "HOLOGRAM"),
+        ("__typename", "GraphHologram"),
+    ];
     if let Some(fields) = post(item) {
-        for (name, value) in
-            [("media_type", json!(42)), ("product_type", json!("hologram")), ("__typename", json!("GraphHologram"))]
-        {
+        for (name, kind) in KINDS {
             if let Some(field) = fields.get_mut(name) {
-                *field = value;
+                // One source has a number where the other has a word.
+                *field = if field.is_number() { json!(42) } else { json!(kind) };
             }
         }
     }
@@ -171,7 +183,7 @@ fn unknown_kind(item: &mut Value) {
 
 fn garble(item: &mut Value) {
     if let Some(fields) = post(item) {
-        for name in ["pk", "id", "code", "shortcode", "taken_at", "taken_at_timestamp"] {
+        for name in ["pk", "id", "code", "shortcode", "permalink", "taken_at", "taken_at_timestamp", "timestamp"] {
             if let Some(field) = fields.get_mut(name) {
                 *field = json!({ "unexpected": true });
             }

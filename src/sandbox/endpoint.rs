@@ -23,28 +23,65 @@ pub(super) enum Endpoint {
     PostPage,
     /// `GET /api/v1/media/{pk}/info/`
     MediaInfo,
+    /// `GET /v26.0/{ig-user-id}`: an account, with or without a page of its media
+    BusinessDiscovery,
+    /// The same for a page of its media alone
+    BusinessDiscoveryMedia,
 }
 
 use Endpoint::{
-    ClipsUser, Feed, MediaInfo, Post, PostPage, ProfileById, ProfilePage, ReelsTab, Timeline, WebProfileInfo,
+    BusinessDiscovery, BusinessDiscoveryMedia, ClipsUser, Feed, MediaInfo, Post, PostPage, ProfileById, ProfilePage,
+    ReelsTab, Timeline, WebProfileInfo,
 };
 
 /// All endpoints.
-pub(super) const ALL: &[Endpoint] =
+pub(super) const ALL: &[Endpoint] = &[
+    WebProfileInfo,
+    ProfilePage,
+    ProfileById,
+    Timeline,
+    Feed,
+    ReelsTab,
+    ClipsUser,
+    Post,
+    PostPage,
+    MediaInfo,
+    BusinessDiscovery,
+    BusinessDiscoveryMedia,
+];
+/// Those of the web site.
+pub(super) const WEB: &[Endpoint] =
     &[WebProfileInfo, ProfilePage, ProfileById, Timeline, Feed, ReelsTab, ClipsUser, Post, PostPage, MediaInfo];
+/// Those of the official source.
+pub(super) const DISCOVERY: &[Endpoint] = &[BusinessDiscovery, BusinessDiscoveryMedia];
 /// Those that answer with JSON.
-pub(super) const JSON: &[Endpoint] =
+pub(super) const JSON: &[Endpoint] = &[
+    WebProfileInfo,
+    ProfileById,
+    Timeline,
+    Feed,
+    ReelsTab,
+    ClipsUser,
+    Post,
+    MediaInfo,
+    BusinessDiscovery,
+    BusinessDiscoveryMedia,
+];
+/// Those of the web site that answer with JSON.
+pub(super) const WEB_JSON: &[Endpoint] =
     &[WebProfileInfo, ProfileById, Timeline, Feed, ReelsTab, ClipsUser, Post, MediaInfo];
 /// Those behind `/graphql/query`.
 pub(super) const GRAPHQL: &[Endpoint] = &[ProfileById, Timeline, ReelsTab, Post];
 /// Those that page through posts.
 pub(super) const POSTS: &[Endpoint] = &[Timeline, Feed];
 /// Those that page through posts or reels.
-pub(super) const LISTS: &[Endpoint] = &[Timeline, Feed, ReelsTab, ClipsUser];
+pub(super) const LISTS: &[Endpoint] = &[Timeline, Feed, ReelsTab, ClipsUser, BusinessDiscoveryMedia];
 
 /// Names for several endpoints at once.
-const GROUPS: [(&str, &[Endpoint]); 6] = [
+const GROUPS: [(&str, &[Endpoint]); 8] = [
     ("all", ALL),
+    ("web", WEB),
+    ("official", DISCOVERY),
     ("graphql", GRAPHQL),
     ("profile", &[WebProfileInfo, ProfilePage, ProfileById]),
     ("posts", POSTS),
@@ -66,12 +103,19 @@ impl Endpoint {
             Post => "post",
             PostPage => "post_page",
             MediaInfo => "media_info",
+            BusinessDiscovery => "business_discovery",
+            BusinessDiscoveryMedia => "business_discovery_media",
         }
     }
 
     /// Whether it is a page for people, HTML and not JSON.
     pub(super) fn is_page(self) -> bool {
         matches!(self, ProfilePage | PostPage)
+    }
+
+    /// Whether it is of the official source and not of the web site.
+    pub(super) fn is_official(self) -> bool {
+        DISCOVERY.contains(&self)
     }
 
     /// Whether it lies behind `/graphql/query`.

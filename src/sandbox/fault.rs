@@ -3,9 +3,12 @@
 //! An account called `<name>.<anything>` has the fault of that name; where a fault takes a number, it may stand
 //! between: `slow.20.someone`. The same names serve the control endpoint (`control`).
 
+use std::sync::LazyLock;
+
 use serde::Serialize;
 
-use super::endpoint::{ALL, Endpoint, GRAPHQL, JSON, LISTS, POSTS};
+use super::endpoint::{ALL, Endpoint, GRAPHQL, JSON, LISTS, POSTS, WEB, WEB_JSON};
+use super::graph::faults::{self, GraphFault};
 
 /// What goes wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -116,6 +119,15 @@ pub(super) enum Fault {
     DeepAside,
     /// A body without end.
     Endless,
+    /// One of the official source's own.
+    Graph(GraphFault),
+}
+
+impl Fault {
+    /// Whether it says that the caller asks too often.
+    pub(super) fn is_throttle(self) -> bool {
+        matches!(self, Self::Throttled | Self::Graph(GraphFault::Throttled(_)))
+    }
 }
 
 /// A row of the table: a name, and what an account of that name meets.
@@ -129,6 +141,9 @@ pub struct FaultName {
     pub number: Option<&'static str>,
     /// The number where none is given.
     pub default_number: Option<u64>,
+    /// The source that it belongs to alone: `graph`, the official one; else `web`, though the official one may meet it,
+    /// too.
+    pub source: &'static str,
     #[serde(skip)]
     pub(super) fault: Fault,
     #[serde(skip)]
@@ -149,11 +164,21 @@ pub(super) enum Times {
 }
 
 const fn row(name: &'static str, fault: Fault, endpoints: &'static [Endpoint], about: &'static str) -> FaultName {
-    FaultName { name, about, number: None, default_number: None, fault, endpoints, times: Times::Always }
+    FaultName { name, about, number: None, default_number: None, source: "web", fault, endpoints, times: Times::Always }
 }
 
 impl FaultName {
-    const fn number(self, meaning: &'static str, default: u64) -> Self {
+    /// A row of the official source's own table.
+    pub(super) const fn of_graph(
+        name: &'static str,
+        fault: Fault,
+        endpoints: &'static [Endpoint],
+        about: &'static str,
+    ) -> Self {
+        Self { source: "graph", ..row(name, fault, endpoints, about) }
+    }
+
+    pub(super) const fn number(self, meaning: &'static str, default: u64) -> Self {
         Self { number: Some(meaning), default_number: Some(default), ..self }
     }
 
@@ -175,10 +200,10 @@ static TABLE: &[FaultName] = &[
     ),
     row("nulluser", Fault::NullUser, ALL, "no such account, told as 200 with data.user null; the page is a 404"),
     row("private", Fault::Private, ALL, "posts for followers only: counts are told, pages are empty"),
-    row("agegated", Fault::AgeGated, ALL, "shown to adults only: gating is set and all counts are 0"),
-    row("regulated", Fault::Regulated, ALL, "is_regulated_c18 is set and all counts are 0"),
-    row("geoblocked", Fault::GeoBlocked, ALL, "400 geoblock_required"),
-    row("consent", Fault::Consent, ALL, "400 consent_required; the page redirects to /consent/"),
+    row("agegated", Fault::AgeGated, WEB, "shown to adults only: gating is set and all counts are 0"),
+    row("regulated", Fault::Regulated, WEB, "is_regulated_c18 is set and all counts are 0"),
+    row("geoblocked", Fault::GeoBlocked, WEB, "400 geoblock_required"),
+    row("consent", Fault::Consent, WEB, "400 consent_required; the page redirects to /consent/"),
     row("throttled", Fault::Throttled, ALL, "429 with Retry-After, always").number(RETRY_AFTER, 60),
     row("throttledonce", Fault::Throttled, ALL, "429 once, then all is well")
         .number(RETRY_AFTER, 2)
@@ -186,15 +211,15 @@ static TABLE: &[FaultName] = &[
     row(
         "pleasewait",
         Fault::PleaseWait,
-        JSON,
+        WEB_JSON,
         "401 \"Please wait a few minutes\" with require_login; the page answers",
     ),
-    row("loginwall", Fault::PleaseWait, ALL, "401 with require_login; the page redirects to /accounts/login/"),
-    row("guestwall", Fault::GuestWall, ALL, "a login wall for guests; with a session all is well"),
+    row("loginwall", Fault::PleaseWait, WEB, "401 with require_login; the page redirects to /accounts/login/"),
+    row("guestwall", Fault::GuestWall, WEB, "a login wall for guests; with a session all is well"),
     row("wallafter", Fault::WallAfter, POSTS, "posts pages beyond the number meet a login wall").number("pages", 2),
-    row("loggedout", Fault::LoggedOut, ALL, "403 login_required; the page redirects to /accounts/login/"),
-    row("challenged", Fault::Challenged, ALL, "400 checkpoint_required; the page redirects to /challenge/"),
-    row("feedback", Fault::Feedback, JSON, "400 feedback_required"),
+    row("loggedout", Fault::LoggedOut, WEB, "403 login_required; the page redirects to /accounts/login/"),
+    row("challenged", Fault::Challenged, WEB, "400 checkpoint_required; the page redirects to /challenge/"),
+    row("feedback", Fault::Feedback, WEB_JSON, "400 feedback_required"),
     row("forbidden", Fault::Forbidden, GRAPHQL, "403 with HTML on GraphQL, always"),
     row("forbiddenonce", Fault::Forbidden, GRAPHQL, "403 with HTML on GraphQL once, then all is well")
         .times(Times::Together(1)),
@@ -211,10 +236,10 @@ static TABLE: &[FaultName] = &[
         .number("requests", 2)
         .times(Times::NumberForEach),
     row("html", Fault::Html, ALL, "200 with a login page where an answer was asked"),
-    row("senthome", Fault::SentHome, ALL, "302 to /"),
+    row("senthome", Fault::SentHome, WEB, "302 to /"),
     row("truncated", Fault::Truncated, ALL, "the connection breaks in the middle of the body"),
     row("cut", Fault::Cut, ALL, "a complete answer of 200 whose body ends in the middle"),
-    row("failstatus", Fault::StatusFail, JSON, "200 with status \"fail\" and a message"),
+    row("failstatus", Fault::StatusFail, WEB_JSON, "200 with status \"fail\" and a message"),
     row("fieldexception", Fault::FieldException, GRAPHQL, "200 with data and a field_exception beside it"),
     row("mismatch", Fault::Mismatch, JSON, "400 \"useragent mismatch\""),
     row("proof", Fault::ProofWanted, JSON, "400 challenge_required"),
@@ -235,7 +260,7 @@ static TABLE: &[FaultName] = &[
     row("hidden", Fault::HiddenLikes, ALL, "every post hides its likes (-1, or a fake 3)"),
     row("unknownkind", Fault::UnknownKind, ALL, "every third post is of a kind that nobody knows"),
     row("garbled", Fault::Garbled, LISTS, "the second post of each page is unreadable"),
-    row("ownerless", Fault::Ownerless, ALL, "posts have user null and owner_id instead"),
+    row("ownerless", Fault::Ownerless, WEB, "posts have user null and owner_id instead"),
     row(
         "emptyedges",
         Fault::EmptyEdges,
@@ -262,14 +287,17 @@ static TABLE: &[FaultName] = &[
     row("endless", Fault::Endless, ALL, "a body that does not end"),
 ];
 
-/// All fault names, in the order of the table.
+/// Both tables.
+static NAMES: LazyLock<Vec<FaultName>> = LazyLock::new(|| [TABLE, faults::TABLE].concat());
+
+/// All fault names, in the order of the tables: those of the web source, then those of the official one alone.
 pub fn names() -> &'static [FaultName] {
-    TABLE
+    &NAMES
 }
 
 /// The row of a name.
 pub(super) fn named(name: &str) -> Option<&'static FaultName> {
-    TABLE.iter().find(|row| row.name == name)
+    names().iter().find(|row| row.name == name)
 }
 
 /// What goes wrong, where, and how often.
@@ -353,8 +381,8 @@ mod tests {
 
     #[test]
     fn names_are_unique_and_fit_a_username() {
-        for (place, row) in TABLE.iter().enumerate() {
-            assert!(TABLE[..place].iter().all(|other| other.name != row.name), "{}", row.name);
+        for (place, row) in names().iter().enumerate() {
+            assert!(names()[..place].iter().all(|other| other.name != row.name), "{}", row.name);
             assert!(row.name.len() <= 16 && row.name.bytes().all(|byte| byte.is_ascii_lowercase()), "{}", row.name);
             assert_eq!(row.number.is_some(), row.default_number.is_some(), "{}", row.name);
         }

@@ -217,7 +217,7 @@ async fn slow_answers_are_right_and_late() {
 #[tokio::test]
 async fn every_name_of_the_table_answers() {
     let ends_well = |fault| !matches!(fault, Fault::Truncated | Fault::Slow | Fault::Endless);
-    for row in names().iter().filter(|row| ends_well(row.fault)) {
+    for row in names().iter().filter(|row| row.source == "web" && ends_well(row.fault)) {
         let router = sandbox(NOW);
         let name = format!("{}.anything", row.name);
         testing::profile(&router, &name).await;

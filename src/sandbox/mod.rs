@@ -17,16 +17,23 @@
 //! Any `sessionid` cookie is a live session, except `dead-…` (403 `login_required`), `challenged-…` (400
 //! `checkpoint_required`) and `throttled-…` (429). The timeline and `media/{pk}/info` are for sessions only.
 //!
+//! # Tokens
+//!
+//! The official source answers at `/v26.0/{ig-user-id}` to any bearer token, 200 times in any hour; `budget-20-…` may
+//! ask 20 times. `expired-…`, `revoked-…`, `checkpointed-…` (code 190), `unpermitted-…` (10), `blocked-…` (368) and
+//! `throttled-…` (17) are refused. Both usage headers count what the token has really asked.
+//!
 //! # Controls
 //!
 //! | request | what it does |
 //! | --- | --- |
 //! | `GET /healthz` | 200 |
-//! | `GET /sandbox/faults` | the fault names, the endpoint names and the special sessions |
+//! | `GET /sandbox/faults` | the fault names, the endpoint names, the special sessions and tokens |
 //! | `GET`, `PUT`, `DELETE /sandbox/faults/{username}` | reads, sets or removes an account's faults |
 //! | `GET`, `PUT`, `DELETE /sandbox/gate/{username}` | reads, sets or opens a gate that holds an account's answers |
 //! | `GET /sandbox/requests/{username}` | the requests that named the account, oldest first |
 //! | `GET /sandbox/callers/{sessionid}` | when a session, or `guest`, asked anything, in ms since the sandbox began |
+//! | `GET /sandbox/tokens` | what each token has asked, and how often it was refused as asking too much |
 //!
 //! `PUT` of a fault takes `{"fault", "endpoint"?, "after"?, "times"?, "number"?, "retry_after_seconds"?, "delay_ms"?}`:
 //! it lets `after` matching requests through, meets the next `times` (without it: as many as the name says, mostly
@@ -36,7 +43,7 @@
 //!
 //! # The way through the room
 //!
-//! Start at [`serve`]. A request goes through `web` or `graphql`, is written down and held, delayed or refused in
+//! Start at [`serve`]. A request goes through `web`, `graphql` or `graph`, is written down and held, delayed or refused in
 //! `desk`, and is answered from `world`, `posts` and `growth` in one of two dialects: `legacy` or `xdt`.
 
 mod answers;
@@ -51,6 +58,7 @@ mod endpoint;
 mod fault;
 #[cfg(test)]
 mod fault_tests;
+mod graph;
 mod graphql;
 mod growth;
 mod ledger;
@@ -139,6 +147,7 @@ fn router(options: &Options, closing: CancellationToken) -> Router {
         .route("/api/v1/clips/user/", post(web::clips_user))
         .route("/api/v1/media/{pk}/info/", get(web::media_info))
         .route("/graphql/query", post(graphql::query))
+        .route(graph::PATH, get(graph::discover))
         .route("/{username}/", get(web::profile_page))
         .route("/p/{code}/", get(web::post_page))
         .route("/reel/{code}/", get(web::post_page))
@@ -156,6 +165,7 @@ fn router(options: &Options, closing: CancellationToken) -> Router {
         .route("/sandbox/posts/{username}", put(control::edit_posts).delete(control::restore_posts))
         .route("/sandbox/requests/{username}", get(control::requests))
         .route("/sandbox/callers/{caller}", get(control::callers))
+        .route("/sandbox/tokens", get(graph::tokens))
         .fallback(web::no_such_page)
         .with_state(Arc::new(Desk::new(options, closing)))
 }

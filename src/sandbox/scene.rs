@@ -92,6 +92,14 @@ impl Scene {
         self.shelf().only(|pk| self.world.kind(&self.account, pk) == Kind::Reel)
     }
 
+    /// The posts that we may see in the order of time, pinned ones among the others.
+    pub(super) fn by_time(&self) -> Shelf {
+        let Shelf { pinned, mut rest } = self.shelf();
+        rest.extend(pinned);
+        rest.sort_unstable_by(|a, b| b.cmp(a));
+        Shelf { pinned: Vec::new(), rest }
+    }
+
     /// The post of this number.
     pub(super) fn post(&self, pk: i64, is_pinned: bool) -> Post {
         let mut post = self.world.post(&self.account, pk, is_pinned);

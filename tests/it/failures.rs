@@ -407,7 +407,8 @@ static TABLE: &[Row] = &[
 
 #[test]
 fn no_fault_of_the_sandbox_is_missing_from_the_table() {
-    let known: BTreeSet<&str> = sandbox::names().iter().map(|fault| fault.name).collect();
+    let of_web = sandbox::names().iter().filter(|fault| fault.source == "web");
+    let known: BTreeSet<&str> = of_web.map(|fault| fault.name).collect();
     let tested: Vec<&str> = TABLE.iter().map(|row| row.fault.split('.').next().unwrap_or_default()).collect();
     assert_eq!(tested.len(), known.len(), "each once");
     assert_eq!(tested.into_iter().collect::<BTreeSet<_>>(), known);

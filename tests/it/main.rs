@@ -21,6 +21,7 @@ mod golden;
 mod limits;
 mod lives;
 mod model;
+mod official;
 mod operations;
 mod pacing;
 mod pipelines;
