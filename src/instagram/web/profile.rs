@@ -11,7 +11,7 @@ use crate::instagram::reader::{Field, Notes};
 use crate::instagram::{Account, Failure, FailureKind, Page, Post, Reading, Username};
 
 /// The account and the first posts of one answer.
-type Found = (Account, Option<Page<Post>>);
+pub(super) type Found = (Account, Option<Page<Post>>);
 
 /// Which endpoint is asked first; the other is the second opinion.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -133,7 +133,7 @@ impl Visit {
 
 /// The user of the document that knows it by number: `Some(None)` where nobody has the number, `None` where the answer
 /// does not say whose it is.
-fn by_id(data: &Field<'_>, asked: i64, last_known: &Username) -> Option<Option<Account>> {
+pub(super) fn by_id(data: &Field<'_>, asked: i64, last_known: &Username) -> Option<Option<Account>> {
     let user = data.at("user");
     if user.is_there() && !user.is_some() {
         return Some(None);
@@ -147,7 +147,7 @@ fn by_id(data: &Field<'_>, asked: i64, last_known: &Username) -> Option<Option<A
     read_v1(&user, last_known, Some(asked)).map(Some)
 }
 
-fn read_info(reply: &Reply, notes: &Notes, username: &Username, onward: Onward) -> Result<Found, Failure> {
+pub(super) fn read_info(reply: &Reply, notes: &Notes, username: &Username, onward: Onward) -> Result<Found, Failure> {
     let user = Field::root(&reply.json, notes).at("data.user");
     if !user.is_there() {
         return Err(reply.lacks("data.user"));
@@ -164,7 +164,7 @@ fn read_info(reply: &Reply, notes: &Notes, username: &Username, onward: Onward) 
     Ok((account, first_posts))
 }
 
-fn read_page(reply: &Reply, notes: &Notes, username: &Username, onward: Onward) -> Result<Found, Failure> {
+pub(super) fn read_page(reply: &Reply, notes: &Notes, username: &Username, onward: Onward) -> Result<Found, Failure> {
     let found = page::user(&reply.html, username.as_str());
     let Some(user) = &found.user else {
         if let Some(reason) = found.unreadable {
@@ -201,7 +201,7 @@ fn read_legacy(user: &Field<'_>, asked: &Username) -> Option<Account> {
     note_missing_followers(user, "edge_followed_by.count");
     Some(Account {
         pk,
-        fbid: user.at("fbid").id_text(),
+        fbid: user.at("fbid").id().map(|id| id.to_string()),
         username: username(user, asked),
         full_name: user.at("full_name").text(),
         biography: user.at("biography").text(),
@@ -223,7 +223,7 @@ fn read_v1(user: &Field<'_>, asked: &Username, known: Option<i64>) -> Option<Acc
     let all_media = user.at("all_media_count").count();
     Some(Account {
         pk,
-        fbid: user.at("fbid").id_text(),
+        fbid: user.at("fbid").id().map(|id| id.to_string()),
         username: username(user, asked),
         full_name: user.at("full_name").text(),
         biography: user.at("biography").text(),
