@@ -12,7 +12,7 @@ use clap::{Args, ValueEnum, value_parser};
 use secrecy::SecretString;
 
 use crate::http::V1Dates;
-use crate::instagram::web::{Web, WebConfig, WebConfigError};
+use crate::instagram::web::{DocIds, Web, WebConfig, WebConfigError};
 use crate::runs::Policy;
 
 /// Which database.
@@ -171,6 +171,11 @@ pub struct SourceSettings {
           value_parser = value_parser!(u64).range(1..=600))]
     pub web_timeout_seconds: u64,
 
+    /// Numbers of the documents that Instagram's GraphQL endpoint is asked for, which change every few weeks: lists such
+    /// as posts=1,2;reels=3, of profile, posts, reels, post; they are tried before the known ones
+    #[arg(long, env = "IGT_WEB_DOC_IDS", value_name = "LISTS")]
+    pub web_doc_ids: Option<DocIds>,
+
     /// Base address of the official source (Graph API). No task asks it in this release: every run uses the web source
     #[arg(long, env = "IGT_GRAPH_URL", value_name = "URL", default_value = "https://graph.facebook.com",
           value_parser = http_url)]
@@ -304,6 +309,7 @@ impl SourceSettings {
             cookie: self.web_cookie.clone(),
             user_agent: self.web_user_agent.clone().unwrap_or(defaults.user_agent),
             timeout: Duration::from_secs(self.web_timeout_seconds),
+            doc_ids: self.web_doc_ids.clone().unwrap_or_default(),
             ..defaults
         }
     }

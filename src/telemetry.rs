@@ -97,7 +97,10 @@ fn describe() {
     describe_histogram!("igt_batch_seconds", Unit::Seconds, "Time that a batch took in the database, by work");
     describe_counter!("igt_events_written_total", "Events that this replica wrote");
     describe_counter!("igt_upstream_requests_total", "Requests to Instagram, by source, endpoint and outcome");
-    describe_counter!("igt_upstream_changed_total", "Answers not read whole, by source and endpoint: Instagram changed");
+    describe_counter!(
+        "igt_upstream_changed_total",
+        "Answers not read whole, by source and endpoint: Instagram changed"
+    );
     describe_histogram!("igt_upstream_request_seconds", Unit::Seconds, "Time of a request to Instagram");
     describe_gauge!("igt_database_up", "1 while the database answers, else 0");
     describe_gauge!("igt_listening", "1 while hints of other replicas are heard by LISTEN, else 0: then waiters poll");

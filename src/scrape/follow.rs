@@ -21,9 +21,7 @@ pub(super) async fn find(
     let known = Username::parse(&username).unwrap_or_else(|_| job.username.clone());
     match visit.account(&known).await {
         Ok(profile) if is_other(&profile, pk) => match visit.account_by_id(pk, &known).await {
-            Ok(reading) if reading.value.username != known => {
-                renamed(visit, pk, known, reading.value.username).await
-            }
+            Ok(reading) if reading.value.username != known => renamed(visit, pk, known, reading.value.username).await,
             // Nobody has the number any more, or what has it bears a handle that shows another: the handle counts,
             // which is what was asked for.
             Ok(_) => Ok(passed_on(profile, pk)),
@@ -36,9 +34,7 @@ pub(super) async fn find(
             Ok((profile, news.into_iter().collect()))
         }
         Err(failure) if failure.kind == FailureKind::NotFound => match visit.account_by_id(pk, &known).await {
-            Ok(reading) if reading.value.username != known => {
-                renamed(visit, pk, known, reading.value.username).await
-            }
+            Ok(reading) if reading.value.username != known => renamed(visit, pk, known, reading.value.username).await,
             Ok(_) => {
                 let message = format!("{}; but it is there by its number", failure.message);
                 Err(Failure { kind: FailureKind::EndpointBroken, message, ..failure })
@@ -52,12 +48,7 @@ pub(super) async fn find(
 }
 
 /// Reads the account under its new handle.
-async fn renamed(
-    visit: &mut Visit,
-    pk: i64,
-    from: Username,
-    to: Username,
-) -> Result<(Profile, Vec<Event>), Failure> {
+async fn renamed(visit: &mut Visit, pk: i64, from: Username, to: Username) -> Result<(Profile, Vec<Event>), Failure> {
     let profile = visit.account(&to).await?;
     if is_other(&profile, pk) {
         // The handle passed on between two answers. The next try sees how it stands.
