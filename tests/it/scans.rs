@@ -135,7 +135,8 @@ async fn an_answer_that_is_not_whole_misses_no_post() {
         let marked = "select count(*) from media where missing_since is not null";
         assert_eq!(number(pool, marked).await, 0, "{fault} at {endpoint}");
     }
-    assert_eq!(number(pool, "select count(*) from media").await, all);
+    // In the place of what is gone, deeper ones come into reach; none is lost.
+    assert!(number(pool, "select count(*) from media").await >= all);
     // And a whole one does.
     let status = world.scrape(&replica, "t", name).await;
     assert_eq!(event(&status, "posts_missing")["missing"], json!(gone), "{status:#}");
