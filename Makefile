@@ -1,7 +1,7 @@
 # What a person types. Every target is also what CI runs.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-service demo run test faults lint prepare bench
+.PHONY: help setup setup-service demo run test faults fuzz lint prepare bench
 
 # Where scripts/setup may have found cargo, and where it puts cargo's own tools.
 export PATH := $(PATH):$(or $(CARGO_HOME),$(HOME)/.cargo)/bin
@@ -27,6 +27,10 @@ test: setup ## all tests
 
 faults: setup ## every fault at length, then a table of what each cost (see docs/RELIABILITY.md)
 	@scripts/faults
+
+FUZZ_SECONDS ?= 60
+fuzz: setup ## mangled answers for every parser, for so long (FUZZ_SECONDS=600; FUZZ_SEED repeats a search)
+	FUZZ_SECONDS=$(FUZZ_SECONDS) cargo test --locked --lib -- --ignored --nocapture fuzz_every_parser
 
 lint: ## everything CI checks beside the tests
 	cargo fmt --check

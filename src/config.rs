@@ -14,7 +14,7 @@ use secrecy::SecretString;
 use crate::credentials::{Credentials, CredentialsError, Origin, PaceSettings};
 use crate::db::slots::Breaker;
 use crate::http::V1Dates;
-use crate::instagram::web::WebConfig;
+use crate::instagram::web::{DocIds, WebConfig};
 use crate::pacing::Terms;
 use crate::runs::Policy;
 
@@ -207,6 +207,10 @@ pub struct SourceSettings {
     #[arg(long, env = "IGT_BREAKER_SECONDS", value_name = "S", default_value_t = 30,
           value_parser = value_parser!(u16).range(1..=900))]
     pub breaker_seconds: u16,
+    /// Numbers of the documents that Instagram's GraphQL endpoint is asked for, which change every few weeks: lists such
+    /// as posts=1,2;reels=3, of profile, posts, reels, post; they are tried before the known ones
+    #[arg(long, env = "IGT_WEB_DOC_IDS", value_name = "LISTS")]
+    pub web_doc_ids: Option<DocIds>,
 
     /// Base address of the official source (Graph API). No task asks it in this release: every run uses the web source
     #[arg(long, env = "IGT_GRAPH_URL", value_name = "URL", default_value = "https://graph.facebook.com",
@@ -359,6 +363,7 @@ impl SourceSettings {
             cookie: self.web_cookie.clone(),
             user_agent: self.web_user_agent.clone().unwrap_or(defaults.user_agent),
             timeout: Duration::from_secs(self.web_timeout_seconds),
+            doc_ids: self.web_doc_ids.clone().unwrap_or_default(),
             ..defaults
         }
     }

@@ -28,6 +28,11 @@ use crate::runs::Runs;
 /// How often missing partitions are looked for; they are made four weeks ahead.
 const PARTITIONS_EVERY: Duration = Duration::from_secs(3600);
 
+/// How often kept bodies are looked for whose time is over, how many are removed at a time, and the pause in between.
+const BODIES_EVERY: Duration = Duration::from_secs(3600);
+const BODIES_AT_ONCE: i64 = 200;
+const BODIES_PAUSE: Duration = Duration::from_secs(1);
+
 /// How often the histograms are drained when nobody asks for them.
 const METRICS_UPKEEP_EVERY: Duration = Duration::from_secs(5);
 
@@ -89,6 +94,8 @@ impl Service {
         let (closing, background) = (CancellationToken::new(), CancellationToken::new());
         let pool = database.pool.clone();
         tokio::spawn(background.clone().run_until_cancelled_owned(keep_partitions(pool.clone())));
+        let days = i32::from(settings.runs.body_retention_days);
+        tokio::spawn(background.clone().run_until_cancelled_owned(drop_old_bodies(pool.clone(), days)));
         tokio::spawn(background.clone().run_until_cancelled_owned(keep_metrics(metrics.clone())));
         let availability = Availability::default();
         let watch = availability.clone().watch(database.heartbeat_pool.clone());
@@ -184,6 +191,24 @@ async fn make_partitions(pool: &Pool) {
         Ok(0) => {}
         Ok(made) => tracing::info!(made, "made partitions ahead"),
         Err(error) => tracing::warn!(%error, "could not make partitions ahead; trying again in an hour"),
+    }
+}
+
+/// Removes kept bodies whose time is over, a few at a time so that no statement is long. Every replica does; none waits
+/// for another.
+async fn drop_old_bodies(pool: Pool, days: i32) {
+    loop {
+        match db::exchanges::drop_bodies(&pool, days, BODIES_AT_ONCE).await {
+            Ok(0) => tokio::time::sleep(BODIES_EVERY).await,
+            Ok(removed) => {
+                tracing::info!(removed, days, "removed kept bodies that are older");
+                tokio::time::sleep(BODIES_PAUSE).await;
+            }
+            Err(error) => {
+                tracing::warn!(%error, "could not remove old bodies; trying again in an hour");
+                tokio::time::sleep(BODIES_EVERY).await;
+            }
+        }
     }
 }
 

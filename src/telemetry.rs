@@ -100,7 +100,10 @@ fn describe() {
     describe_histogram!("igt_batch_seconds", Unit::Seconds, "Time that a batch took in the database, by work");
     describe_counter!("igt_events_written_total", "Events that this replica wrote");
     describe_counter!("igt_upstream_requests_total", "Requests to Instagram, by source, endpoint and outcome");
-    describe_counter!("igt_upstream_changed_total", "Answers not read whole, by source and endpoint: Instagram changed");
+    describe_counter!(
+        "igt_upstream_changed_total",
+        "Answers not read whole, by source and endpoint: Instagram changed"
+    );
     describe_histogram!("igt_upstream_request_seconds", Unit::Seconds, "Time of a request to Instagram");
     describe_counter!("igt_slots_total", "Requests that asked for their turn, by source and verdict");
     describe_histogram!("igt_slot_wait_seconds", Unit::Seconds, "How long a request waited for its turn, by source");

@@ -44,6 +44,9 @@ pub(super) enum RunsCommand {
         /// Print one JSON object
         #[arg(long)]
         json: bool,
+        /// Print the kept body of the answer to this request (its number in the list), and nothing else
+        #[arg(long, value_name = "REQUEST", conflicts_with = "json")]
+        body: Option<i64>,
     },
     /// Stop a run, wherever it stands; what it stored stays. One that has ended otherwise is an error
     #[command(after_help = super::exit_codes("0 it is cancelled, now or before", CANCEL_CODES))]
@@ -79,7 +82,8 @@ pub(super) async fn run(command: RunsCommand, settings: &DatabaseSettings) -> Re
     let database = open(settings).await?;
     let done = match command {
         RunsCommand::Tail { of } => tail::tail(&database.pool, &of).await,
-        RunsCommand::Show { of, json } => show(&database.pool, &of, json).await,
+        RunsCommand::Show { of, body: Some(seq), .. } => body(&database.pool, &of, seq).await,
+        RunsCommand::Show { of, json, body: None } => show(&database.pool, &of, json).await,
         RunsCommand::Cancel { of } => cancel::cancel(&database.pool, &of).await,
     };
     database.close().await;
@@ -172,6 +176,29 @@ async fn show(pool: &Pool, name: &str, json: bool) -> Result<ExitCode, Failed> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Prints the kept body of an answer, byte for byte.
+async fn body(pool: &Pool, name: &str, seq: i64) -> Result<ExitCode, Failed> {
+    let run = match find(pool, name).await? {
+        Found::Run(run) => run,
+        Found::NeverRan(task_id) => return Err(format!("task {task_id} has not run yet, so it has no requests").into()),
+        Found::Nothing => return Ok(nothing(name)),
+    };
+    let of = format!("request {seq} of run {}", run.run_id);
+    let answer = db::exchanges::body(pool, run.run_id, seq).await?;
+    let answer = answer.ok_or_else(|| format!("there is no {of}; it made {}", run.last_exchange))?;
+    let kept = answer.body.ok_or_else(|| {
+        format!(
+            "no body of {of} is kept: it could be read whole, had none, or its time is over (IGT_BODY_RETENTION_DAYS)"
+        )
+    })?;
+    let whole =
+        zstd::decode_all(&kept[..]).map_err(|error| format!("the kept body of {of} cannot be read: {error}"))?;
+    let mut out = std::io::stdout().lock();
+    out.write_all(&whole)?;
+    out.flush()?;
+    Ok(ExitCode::SUCCESS)
+}
+
 fn head(run: &Run) -> Vec<String> {
     let reason = run.reason.map_or_else(String::new, |reason| format!(", reason {}", reason.as_str()));
     let never = || "–".to_owned();
@@ -193,7 +220,7 @@ fn head(run: &Run) -> Vec<String> {
 
 fn exchange_line(exchange: &Exchange) -> String {
     format!(
-        "  {:>4}  {}  {:<18} {:>4} {:>8.0} ms {:>9} B  {}{}",
+        "  {:>4}  {}  {:<18} {:>4} {:>8.0} ms {:>9} B  {}{}{}",
         exchange.seq,
         clock(exchange.at),
         exchange.endpoint,
@@ -202,6 +229,7 @@ fn exchange_line(exchange: &Exchange) -> String {
         exchange.bytes,
         exchange.failure.as_deref().unwrap_or("ok"),
         exchange.credential.as_ref().map_or_else(String::new, |name| format!("  with {name}")),
+        if exchange.has_body { "  (body kept)" } else { "" },
     )
 }
 

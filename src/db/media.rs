@@ -72,7 +72,7 @@ pub async fn record(
         ), edited as (
             -- Two runs may notice one edit at once.
             insert into media_captions (profile_id, shortcode, observed_from, observed_until, caption, run_id, seq)
-            select $1, shortcode, caption_from, last_seen_at, caption_before, $2, $3
+            select $1, shortcode, caption_from, greatest(last_seen_at, caption_from), caption_before, $2, $3
             from told
             where is_known and caption_told and caption is distinct from caption_before
             on conflict do nothing
@@ -90,7 +90,7 @@ pub async fn record(
                 taken_at = coalesce(excluded.taken_at, m.taken_at),
                 caption = excluded.caption,
                 caption_since = case
-                    when excluded.caption is distinct from m.caption then statement_timestamp()
+                    when excluded.caption is distinct from m.caption then now()
                     else m.caption_since
                 end,
                 missing_since = null,

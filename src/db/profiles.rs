@@ -236,11 +236,7 @@ pub struct Tracked {
 }
 
 /// The account that the latest of a task's runs read, if any did: what the task follows, whatever it is called by now.
-pub async fn tracked_by(
-    db: impl PgExecutor<'_>,
-    task_id: &TaskId,
-    username: &str,
-) -> sqlx::Result<Option<Tracked>> {
+pub async fn tracked_by(db: impl PgExecutor<'_>, task_id: &TaskId, username: &str) -> sqlx::Result<Option<Tracked>> {
     sqlx::query_as!(
         Tracked,
         r#"

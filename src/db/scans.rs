@@ -26,12 +26,7 @@ pub struct Depth {
 }
 
 /// Looks at the scans of an account before a new one.
-pub async fn before(
-    db: impl PgExecutor<'_>,
-    profile_id: i64,
-    kind: TaskKind,
-    depth: Depth,
-) -> sqlx::Result<Before> {
+pub async fn before(db: impl PgExecutor<'_>, profile_id: i64, kind: TaskKind, depth: Depth) -> sqlx::Result<Before> {
     sqlx::query_as!(
         Before,
         r#"

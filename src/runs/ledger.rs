@@ -12,8 +12,8 @@ use super::Core;
 use super::lease::Grip;
 use super::room::{self, AskedWith};
 use crate::db::journal::{self, Entry, Transition, Written};
-use crate::db::runs::Claimed;
 use crate::db::profiles::Tracked;
+use crate::db::runs::Claimed;
 use crate::db::scans::{Before, Covered, Depth, Kept};
 use crate::db::{Failure, health, media, profiles, scans};
 use crate::instagram::{Exchange, Shortcode, Source};
@@ -291,12 +291,7 @@ impl Ledger for RunLedger {
         self.read(|| scans::not_met(pool, profile_id, &covered)).await
     }
 
-    async fn posts_kept(
-        &mut self,
-        older_than: DateTime<Utc>,
-        read: &[Shortcode],
-        limit: usize,
-    ) -> Result<Kept, Halt> {
+    async fn posts_kept(&mut self, older_than: DateTime<Utc>, read: &[Shortcode], limit: usize) -> Result<Kept, Halt> {
         let Some(profile_id) = self.profile_id().await else { return Ok(Kept::default()) };
         let (pool, limit) = (&self.core.pool, i64::try_from(limit).unwrap_or(i64::MAX));
         let codes: Vec<String> = read.iter().map(|code| code.as_str().to_owned()).collect();

@@ -58,9 +58,10 @@ fn refuse(scene: &Scene, rule: &Rule, endpoint: Endpoint) -> Option<Response> {
             fail(StatusCode::OK, json!({ "message": "Sorry, there was a problem with your request." }))
         }
         Fault::Mismatch => user_agent_mismatch(),
-        Fault::ProofWanted => {
-            fail(StatusCode::BAD_REQUEST, json!({ "message": "challenge_required", "challenge": { "url": "/challenge/" } }))
-        }
+        Fault::ProofWanted => fail(
+            StatusCode::BAD_REQUEST,
+            json!({ "message": "challenge_required", "challenge": { "url": "/challenge/" } }),
+        ),
         Fault::SentToLogin => redirect(&login_address(scene.username())),
         Fault::SentToProof => redirect("/challenge/?next=%2F"),
         Fault::ToldLimit => fail(StatusCode::OK, json!({ "message": "Application request: rate limit exceeded" })),

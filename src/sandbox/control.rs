@@ -399,7 +399,8 @@ mod tests {
             None,
         );
         assert_eq!(by_pk.await.json()["data"]["user"]["username"], "someone.else");
-        testing::control(&router, "PUT", "/sandbox/names/someone", json!({ "to": "someone.else", "taken": true })).await;
+        testing::control(&router, "PUT", "/sandbox/names/someone", json!({ "to": "someone.else", "taken": true }))
+            .await;
         assert_ne!(testing::pk(&router, "someone").await, pk, "somebody else has the name");
         assert_eq!(testing::pk(&router, "someone.else").await, pk);
     }
@@ -408,7 +409,8 @@ mod tests {
     async fn posts_are_deleted_and_captions_edited_until_they_are_restored() {
         let router = sandbox(NOW);
         let pk = testing::pk(&router, "someone").await;
-        let feed = async || testing::get(&router, &format!("/api/v1/feed/user/{pk}/"), None).await.json()["items"].take();
+        let feed =
+            async || testing::get(&router, &format!("/api/v1/feed/user/{pk}/"), None).await.json()["items"].take();
         let before = feed().await;
         let code = |place: usize| before[place]["code"].as_str().unwrap().to_owned();
         let edits = json!({ "gone": [code(5)], "captions": { (code(6)): "another", (code(7)): null } });

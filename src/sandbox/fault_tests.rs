@@ -32,6 +32,12 @@ async fn refusals_have_their_status_and_message_on_json_and_on_the_page() {
         ("broken", 500, "Oops, an error occurred.", 500, ""),
         ("html", 200, "", 200, ""),
         ("senthome", 302, "", 302, "/"),
+        ("mismatch", 400, "useragent mismatch", 200, ""),
+        ("proof", 400, "challenge_required", 200, ""),
+        ("sentlogin", 302, "", 302, "/accounts/login/?next=%2Fsentlogin.x%2F"),
+        ("sentproof", 302, "", 302, "/challenge/?next=%2F"),
+        ("toldlimit", 200, "Application request: rate limit exceeded", 200, ""),
+        ("restricted", 404, "User not found", 200, ""),
         ("failstatus", 200, "Sorry, there was a problem with your request.", 200, ""),
     ] {
         let router = sandbox(NOW);

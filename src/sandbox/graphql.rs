@@ -66,9 +66,10 @@ pub(super) async fn query(
     let cursor = variables["after"].as_str().filter(|text| !text.is_empty()).map(str::to_owned);
     let code = variables["shortcode"].as_str().and_then(|code| Shortcode::parse(code).ok());
     let account = match document.endpoint {
-        Endpoint::Timeline => {
-            variables["username"].as_str().and_then(|name| Username::parse(name).ok()).and_then(|name| desk.bearer(&name))
-        }
+        Endpoint::Timeline => variables["username"]
+            .as_str()
+            .and_then(|name| Username::parse(name).ok())
+            .and_then(|name| desk.bearer(&name)),
         Endpoint::Post => code
             .as_ref()
             .and_then(|code| desk.world.post_by_pk(code.pk(), desk.now()))

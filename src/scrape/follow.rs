@@ -20,9 +20,7 @@ pub(super) async fn find(
     let known = Username::parse(&username).unwrap_or_else(|_| job.username.clone());
     match visit.account(&known).await {
         Ok(profile) if is_other(&profile, pk) => match visit.account_by_id(pk, &known).await {
-            Ok(reading) if reading.value.username != known => {
-                renamed(visit, pk, known, reading.value.username).await
-            }
+            Ok(reading) if reading.value.username != known => renamed(visit, pk, known, reading.value.username).await,
             // Nobody has the number any more, or what has it bears a handle that shows another: the handle counts,
             // which is what was asked for.
             Ok(_) => Ok(passed_on(profile, pk)),
@@ -35,9 +33,7 @@ pub(super) async fn find(
             Ok((profile, news.into_iter().collect()))
         }
         Err(failure) if failure.kind == FailureKind::NotFound => match visit.account_by_id(pk, &known).await {
-            Ok(reading) if reading.value.username != known => {
-                renamed(visit, pk, known, reading.value.username).await
-            }
+            Ok(reading) if reading.value.username != known => renamed(visit, pk, known, reading.value.username).await,
             Ok(_) => {
                 let message = format!("{}; but it is there by its number", failure.message);
                 Err(Failure { kind: FailureKind::EndpointBroken, message, ..failure })
@@ -51,12 +47,7 @@ pub(super) async fn find(
 }
 
 /// Reads the account under its new handle.
-async fn renamed(
-    visit: &mut Visit,
-    pk: i64,
-    from: Username,
-    to: Username,
-) -> Result<(Profile, Vec<Event>), Failure> {
+async fn renamed(visit: &mut Visit, pk: i64, from: Username, to: Username) -> Result<(Profile, Vec<Event>), Failure> {
     let profile = visit.account(&to).await?;
     if is_other(&profile, pk) {
         // The handle passed on between two answers. The next try sees how it stands.
@@ -73,11 +64,11 @@ async fn renamed(
 
 fn passed_on(profile: Profile, pk: i64) -> (Profile, Vec<Event>) {
     let username = profile.account.username.clone();
-    let event = Event::UsernameReassigned { username, before: pk, now: profile.account.pk.into() };
+    let event = Event::UsernameReassigned { username, before: pk, now: profile.account.pk };
     (profile, vec![event])
 }
 
 /// Whether it is known to be another account than the one of this number.
 fn is_other(profile: &Profile, pk: i64) -> bool {
-    Option::<i64>::from(profile.account.pk).is_some_and(|other| other != pk)
+    profile.account.pk.is_some_and(|other| other != pk)
 }

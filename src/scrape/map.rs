@@ -7,7 +7,7 @@ use crate::instagram::{Account, MediaKind, Post, ReelNumbers};
 impl From<&Account> for NewProfile {
     fn from(account: &Account) -> Self {
         Self {
-            instagram_pk: account.pk.into(),
+            instagram_pk: account.pk,
             fbid: account.fbid.clone(),
             username: account.username.as_str().to_owned(),
             full_name: account.full_name.clone(),

@@ -65,8 +65,14 @@ async fn read_list(
             Ok(page) => page,
             Err(failure) if failure.kind == FailureKind::CursorRefused && checkpoint.reel_numbers.restart() => {
                 let known = checkpoint.reel_numbers.codes.len();
-                tell(visit, ledger, checkpoint, vec![Event::ListRestarted { list: "reels", known, failure }], Vec::new())
-                    .await?;
+                tell(
+                    visit,
+                    ledger,
+                    checkpoint,
+                    vec![Event::ListRestarted { list: "reels", known, failure }],
+                    Vec::new(),
+                )
+                .await?;
                 continue;
             }
             // What the list does not tell is asked for one by one.

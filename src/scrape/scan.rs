@@ -116,7 +116,8 @@ pub(super) async fn conclude(
 /// none.
 fn covered(job: &Job, checkpoint: &Checkpoint) -> Option<(Covered, bool)> {
     let (scan, posts, account) = (&checkpoint.scan, &checkpoint.posts, checkpoint.account.as_ref()?);
-    let is_whole = posts.done && !posts.circled && !scan.is_disordered && !account.is_private && !checkpoint.drift.lost();
+    let is_whole =
+        posts.done && !posts.circled && !scan.is_disordered && !account.is_private && !checkpoint.drift.lost();
     let (newest, oldest) = scan.newest.zip(scan.oldest).filter(|_| is_whole)?;
     let reached_end = !scan.stopped && posts.codes.len() < job.max_posts;
     // A list may also end because no more is shown. Only where as many were read as there are, nothing lies beyond.

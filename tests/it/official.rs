@@ -203,7 +203,7 @@ async fn both_sources_tell_of_the_same_posts_by_the_same_codes_and_numbers() {
     assert!((told..=told + 1).contains(&(posts.len() as i64)), "{} of {told}", posts.len());
 
     let config = WebConfig { base_url: Instagram::get().await.url, ..WebConfig::default() };
-    let mut web = Web::new(config).unwrap().visit();
+    let mut web = Web::new(config).unwrap().visit(Arc::new(Open));
     let other = web.account(&username).await.unwrap();
     assert_eq!((profile.account.pk, &profile.account.fbid), (None, &other.account.fbid));
     // The web source finds the account's number itself where this one's reference is all there is.

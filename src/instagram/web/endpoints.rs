@@ -47,6 +47,41 @@ impl Default for DocIds {
     }
 }
 
+/// Why a list of numbers cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{0}; give lists such as posts=29104886249145907,28544666141895803;reels=29285972954340351, of profile, posts, reels, post"
+)]
+pub struct DocIdsError(String);
+
+impl std::str::FromStr for DocIds {
+    type Err = DocIdsError;
+
+    /// Reads `posts=1,2;reels=3`. What is given stands before the known numbers, which stay as fallbacks.
+    fn from_str(text: &str) -> Result<Self, DocIdsError> {
+        let mut all = Self::default();
+        for list in text.split(';').map(str::trim).filter(|list| !list.is_empty()) {
+            let (name, numbers) = list.split_once('=').ok_or_else(|| DocIdsError(format!("{list:?} has no =")))?;
+            let known = match name.trim() {
+                "profile" => &mut all.profile,
+                "posts" => &mut all.posts,
+                "reels" => &mut all.reels,
+                "post" => &mut all.post,
+                other => return Err(DocIdsError(format!("{other:?} is no document"))),
+            };
+            let numbers: Vec<String> = numbers.split(',').map(|number| number.trim().to_owned()).collect();
+            let is_number =
+                |number: &String| (1..=20).contains(&number.len()) && number.bytes().all(|b| b.is_ascii_digit());
+            if let Some(wrong) = numbers.iter().find(|number| !is_number(number)) {
+                return Err(DocIdsError(format!("{wrong:?} is no number of a document")));
+            }
+            known.retain(|known| !numbers.contains(known));
+            known.splice(0..0, numbers);
+        }
+        Ok(all)
+    }
+}
+
 /// A document of the GraphQL endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Document {
@@ -82,6 +117,30 @@ impl Document {
             Self::Posts => &all.posts,
             Self::Reels => &all.reels,
             Self::Post => &all.post,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_that_are_set_come_before_the_known_ones_which_stay_as_fallbacks() {
+        let known = DocIds::default();
+        let set: DocIds = "posts = 1, 28544666141895803 ; reels=3;".parse().unwrap();
+        assert_eq!(set.posts, ["1", "28544666141895803", "29104886249145907"]);
+        assert_eq!(set.reels, ["3", "29285972954340351"]);
+        assert_eq!((&set.profile, &set.post), (&known.profile, &known.post));
+        assert_eq!("".parse::<DocIds>().unwrap(), known);
+        for (text, why) in [
+            ("1,2", "has no ="),
+            ("timeline=1", "is no document"),
+            ("posts=1,x", "is no number"),
+            ("posts=", "is no number"),
+        ] {
+            let message = text.parse::<DocIds>().unwrap_err().to_string();
+            assert!(message.contains(why) && message.contains("give lists such as"), "{message}");
         }
     }
 }

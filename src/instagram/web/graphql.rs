@@ -112,7 +112,12 @@ impl Visit {
 }
 
 /// The data of an answer. Errors beside data cost a note each; errors without data are a failure.
-fn data_of<T>(reply: &Reply, notes: &Notes, id: &str, read: &impl Fn(&Field<'_>) -> Option<T>) -> Result<T, Failure> {
+pub(super) fn data_of<T>(
+    reply: &Reply,
+    notes: &Notes,
+    id: &str,
+    read: &impl Fn(&Field<'_>) -> Option<T>,
+) -> Result<T, Failure> {
     let found = read(&Field::root(&reply.json, notes).at("data"));
     match found {
         Some(found) => {

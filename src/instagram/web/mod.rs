@@ -23,7 +23,7 @@ use std::fmt;
 use std::sync::Arc;
 
 pub use config::{WebConfig, WebConfigError};
-pub use endpoints::DocIds;
+pub use endpoints::{DocIds, DocIdsError};
 
 use self::config::Settled;
 use self::cursor::Onward;

@@ -17,13 +17,13 @@ pub(super) struct Found {
 }
 
 /// The account of one answer, with its number.
-struct User {
-    pk: i64,
-    account: Account,
+pub(super) struct User {
+    pub(super) pk: i64,
+    pub(super) account: Account,
 }
 
 /// The account and the first posts of one answer.
-type Read = (User, Option<Page<Post>>);
+pub(super) type Read = (User, Option<Page<Post>>);
 
 /// Which endpoint is asked first; the other is the second opinion.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -146,7 +146,7 @@ impl Visit {
 
 /// The user of the document that knows it by number: `Some(None)` where nobody has the number, `None` where the answer
 /// does not say whose it is.
-fn by_id(data: &Field<'_>, asked: i64, last_known: &Username) -> Option<Option<Account>> {
+pub(super) fn by_id(data: &Field<'_>, asked: i64, last_known: &Username) -> Option<Option<Account>> {
     let user = data.at("user");
     if user.is_there() && !user.is_some() {
         return Some(None);
@@ -160,7 +160,7 @@ fn by_id(data: &Field<'_>, asked: i64, last_known: &Username) -> Option<Option<A
     read_v1(&user, last_known, Some(asked)).map(|user| Some(user.account))
 }
 
-fn read_info(reply: &Reply, notes: &Notes, username: &Username, onward: Onward) -> Result<Read, Failure> {
+pub(super) fn read_info(reply: &Reply, notes: &Notes, username: &Username, onward: Onward) -> Result<Read, Failure> {
     let user = Field::root(&reply.json, notes).at("data.user");
     if !user.is_there() {
         return Err(reply.lacks("data.user"));
@@ -177,7 +177,7 @@ fn read_info(reply: &Reply, notes: &Notes, username: &Username, onward: Onward) 
     Ok((read, first_posts))
 }
 
-fn read_page(reply: &Reply, notes: &Notes, username: &Username, onward: Onward) -> Result<Read, Failure> {
+pub(super) fn read_page(reply: &Reply, notes: &Notes, username: &Username, onward: Onward) -> Result<Read, Failure> {
     let found = page::user(&reply.html, username.as_str());
     let Some(user) = &found.user else {
         if let Some(reason) = found.unreadable {
@@ -214,7 +214,7 @@ fn read_legacy(user: &Field<'_>, asked: &Username) -> Option<User> {
     note_missing_followers(user, "edge_followed_by.count");
     let account = Account {
         pk: Some(pk),
-        fbid: user.at("fbid").id_text(),
+        fbid: user.at("fbid").id().map(|id| id.to_string()),
         username: username(user, asked),
         full_name: user.at("full_name").text(),
         biography: user.at("biography").text(),
@@ -237,7 +237,7 @@ fn read_v1(user: &Field<'_>, asked: &Username, known: Option<i64>) -> Option<Use
     let all_media = user.at("all_media_count").count();
     let account = Account {
         pk: Some(pk),
-        fbid: user.at("fbid").id_text(),
+        fbid: user.at("fbid").id().map(|id| id.to_string()),
         username: username(user, asked),
         full_name: user.at("full_name").text(),
         biography: user.at("biography").text(),

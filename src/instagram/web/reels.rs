@@ -15,7 +15,7 @@ use crate::instagram::reader::{Field, Notes};
 use crate::instagram::{Cursor, Failure, FailureKind, Page, Reading, ReelNumbers, node};
 
 /// The reels of one answer, and where the next begin.
-type Found = (Vec<ReelNumbers>, Option<String>);
+pub(super) type Found = (Vec<ReelNumbers>, Option<String>);
 
 impl Visit {
     pub(super) async fn list_reels(
@@ -68,14 +68,7 @@ impl Visit {
             }),
             page: (PROFILE_PAGE, &path),
         };
-        let read = |data: &Field<'_>| {
-            let connection = data.at("fetch__XDTUserDict.clips_connection");
-            connection.value()?;
-            let edges = connection.at("edges").list()?;
-            let items = reels_of(edges.iter().map(|edge| edge.at("node.media")));
-            Some((items, page_info_next(&connection, || None)))
-        };
-        let Reading { value: (items, next), unread } = self.document(&question, read).await?;
+        let Reading { value: (items, next), unread } = self.document(&question, read_reels_tab).await?;
         let asked = Place::Reels(after.map(str::to_owned));
         Ok(Page { items, next: next.and_then(|at| Place::Reels(Some(at)).unless(&asked)), unread })
     }
@@ -106,7 +99,15 @@ impl Visit {
     }
 }
 
-fn read_clips(reply: &Reply, notes: &Notes) -> Result<Found, Failure> {
+pub(super) fn read_reels_tab(data: &Field<'_>) -> Option<Found> {
+    let connection = data.at("fetch__XDTUserDict.clips_connection");
+    connection.value()?;
+    let edges = connection.at("edges").list()?;
+    let items = reels_of(edges.iter().map(|edge| edge.at("node.media")));
+    Some((items, page_info_next(&connection, || None)))
+}
+
+pub(super) fn read_clips(reply: &Reply, notes: &Notes) -> Result<Found, Failure> {
     let root = Field::root(&reply.json, notes);
     let items = root.at("items").list();
     let items = items.ok_or_else(|| reply.lacks("items"))?;

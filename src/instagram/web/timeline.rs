@@ -38,18 +38,18 @@ impl Visit {
     async fn timeline_or_feed(&mut self, account: &Owner, after: Option<&Cursor>) -> Result<Page<Post>, Failure> {
         let asked = Place::of(after);
         let at = match &asked {
-            Place::Feed(at) => return self.feed_from(account, at.as_deref()).await,
+            Place::Feed(at) => return self.feed(account, at.as_deref()).await,
             Place::Timeline(at) => at.clone(),
             Place::Start | Place::Clips(_) | Place::Reels(_) => None,
         };
         // The feed goes on behind any post; a cursor that is no post's id belongs to the connection alone.
         let feed_can = at.as_deref().is_none_or(is_media_id);
         if !self.has_session() || (self.asked_to_wait.contains(TIMELINE) && feed_can) {
-            return self.feed_from(account, at.as_deref().filter(|at| is_media_id(at))).await;
+            return self.feed(account, at.as_deref().filter(|at| is_media_id(at))).await;
         }
         match self.timeline(account, at.as_deref()).await {
             Err(failure) if feed_can && self.turns_to_another(failure.kind) => {
-                let mut page = self.feed_from(account, at.as_deref()).await?;
+                let mut page = self.feed(account, at.as_deref()).await?;
                 page.unread.push(fell_back(&failure));
                 Ok(page)
             }
@@ -77,33 +77,11 @@ impl Visit {
             }),
             page: (PROFILE_PAGE, &path),
         };
-        let read = |data: &Field<'_>| {
-            let connection = data.at(CONNECTION);
-            connection.value()?;
-            let edges = connection.at("edges").list()?;
-            let items = posts_of(edges.iter().map(|edge| edge.at("node")), account.pk);
-            let next = page_info_next(&connection, || after_last(&items, account.pk));
-            Some((items, next))
-        };
-        let Reading { value: (items, next), unread } = self.document(&question, read).await?;
+        let Reading { value: (items, next), unread } =
+            self.document(&question, |data| read_timeline(data, account.pk)).await?;
         let asked = Place::Timeline(after.map(str::to_owned));
         let next = next.and_then(|at| Place::Timeline(Some(at)).unless(&asked));
         Ok(Page { items, next, unread })
-    }
-
-    /// The feed behind a post; where it takes no post's id as a place, from its beginning, which repeats posts.
-    async fn feed_from(&mut self, account: &Owner, max_id: Option<&str>) -> Result<Page<Post>, Failure> {
-        match self.feed(account, max_id).await {
-            Err(failure)
-                if max_id.is_some_and(is_media_id)
-                    && (failure.kind, failure.status) == (FailureKind::UnexpectedShape, Some(400)) =>
-            {
-                let mut page = self.feed(account, None).await?;
-                page.unread.push(fell_back(&failure));
-                Ok(page)
-            }
-            other => other,
-        }
     }
 
     /// `/api/v1/feed/user/{pk}/`, for guests and sessions.
@@ -151,16 +129,7 @@ impl Visit {
             variables: json!({"shortcode": code.as_str()}),
             page: (POST_PAGE, &path),
         };
-        let read = |data: &Field<'_>| {
-            let info = data.at(WEB_INFO);
-            info.value()?;
-            let items = info.at("items").list()?;
-            match items.first() {
-                Some(item) => node::post(item, None).map(Some),
-                None => Some(None),
-            }
-        };
-        let Reading { value, unread } = self.document(&question, read).await?;
+        let Reading { value, unread } = self.document(&question, read_post).await?;
         let post = value.ok_or_else(|| Failure {
             kind: FailureKind::NotFound,
             endpoint: Document::Post.endpoint(),
@@ -174,13 +143,7 @@ impl Visit {
     async fn media_info(&mut self, code: &Shortcode) -> Result<Reading<Post>, Failure> {
         let path = format!("/api/v1/media/{}/info/", code.pk());
         let ask = Ask::get(MEDIA_INFO, path, &post_path(code));
-        self.ask(&ask, |reply, notes| {
-            let items = Field::root(&reply.json, notes).at("items").list();
-            let items = items.ok_or_else(|| reply.lacks("items"))?;
-            let item = items.first().ok_or_else(|| reply.fail(FailureKind::NotFound, "the answer has no item"))?;
-            node::post(item, None).ok_or_else(|| reply.fail(FailureKind::UnexpectedShape, "the item is no post"))
-        })
-        .await
+        self.ask(&ask, read_media_info).await
     }
 }
 
@@ -199,7 +162,35 @@ fn post_path(code: &Shortcode) -> String {
     format!("/p/{code}/")
 }
 
-fn read_feed(reply: &Reply, notes: &Notes, owner: i64) -> Result<(Vec<Post>, Option<String>), Failure> {
+/// The posts of the timeline's document, and where the next begin.
+pub(super) fn read_timeline(data: &Field<'_>, owner: i64) -> Option<(Vec<Post>, Option<String>)> {
+    let connection = data.at(CONNECTION);
+    connection.value()?;
+    let edges = connection.at("edges").list()?;
+    let items = posts_of(edges.iter().map(|edge| edge.at("node")), owner);
+    let next = page_info_next(&connection, || after_last(&items, owner));
+    Some((items, next))
+}
+
+/// The post of its document; `Some(None)` where the answer has none.
+pub(super) fn read_post(data: &Field<'_>) -> Option<Option<Post>> {
+    let info = data.at(WEB_INFO);
+    info.value()?;
+    let items = info.at("items").list()?;
+    match items.first() {
+        Some(item) => node::post(item, None).map(Some),
+        None => Some(None),
+    }
+}
+
+pub(super) fn read_media_info(reply: &Reply, notes: &Notes) -> Result<Post, Failure> {
+    let items = Field::root(&reply.json, notes).at("items").list();
+    let items = items.ok_or_else(|| reply.lacks("items"))?;
+    let item = items.first().ok_or_else(|| reply.fail(FailureKind::NotFound, "the answer has no item"))?;
+    node::post(item, None).ok_or_else(|| reply.fail(FailureKind::UnexpectedShape, "the item is no post"))
+}
+
+pub(super) fn read_feed(reply: &Reply, notes: &Notes, owner: i64) -> Result<(Vec<Post>, Option<String>), Failure> {
     let root = Field::root(&reply.json, notes);
     let items = root.at("items").list();
     let items = items.ok_or_else(|| reply.lacks("items"))?;

@@ -273,16 +273,47 @@ async fn one_post_is_read_by_its_code_and_a_session_has_a_second_way() {
 }
 
 #[tokio::test]
-async fn a_feed_that_takes_no_post_as_a_place_is_read_from_its_beginning() {
-    let site = Site::answering(|seen| match seen.query.as_str() {
-        "count=12" => json_of(200, &json!({"items": [node(9)], "more_available": false})),
-        _ => json_of(400, &json!({"message": "Invalid cursor", "status": "fail"})),
-    })
-    .await;
-    let mut visit = site.guest();
-    let page = visit.posts(&account(), Some(&Cursor("feed:9_77".to_owned()))).await.unwrap();
-    assert_eq!((page.items.len(), page.unread[0].path.as_str()), (1, "feed"));
-    assert!(visit.posts(&account(), Some(&Cursor("feed:opaque".to_owned()))).await.is_err());
+async fn a_list_that_does_not_go_on_where_it_was_left_says_so_and_its_beginning_may_be_asked_for() {
+    for words in ["Invalid cursor", "bad request"] {
+        let site = Site::answering(move |seen| match (seen.query.as_str(), seen.body.contains("max_id")) {
+            ("count=12", _) => json_of(200, &json!({"items": [node(9)], "more_available": false})),
+            _ => json_of(400, &json!({"message": words, "status": "fail"})),
+        })
+        .await;
+        let mut visit = site.guest();
+        for cursor in ["feed:9_77", "feed:opaque"] {
+            let failure = visit.posts(&account(), Some(&Cursor(cursor.to_owned()))).await.unwrap_err();
+            assert_eq!((failure.kind, failure.status), (FailureKind::CursorRefused, Some(400)), "{words}");
+        }
+        assert_eq!(visit.posts(&account(), None).await.unwrap().items.len(), 1);
+        let reels = visit.reels(&account(), Some(&Cursor("clips:9".to_owned()))).await.unwrap_err();
+        assert_eq!(reels.kind, FailureKind::CursorRefused);
+    }
+}
+
+#[tokio::test]
+async fn an_account_is_found_by_its_number_under_its_new_name() {
+    let home = r#"<script>["LSD",[],{"token":"lsd-home"},1]</script>"#;
+    let user = |user: Value| json!({"data": {"user": user}, "status": "ok"});
+    for (answer, found) in [
+        (user(json!({"pk": "77", "username": "windmill", "follower_count": 5})), Ok("windmill")),
+        (user(Value::Null), Err(FailureKind::NotFound)),
+        // Whose it is has to be told, and has to be the one that was asked for.
+        (user(json!({"pk": "77"})), Err(FailureKind::UnexpectedShape)),
+        (user(json!({"pk": "78", "username": "windmill"})), Err(FailureKind::UnexpectedShape)),
+        (json!({"data": null, "errors": [{"message": "gone"}]}), Err(FailureKind::UnexpectedShape)),
+    ] {
+        let site =
+            Site::answering(move |seen| if seen.path == "/" { html(200, home) } else { json_of(200, &answer) }).await;
+        let mut visit = site.guest();
+        let read = visit.account_by_id(OWNER, &mill()).await;
+        assert_eq!(
+            read.map(|reading| reading.value.username.to_string()).map_err(|failure| failure.kind),
+            found.map(str::to_owned)
+        );
+        let asked = site.seen().into_iter().find(|seen| seen.path == "/graphql/query").unwrap();
+        assert_eq!((asked.variables()["id"].as_str(), asked.field("lsd").as_deref()), (Some("77"), Some("lsd-home")));
+    }
 }
 
 #[tokio::test]

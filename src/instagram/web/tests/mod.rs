@@ -3,6 +3,7 @@
 mod accounts;
 mod failures;
 mod lists;
+mod properties;
 mod site;
 
 use super::*;
