@@ -2,6 +2,7 @@
 
 mod accounts;
 mod failures;
+mod gates;
 mod lists;
 mod site;
 
