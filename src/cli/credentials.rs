@@ -10,7 +10,7 @@ use super::runs::{open, say, time};
 use super::{Failed, exit};
 use crate::config::{DatabaseSettings, SourceSettings};
 use crate::db::Pool;
-use crate::db::credentials::{Credential, list, set_ready};
+use crate::db::credentials::{Credential, list, register, set_ready};
 use crate::instagram::Username;
 use crate::pacing::Pacing;
 
@@ -152,7 +152,7 @@ async fn set(pool: &Pool, name: &str, ready: bool, note: Option<&str>) -> Result
 async fn check(pool: &Pool, settings: &CheckSettings) -> Result<ExitCode, Failed> {
     let username = Username::parse(&settings.username)?;
     let credentials = settings.source.credentials()?;
-    let pacing = Pacing::begin(pool.clone(), &credentials, settings.source.terms(COOLDOWN)).await?;
+    let pacing = Pacing::beside(pool.clone(), &credentials, settings.source.terms(COOLDOWN));
     let named = credentials.kinds().find(|(name, _)| ***name == *settings.name);
     let Some((name, kind)) = named else {
         let names: Vec<&str> = credentials.kinds().map(|(name, _)| &**name).collect();
@@ -162,6 +162,11 @@ async fn check(pool: &Pool, settings: &CheckSettings) -> Result<ExitCode, Failed
     let Some(client) = pacing.sources().client(name) else {
         return Err(format!("this version cannot ask source {} yet", kind.source().as_str()).into());
     };
+    // The pace of one that a service was started with is the service's to say.
+    if !list(pool).await?.iter().any(|known| *known.name == **name) {
+        let own: Vec<_> = credentials.registered().into_iter().filter(|one| one.name == &**name).collect();
+        register(pool, &own).await?;
+    }
     let mut visit = client.visit(pacing.turn(name, client.source(), None), []);
     match visit.account(&username).await {
         Ok(profile) => {

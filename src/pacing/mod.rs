@@ -57,8 +57,13 @@ impl Pacing {
     /// Of these credentials, whose rows are made where they are not there yet.
     pub async fn begin(pool: Pool, credentials: &Credentials, terms: Terms) -> sqlx::Result<Self> {
         credentials::register(&pool, &credentials.registered()).await?;
+        Ok(Self::beside(pool, credentials, terms))
+    }
+
+    /// The same for one who looks in beside the replicas, and leaves the rows as these have them.
+    pub fn beside(pool: Pool, credentials: &Credentials, terms: Terms) -> Self {
         let kinds = credentials.kinds().map(|(name, kind)| (Arc::clone(name), kind)).collect();
-        Ok(Self(Arc::new(Shared {
+        Self(Arc::new(Shared {
             slots: slots::Slots::batched(pool.clone()),
             words: words::Words::batched(pool.clone(), terms.breaker),
             pool,
@@ -67,7 +72,7 @@ impl Pacing {
             terms,
             kept: Mutex::default(),
             view: Mutex::default(),
-        })))
+        }))
     }
 
     /// The clients.

@@ -236,6 +236,7 @@ fn final_reason(kind: FailureKind) -> Reason {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::instagram::Source;
 
     const HOUR: Duration = Duration::from_secs(3600);
 
@@ -332,6 +333,35 @@ mod tests {
         ] {
             assert_eq!(decide(&failure(kind, Some(1)), at(1), &policy(), 0.5), Decision::End(reason, Why::NoUse));
         }
+    }
+
+    #[test]
+    fn a_run_without_a_turn_waits_for_it_or_ends_and_says_what_to_do() {
+        let decide = |why, wait: Option<u64>| {
+            let (credential, wait) = (Some("main".into()), wait.map(Duration::from_secs));
+            decide_without_turn(&Refusal { credential, source: Source::Web, why, wait }, HOUR, 0.0)
+        };
+        for (why, reason) in [
+            (NoTurn::Busy, Reason::RateLimited),
+            (NoTurn::Cooling("throttled".to_owned()), Reason::RateLimited),
+            (NoTurn::CircuitOpen, Reason::UpstreamUnavailable),
+        ] {
+            assert_eq!(decide(why.clone(), Some(40)).0, wait(40.0, reason), "{why:?}");
+            let (late, words) = decide(why, Some(3600));
+            assert_eq!(late, Decision::End(reason, Why::TooLate(HOUR)));
+            assert!(words.contains("in 3600 s"), "{words}");
+        }
+        for (failure, reason) in [
+            ("challenge_required", Reason::ChallengeRequired),
+            ("consent_required", Reason::ChallengeRequired),
+            ("login_required", Reason::LoginRequired),
+            ("operator", Reason::LoginRequired),
+        ] {
+            let (end, words) = decide(NoTurn::Disabled(failure.to_owned()), None);
+            assert_eq!(end, Decision::End(reason, Why::NoUse));
+            assert!(words.contains(failure) && words.contains("ig-tracking credentials enable main"), "{words}");
+        }
+        assert!(decide(NoTurn::NoCredential, None).1.contains("IGT_CREDENTIALS"));
     }
 
     #[test]

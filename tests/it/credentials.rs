@@ -205,6 +205,9 @@ async fn the_command_line_lists_checks_and_sets_credentials() {
     let checked = ask(&["check", "live", "--username", "checked.anna"]).await;
     assert_eq!(checked.code, Some(0), "{checked:?}");
     assert!(checked.stdout.contains("live can be used: @checked.anna has"), "{checked:?}");
+    let rows: i64 =
+        sqlx::query_scalar("select count(*) from credentials").fetch_one(&world.database.pool).await.unwrap();
+    assert_eq!(rows, 1, "who checks one enters no other");
     let checked = ask(&["check", "gone"]).await;
     assert_eq!(checked.code, Some(8), "{checked:?}");
     assert!(checked.stdout.contains("gone cannot be used") && checked.stdout.contains("login_required"), "{checked:?}");

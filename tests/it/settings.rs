@@ -40,6 +40,12 @@ async fn a_number_out_of_range_is_refused_by_name() {
         ("IGT_MAX_POSTS", "--max-posts", "0", "1001"),
         ("IGT_MAX_EVENTS", "--max-events", "19", "1000001"),
         ("IGT_WEB_TIMEOUT_SECONDS", "--web-timeout-seconds", "0", "601"),
+        ("IGT_WEB_GAP_MS", "--web-gap-ms", "-1", "3600001"),
+        ("IGT_WEB_JITTER_MS", "--web-jitter-ms", "-1", "3600001"),
+        ("IGT_WEB_BUDGET", "--web-budget", "-1", "10001"),
+        ("IGT_WEB_WINDOW_SECONDS", "--web-window-seconds", "0", "604801"),
+        ("IGT_BREAKER_FAILURES", "--breaker-failures", "0", "10001"),
+        ("IGT_BREAKER_SECONDS", "--breaker-seconds", "0", "901"),
     ] {
         for value in [below, above, "many", "1.5", "99999999999999999999999"] {
             let finished = refusal(&[(variable, value)]).await;
@@ -80,6 +86,7 @@ async fn a_setting_that_makes_no_sense_is_refused_by_name() {
         ("IGT_GRAPH_URL", "graph.facebook.com", "--graph-url"),
         ("IGT_GRAPH_URL", "file:///etc/hosts", "--graph-url"),
         ("IGT_WEB_USER_AGENT", "two\nlines", "IGT_WEB_USER_AGENT"),
+        ("IGT_CREDENTIALS", "/nowhere/credentials.toml", "IGT_CREDENTIALS"),
         ("IGT_WEB_COOKIE", "csrftoken=hidden-word", "IGT_WEB_COOKIE"),
         ("IGT_WEB_COOKIE", "sessionid=hidden-word\n", "IGT_WEB_COOKIE"),
     ] {

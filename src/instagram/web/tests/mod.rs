@@ -2,6 +2,7 @@
 
 mod accounts;
 mod failures;
+mod gates;
 mod lists;
 mod properties;
 mod site;
