@@ -286,4 +286,14 @@ mod tests {
         assert_eq!(Checkpoint::from_row(Some(json!({"posts": 7}))).posts.pages, 0);
         assert_eq!(Checkpoint::from_row(None).stage(), "account");
     }
+
+    #[test]
+    fn an_account_is_read_from_its_row_with_its_number_and_without() {
+        for (pk, read) in [(json!(77), Some(77)), (Value::Null, None)] {
+            let row = json!({"account": {"pk": pk, "username": "mill", "followers_count": 3, "posts_count": null,
+                "is_private": false}});
+            let account = Checkpoint::from_row(Some(row)).account.unwrap();
+            assert_eq!((account.pk, account.reference().pk), (read, read));
+        }
+    }
 }

@@ -59,7 +59,8 @@ fn no_json(status: u16, text: &str, error: &serde_json::Error) -> (FailureKind, 
     match status {
         429 => (FailureKind::Throttled, format!("no JSON: {begins}")),
         500.. => (FailureKind::ServerError, format!("no JSON: {begins}")),
-        200..300 if is_html => (FailureKind::HtmlInsteadOfJson, format!("HTML in the place of JSON: {begins}")),
+        // The source has no walls and no pages: something on the way answers in its place.
+        200..300 if is_html => (FailureKind::ServerError, format!("HTML in the place of JSON: {begins}")),
         200..300 if error.is_eof() => (FailureKind::TruncatedBody, format!("the answer ends early: {error}")),
         _ => (FailureKind::UnexpectedShape, format!("the answer is not JSON: {error}")),
     }

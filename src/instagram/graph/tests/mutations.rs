@@ -5,12 +5,13 @@ use std::collections::BTreeSet;
 
 use proptest::prelude::*;
 use proptest::sample::Index;
+use reqwest::header::HeaderMap;
 use serde_json::{Value, json};
 
 use super::super::classify::classify;
 use super::super::fields::Fields;
 use super::super::request::Received;
-use super::super::{account, media};
+use super::super::{account, media, usage};
 use super::site::{discovered, picture, reel};
 use crate::instagram::reader::{Field, Notes};
 use crate::instagram::{Account, Post};
@@ -148,8 +149,14 @@ fn check(answer: &Value) -> Result<(), TestCaseError> {
     Ok(())
 }
 
+/// So many cases, or more where PROPTEST_CASES asks for more.
+fn settings() -> ProptestConfig {
+    let usual = ProptestConfig::default();
+    ProptestConfig { cases: usual.cases.max(4_000), failure_persistence: None, ..usual }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 4_000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(settings())]
 
     #[test]
     fn no_number_appears_that_was_not_there(changes in prop::collection::vec((any::<Index>(), change()), 1..6)) {
@@ -158,6 +165,29 @@ proptest! {
             apply(&mut answer, place, change);
         }
         check(&answer)?;
+    }
+
+    #[test]
+    fn no_usage_appears_that_was_not_told(changes in prop::collection::vec((any::<Index>(), change()), 1..5)) {
+        let mut told = json!({"178": [
+            {"type": "instagram", "call_count": 81, "total_cputime": 82, "total_time": 83.5,
+             "estimated_time_to_regain_access": 7},
+            {"call_count": 84},
+        ]});
+        for (place, change) in &changes {
+            apply(&mut told, place, change);
+        }
+        let mut headers = HeaderMap::new();
+        // Some of the foreign values are no header, and are never sent.
+        let Ok(value) = told.to_string().parse() else { return Ok(()) };
+        headers.insert("x-business-use-case-usage", value);
+        let (usage, unread) = usage::usage(&headers);
+        if let Some(usage) = usage {
+            // 100 where nothing but the wait is left; the foreign numbers that are some percentage, too.
+            let known = [81.0, 82.0, 83.5, 84.0, 100.0, 0.5, 1e300, 18_446_744_073_709_551_615.0];
+            prop_assert!(known.contains(&usage.percent), "{:?} of {}", usage, told);
+        }
+        prop_assert!(unread.iter().all(|unread| !unread.is_loss));
     }
 
     #[test]
