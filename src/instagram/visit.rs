@@ -1,9 +1,10 @@
 //! One attempt's use of a source, whichever it is.
 
-use super::{graph, web};
 use super::{
-    Account, AccountRef, Cursor, Exchange, Failure, Page, Post, Profile, Reading, ReelNumbers, Shortcode, Source, Username,
+    Account, AccountRef, Cursor, Exchange, Failure, Page, Post, Profile, Reading, ReelNumbers, Shortcode, Source,
+    Username,
 };
+use super::{graph, web};
 
 /// Asks one thing after another of one source with one credential, and hands back what it read, or the failure by name.
 #[derive(Debug)]

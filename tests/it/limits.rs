@@ -12,7 +12,10 @@ use crate::pipelines::SESSION;
 const BRISK: [(&str, &str); 3] = [("IGT_LEASE_SECONDS", "1"), ("IGT_POLL_MS", "50"), ("IGT_RETRY_BASE_MS", "10")];
 
 /// So many posts that a run says more than the smallest log holds.
-const WORDY: (&str, &str) = ("IGT_MAX_POSTS", "300");
+const WORDY: [(&str, &str); 2] = [("IGT_MAX_POSTS", "300"), ("IGT_FULL_SCAN_EVERY", "1")];
+
+/// A log that such a run does not fit into.
+const SHORT: (&str, &str) = ("IGT_MAX_EVENTS", "20");
 
 /// Scrapes an account with its reels, and sees that all is sound and that every answer is JSON.
 async fn scraped(world: &World, replica: &Replica, username: &str) -> (Value, Value) {
@@ -188,12 +191,12 @@ async fn what_the_database_refuses_ends_the_run_with_a_word_whatever_it_is() {
 #[tokio::test]
 async fn a_log_past_its_limit_says_how_much_is_missing_and_the_run_goes_on() {
     let world = World::new().await;
-    let replica = world.replica(&[WORDY]).await;
+    let replica = world.replica(&WORDY).await;
     let full = world.scrape_reels(&replica, "whole", "wordy.anna").await;
     assert_eq!(end(&full), ("completed", None));
     let whole = full["logs_count"].as_i64().unwrap();
     assert!(whole > 25, "the test needs a run that says more, not {whole} events");
-    let replica = world.replica(&[WORDY, ("IGT_MAX_EVENTS", "20")]).await;
+    let replica = world.replica(&[&WORDY[..], &[SHORT]].concat()).await;
     let (status, data) = scraped(&world, &replica, "wordy.anna").await;
     assert_eq!((end(&status), &status["logs_count"]), (("completed", None), &json!(20)));
     let types = event_types(&status);
@@ -230,7 +233,7 @@ async fn a_log_past_its_limit_says_how_much_is_missing_and_the_run_goes_on() {
 async fn whoever_cancels_a_run_that_nobody_has_tells_what_is_missing_in_its_log() {
     let world = World::new().await;
     let username = "wordy.cancelled.anna";
-    let doomed = world.replica(&[&BRISK[..], &[WORDY, ("IGT_MAX_EVENTS", "20")]].concat()).await;
+    let doomed = world.replica(&[&BRISK[..], &WORDY, &[SHORT]].concat()).await;
     world.instagram.hold(username, 20).await;
     doomed.create("create_reel_task", "t", username).await;
     doomed.post("/force_scrape_reel/t").await.ok();
@@ -253,8 +256,8 @@ async fn whoever_cancels_a_run_that_nobody_has_tells_what_is_missing_in_its_log(
 #[tokio::test]
 async fn the_count_of_what_is_missing_survives_a_kill() {
     let world = World::new().await;
-    let (username, settings) = ("wordy.anna", [&BRISK[..], &[WORDY, ("IGT_MAX_EVENTS", "20")]].concat());
-    let calm = world.replica(&[&BRISK[..], &[WORDY]].concat()).await;
+    let (username, settings) = ("wordy.anna", [&BRISK[..], &WORDY, &[SHORT]].concat());
+    let calm = world.replica(&[&BRISK[..], &WORDY].concat()).await;
     let whole = world.scrape_reels(&calm, "whole", username).await["logs_count"].as_i64().unwrap();
     calm.kill().await;
     // While there is room, when there is none any more, and twice with a count that is no longer nothing.

@@ -32,6 +32,7 @@ impl Started {
             .env("DATABASE_URL", database_url)
             .env("IGT_BIND", "127.0.0.1:0")
             .env("IGT_WEB_URL", instagram_url)
+            .env("IGT_GRAPH_URL", instagram_url)
             .env("IGT_DB_CONNECTIONS", "8")
             .env("IGT_LOG_FORMAT", "json")
             .envs(settings.iter().copied());
