@@ -49,6 +49,9 @@ pub async fn register(db: impl PgExecutor<'_>, credentials: &[Registered<'_>]) -
     // The slots that were given out count against a new pace as well.
     sqlx::query!(
         r#"
+        with circuit as (
+            insert into circuits (source) select distinct source from unnest($2::text[]) as source on conflict do nothing
+        )
         insert into credentials as c (name, source, kind, gap_ms, jitter_ms, budget, window_seconds)
         select * from unnest($1::text[], $2::text[], $3::text[], $4::int[], $5::int[], $6::int[], $7::float8[])
         order by 1
