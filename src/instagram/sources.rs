@@ -3,8 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::transport;
 use super::graph::Graph;
+use super::transport;
 use super::web::Web;
 use super::{Gate, Visit};
 

@@ -1,9 +1,10 @@
 //! One attempt's use of a source, whichever it is.
 
-use super::{graph, web};
 use super::{
-    Account, AccountRef, Cursor, Exchange, Failure, Page, Post, Profile, Reading, ReelNumbers, Shortcode, Source, Username,
+    Account, AccountRef, Cursor, Exchange, Failure, Page, Post, Profile, Reading, ReelNumbers, Shortcode, Source,
+    Username,
 };
+use super::{graph, web};
 
 /// Asks one thing after another of one source with one credential, and hands back what it read, or the failure by name.
 #[derive(Debug)]
@@ -60,6 +61,14 @@ impl Visit {
         match self {
             Self::Web(visit) => visit.post(code).await,
             Self::Graph(visit) => visit.post(code).await,
+        }
+    }
+
+    /// Whether a list goes on behind this cursor. One of the other source means nothing to this one.
+    pub fn knows(&self, cursor: &Cursor) -> bool {
+        match self {
+            Self::Web(visit) => visit.knows(cursor),
+            Self::Graph(visit) => visit.knows(cursor),
         }
     }
 

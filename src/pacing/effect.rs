@@ -59,10 +59,7 @@ pub(super) fn shows_that_it_is_good(failure: Option<FailureKind>) -> bool {
     failure.is_none_or(|failure| {
         matches!(
             failure,
-            FailureKind::NotFound
-                | FailureKind::NotDiscoverable
-                | FailureKind::Private
-                | FailureKind::AgeRestricted
+            FailureKind::NotFound | FailureKind::NotDiscoverable | FailureKind::Private | FailureKind::AgeRestricted
         )
     })
 }
