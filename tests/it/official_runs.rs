@@ -767,6 +767,37 @@ async fn a_run_that_changes_its_source_in_the_middle_of_a_list_begins_it_anew_an
 }
 
 #[tokio::test]
+async fn a_run_that_was_begun_with_the_web_source_goes_on_with_a_token_that_is_put_back() {
+    let world = World::new().await;
+    let pool = &world.database.pool;
+    let file = of_token(&ample(), "");
+    let replica = replica(&world, &file, &[]).await;
+    let settings = [("DATABASE_URL", world.database.url.as_str())];
+    let disabled = call(&["credentials", "disable", "official"], &settings).finished().await;
+    assert_eq!(disabled.code, Some(0), "{disabled:?}");
+    let username = &with_three_pages(&world, "returned").await;
+    let throttle = json!({"fault": "throttled", "endpoint": "feed", "after": 1, "times": 1, "retry_after_seconds": 1});
+    world.instagram.fault(username, throttle).await;
+    world.instagram.hold(username, 2).await;
+    begin(&replica, "profile", "t", username, "auto").await;
+    world.instagram.holds_one(username).await;
+    put_back(&world).await;
+    world.instagram.let_go(username).await;
+    let status = world.ended(&replica, "t").await;
+    assert_eq!(end(&status), ("completed", None), "{status:#}");
+    assert_eq!(event(&status, "rate_limited")["endpoint"], "feed");
+    assert_eq!(event(&status, "scrape_completed")["scraped_posts_count"], 60);
+    let asked: Vec<(String, i32)> =
+        sqlx::query_as("select distinct source, attempt from run_exchanges order by attempt")
+            .fetch_all(pool)
+            .await
+            .unwrap();
+    assert_eq!(asked, [("web".to_owned(), 1), ("graph".to_owned(), 2)], "{status:#}");
+    assert_eq!(count(pool, "select count(*) from media").await, 60);
+    assert_one_history(pool).await;
+}
+
+#[tokio::test]
 async fn a_list_of_the_official_source_whose_cursor_has_died_begins_anew_and_doubles_nothing() {
     let world = World::new().await;
     let file = of_token(&ample(), "");

@@ -272,7 +272,7 @@ fn assert_nothing_made_up(answer: &Value, out: &Out) {
         }
     };
     for account in &out.accounts {
-        stands("pk", account.pk.into());
+        stands("pk", account.pk);
         stands("followers", account.followers);
         stands("following", account.following);
         stands("posts", account.posts);
