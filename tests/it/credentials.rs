@@ -256,6 +256,7 @@ async fn what_is_secret_about_credentials_is_told_nowhere() {
     let file = File::of(&text);
     let settings = [
         ("IGT_CREDENTIALS", file.path()),
+        ("IGT_GRAPH_URL", world.instagram.url.as_str()),
         ("IGT_LOG", "debug"),
         ("IGT_BREAKER_FAILURES", "10000"),
         ("IGT_RETRY_BASE_MS", "5"),
@@ -266,9 +267,14 @@ async fn what_is_secret_about_credentials_is_told_nowhere() {
     let mut told = Vec::new();
     for name in ["plain", "missing", "verbose.1", "garbled", "html", "truncated", "forbidden", "flaky.1", "challenged"]
     {
-        let username = format!("{name}.planted");
-        told.push(world.scrape(&replica, name, &username).await.to_string());
-        told.push(replica.get(&format!("/task_details/{name}")).await.text);
+        for source in ["web", "graph"] {
+            let (task, username) = (format!("{name}-{source}"), format!("{name}.planted.{source}"));
+            let body = json!({"task_id": task, "username": username, "source": source});
+            replica.post_json("/create_task", &body).await.ok();
+            replica.post(&format!("/force_scrape/{task}")).await.ok();
+            told.push(world.ended(&replica, &task).await.to_string());
+            told.push(replica.get(&format!("/task_details/{task}")).await.text);
+        }
     }
     let failed: i64 = sqlx::query_scalar("select count(*) from run_exchanges where failure = 'connection_failed'")
         .fetch_one(&world.database.pool)
@@ -281,7 +287,7 @@ async fn what_is_secret_about_credentials_is_told_nowhere() {
     told.extend(everything(&world.database.pool).await);
     for arguments in [
         &["credentials", "list", "--json"][..],
-        &["runs", "show", "challenged", "--json"],
+        &["runs", "show", "challenged-web", "--json"],
         &["credentials", "check", "cut"],
     ] {
         let settings = [

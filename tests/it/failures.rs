@@ -419,8 +419,20 @@ fn no_fault_of_the_sandbox_is_missing_from_the_table() {
 }
 
 /// What tells something of the session that meets it: it is taken out, or cools where several meet it.
-const OF_THE_SESSION: [&str; 9] =
-    ["consent", "loggedout", "loginwall", "challenged", "feedback", "pleasewait", "html", "senthome", "wallafter.2"];
+const OF_THE_SESSION: [&str; 12] = [
+    "consent",
+    "loggedout",
+    "loginwall",
+    "challenged",
+    "feedback",
+    "pleasewait",
+    "html",
+    "senthome",
+    "wallafter.2",
+    "proof",
+    "sentlogin",
+    "sentproof",
+];
 
 #[tokio::test]
 async fn every_fault_that_a_guest_meets_ends_as_it_should() {

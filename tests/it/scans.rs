@@ -137,7 +137,10 @@ async fn an_answer_that_is_not_whole_misses_no_post() {
     }
     // In the place of what is gone, deeper ones come into reach; none is lost.
     assert!(number(pool, "select count(*) from media").await >= all);
-    // And a whole one does.
+    // And a whole one does, once a person has put back the session that was challenged.
+    let settings = [("DATABASE_URL", world.database.url.as_str())];
+    let enabled = call(&["credentials", "enable", "cookie"], &settings).finished().await;
+    assert_eq!(enabled.code, Some(0), "{enabled:?}");
     let status = world.scrape(&replica, "t", name).await;
     assert_eq!(event(&status, "posts_missing")["missing"], json!(gone), "{status:#}");
 }
@@ -375,7 +378,7 @@ async fn a_kept_body_can_be_printed_until_its_time_is_over() {
         call(&[&["runs", "show", "t"][..], what].concat(), &settings).finished().await
     };
     let listed = show(&[]).await;
-    assert!(listed.stdout.contains("age_restricted  (body kept)"), "{}", listed.stdout);
+    assert!(listed.stdout.contains("age_restricted  with guest  (body kept)"), "{}", listed.stdout);
     let printed = show(&["--body", "1"]).await;
     assert_eq!(printed.code, Some(0), "{}", printed.stderr);
     let whole: Value = serde_json::from_str(&printed.stdout).unwrap();
