@@ -212,7 +212,7 @@ pub struct SourceSettings {
     #[arg(long, env = "IGT_WEB_DOC_IDS", value_name = "LISTS")]
     pub web_doc_ids: Option<DocIds>,
 
-    /// Base address of the official source (Graph API). No task asks it in this release: every run uses the web source
+    /// Base address of the official source (Graph API), which is asked with the tokens of IGT_CREDENTIALS
     #[arg(long, env = "IGT_GRAPH_URL", value_name = "URL", default_value = "https://graph.facebook.com",
           value_parser = http_url)]
     pub graph_url: String,

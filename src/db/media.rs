@@ -18,8 +18,8 @@ pub struct NewMedia {
     pub kind: Option<&'static str>,
     /// Whether it is a reel.
     pub is_reel: bool,
-    /// Whether the account pinned it.
-    pub is_pinned: bool,
+    /// Whether the account pinned it; `None` where the source does not tell: what was known of it stays.
+    pub is_pinned: Option<bool>,
     /// When it was published.
     pub taken_at: Option<DateTime<Utc>>,
     /// Its text; `None` where it has none.
@@ -62,12 +62,12 @@ pub async fn record(
     sqlx::query!(
         r#"
         with told as (
-            select n.*, m.caption as caption_before, m.shortcode is not null as is_known,
+            select n.*, coalesce(n.pinned, m.is_pinned, false) as is_pinned, m.caption as caption_before, m.shortcode is not null as is_known,
                    coalesce(m.caption_since, m.first_seen_at) as caption_from, m.last_seen_at
             from unnest($4::text[], $5::bigint[], $6::text[], $7::boolean[], $8::boolean[], $9::timestamptz[],
                         $10::text[], $11::float8[], $12::text[], $13::boolean[])
-                as n (shortcode, instagram_pk, kind, is_reel, is_pinned, taken_at, caption, duration_seconds,
-                      display_url, caption_told)
+                as n (shortcode, instagram_pk, kind, is_reel, pinned, taken_at, caption, duration_seconds, display_url,
+                      caption_told)
             left join media m on m.profile_id = $1 and m.shortcode = n.shortcode
         ), edited as (
             -- Two runs may notice one edit at once.
@@ -107,7 +107,7 @@ pub async fn record(
         &column(media, |m| m.instagram_pk),
         &column(media, |m| m.kind) as &[Option<&str>],
         &column(media, |m| m.is_reel),
-        &column(media, |m| m.is_pinned),
+        &column(media, |m| m.is_pinned) as &[Option<bool>],
         &column(media, |m| m.taken_at) as &[Option<DateTime<Utc>>],
         &column(media, |m| fit_if_any(m.caption.as_deref())) as &[Option<String>],
         &column(media, |m| m.duration_seconds) as &[Option<f64>],

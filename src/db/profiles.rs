@@ -81,7 +81,8 @@ async fn find(db: &mut PgConnection, profile: &NewProfile, fbid: Option<&str>) -
                 and ($2::text is null or fbid is null)
                 and not exists (
                     select from profiles later
-                    where later.username = p.username and later.last_seen_at > p.last_seen_at))
+                    where later.username = p.username and later.profile_id <> p.profile_id
+                        and later.last_seen_at > p.last_seen_at))
         order by (instagram_pk = $1) desc nulls last, (fbid = $2) desc nulls last, last_seen_at desc
         limit 1
         for no key update

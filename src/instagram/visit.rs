@@ -64,6 +64,14 @@ impl Visit {
         }
     }
 
+    /// Whether a list goes on behind this cursor. One of the other source means nothing to this one.
+    pub fn knows(&self, cursor: &Cursor) -> bool {
+        match self {
+            Self::Web(visit) => visit.knows(cursor),
+            Self::Graph(visit) => visit.knows(cursor),
+        }
+    }
+
     /// The requests made since the last call, oldest first.
     pub fn take_exchanges(&mut self) -> Vec<Exchange> {
         match self {

@@ -305,7 +305,8 @@ impl Closing<'_> {
             }
             Decision::End(reason, why) => {
                 let asked_as = asking.filter(|asking| asking.visit.has_session());
-                let asked_as = asked_as.map_or(AskedAs::Guest, |asking| AskedAs::Credential(asking.credential()));
+                let asked_as =
+                    asked_as.map_or(AskedAs::Guest, |asking| AskedAs::of(asking.visit.source(), asking.credential()));
                 let message = last_word(&failure, standing.tries, why, asked_as);
                 self.end(Shortfall { reason, message }, Some(failure))
             }

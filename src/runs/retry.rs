@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::Policy;
 use crate::credentials::COOKIE;
 use crate::db::runs::Reason;
-use crate::instagram::{Class, Failure, FailureKind};
+use crate::instagram::{Class, Failure, FailureKind, Source};
 use crate::pacing::{Refusal, Why as NoTurn};
 
 /// No back-off is longer than this, unless the upstream asks for it.
@@ -91,17 +91,28 @@ pub(super) fn last_word(failure: &Failure, tries: i32, why: Why, asked_as: Asked
 pub(super) enum AskedAs<'a> {
     /// As nobody in particular.
     Guest,
-    /// With a session or a token of this name.
-    Credential(&'a str),
+    /// With a session of this name.
+    Session(&'a str),
+    /// With a token of this name.
+    Token(&'a str),
 }
 
-impl AskedAs<'_> {
+impl<'a> AskedAs<'a> {
+    /// With this credential of a source, which is no guest.
+    pub(super) fn of(source: Source, name: &'a str) -> Self {
+        match source {
+            Source::Web => Self::Session(name),
+            Source::Graph => Self::Token(name),
+        }
+    }
+
     /// How its secret is renewed.
     fn renewed(self) -> &'static str {
         match self {
-            Self::Credential(name) if name != COOKIE => {
+            Self::Session(name) if name != COOKIE => {
                 "sign in again, write the fresh secret into IGT_CREDENTIALS and restart"
             }
+            Self::Token(_) => "make a new token, write it into IGT_CREDENTIALS and restart",
             _ => "sign in again and set IGT_WEB_COOKIE to the fresh cookie",
         }
     }
@@ -110,7 +121,9 @@ impl AskedAs<'_> {
     fn put_back(self) -> String {
         match self {
             Self::Guest => String::new(),
-            Self::Credential(name) => format!(", then put it back: ig-tracking credentials enable {name}"),
+            Self::Session(name) | Self::Token(name) => {
+                format!(", then put it back: ig-tracking credentials enable {name}")
+            }
         }
     }
 }
@@ -120,10 +133,22 @@ fn advice(kind: FailureKind, asked_as: AskedAs<'_>) -> Option<String> {
     let for_guests = "set IGT_WEB_COOKIE to the cookie of a signed-in browser";
     let has_session = asked_as != AskedAs::Guest;
     let words = match kind {
+        FailureKind::TokenInvalid => return Some(format!("{}{}", asked_as.renewed(), asked_as.put_back())),
         FailureKind::LoginRequired if has_session => {
             return Some(format!("{}{}", asked_as.renewed(), asked_as.put_back()));
         }
-        FailureKind::ChallengeRequired | FailureKind::ConsentRequired if has_session => {
+        FailureKind::PermissionMissing => {
+            let words = "make a token with instagram_basic, instagram_manage_insights and pages_read_engagement, for an app \
+                         that was granted them, write it into IGT_CREDENTIALS and restart";
+            return Some(format!("{words}{}", asked_as.put_back()));
+        }
+        FailureKind::PolicyBlocked => {
+            let words = "read what the app's dashboard at developers.facebook.com says, and let the token rest until it is \
+                         mended";
+            return Some(format!("{words}{}", asked_as.put_back()));
+        }
+        // What the web source says to sessions; of the official one it is the same as a token that is not taken.
+        FailureKind::ChallengeRequired | FailureKind::ConsentRequired if matches!(asked_as, AskedAs::Session(_)) => {
             let words = "open Instagram in the browser of this session, do what it asks, and let the session rest until \
                          then";
             return Some(format!("{words}{}", asked_as.put_back()));
@@ -140,14 +165,6 @@ fn advice(kind: FailureKind, asked_as: AskedAs<'_>) -> Option<String> {
             Some("check the name; an account that is personal or private can be read by the source `web` alone")
         }
         FailureKind::NotOffered => Some("the source `web` can be asked for it"),
-        FailureKind::TokenInvalid => Some("make a new token and put it in the place of the old one"),
-        FailureKind::PermissionMissing => Some(
-            "make a token with instagram_basic, instagram_manage_insights and pages_read_engagement, for an app that was \
-             granted them",
-        ),
-        FailureKind::PolicyBlocked => Some(
-            "read what the app's dashboard at developers.facebook.com says, and let the token rest until it is mended",
-        ),
         FailureKind::FieldsRefused => {
             Some("check the credential's user_id; where it is right, the official source has changed its fields")
         }
@@ -165,9 +182,8 @@ fn advice(kind: FailureKind, asked_as: AskedAs<'_>) -> Option<String> {
 pub(super) fn decide_without_turn(refusal: &Refusal, left: Duration, chance: f64) -> (Decision, String) {
     let reason = match &refusal.why {
         NoTurn::CircuitOpen | NoTurn::Unreadable => Reason::UpstreamUnavailable,
-        NoTurn::Disabled(failure) if failure == FailureKind::ChallengeRequired.as_str() => Reason::ChallengeRequired,
-        NoTurn::Disabled(failure) if failure == FailureKind::ConsentRequired.as_str() => Reason::ChallengeRequired,
-        NoTurn::Disabled(_) | NoTurn::NoCredential => Reason::LoginRequired,
+        NoTurn::Disabled(failure) => that_disables(failure).map_or(Reason::LoginRequired, reason_of),
+        NoTurn::NoCredential => Reason::LoginRequired,
         NoTurn::Busy | NoTurn::Cooling(_) => Reason::RateLimited,
     };
     match refusal.wait {
@@ -183,11 +199,8 @@ pub(super) fn decide_without_turn(refusal: &Refusal, left: Duration, chance: f64
         None => {
             let advice = match (&refusal.why, refusal.credential.as_deref()) {
                 (NoTurn::Disabled(failure), Some(name)) => {
-                    let kinds =
-                        [FailureKind::LoginRequired, FailureKind::ChallengeRequired, FailureKind::ConsentRequired];
-                    let kind = kinds.into_iter().find(|kind| kind.as_str() == failure);
-                    let asked_as = AskedAs::Credential(name);
-                    kind.and_then(|kind| advice(kind, asked_as)).unwrap_or_else(|| {
+                    let asked_as = AskedAs::of(refusal.source, name);
+                    that_disables(failure).and_then(|kind| advice(kind, asked_as)).unwrap_or_else(|| {
                         format!("put it back when it may be used again: ig-tracking credentials enable {name}")
                     })
                 }
@@ -196,6 +209,19 @@ pub(super) fn decide_without_turn(refusal: &Refusal, left: Duration, chance: f64
             (Decision::End(reason, Why::NoUse), format!("{refusal}; {advice}"))
         }
     }
+}
+
+/// The failure by which a credential was taken out; `None` where an operator did it.
+fn that_disables(name: &str) -> Option<FailureKind> {
+    let kinds = [
+        FailureKind::LoginRequired,
+        FailureKind::ChallengeRequired,
+        FailureKind::ConsentRequired,
+        FailureKind::TokenInvalid,
+        FailureKind::PermissionMissing,
+        FailureKind::PolicyBlocked,
+    ];
+    kinds.into_iter().find(|kind| kind.as_str() == name)
 }
 
 /// The reason of a run that waits because of this failure, or ends by it.
@@ -236,7 +262,6 @@ fn final_reason(kind: FailureKind) -> Reason {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::instagram::Source;
 
     const HOUR: Duration = Duration::from_secs(3600);
 
@@ -355,6 +380,9 @@ mod tests {
             ("challenge_required", Reason::ChallengeRequired),
             ("consent_required", Reason::ChallengeRequired),
             ("login_required", Reason::LoginRequired),
+            ("token_invalid", Reason::LoginRequired),
+            ("permission_missing", Reason::LoginRequired),
+            ("policy_blocked", Reason::ChallengeRequired),
             ("operator", Reason::LoginRequired),
         ] {
             let (end, words) = decide(NoTurn::Disabled(failure.to_owned()), None);
@@ -367,7 +395,7 @@ mod tests {
     #[test]
     fn the_last_word_says_what_happened_why_it_is_the_last_and_what_to_do() {
         let word = |kind, why, has_session: bool| {
-            let asked_as = if has_session { AskedAs::Credential("cookie") } else { AskedAs::Guest };
+            let asked_as = if has_session { AskedAs::Session("cookie") } else { AskedAs::Guest };
             last_word(&failure(kind, None), 2, why, asked_as)
         };
         assert_eq!(
@@ -381,6 +409,19 @@ mod tests {
         );
         assert_eq!(word(FailureKind::EndpointBroken, Why::NoUse, true), "web_profile_info answered 429: no");
         assert!(word(FailureKind::LoginRequired, Why::NoUse, true).contains("sign in again"));
+        for kind in [
+            FailureKind::TokenInvalid,
+            FailureKind::PermissionMissing,
+            FailureKind::PolicyBlocked,
+            FailureKind::LoginRequired,
+            FailureKind::PleaseWait,
+            FailureKind::Throttled,
+        ] {
+            let words = last_word(&failure(kind, None), 2, Why::NoUse, AskedAs::of(Source::Graph, "main"));
+            assert!(!words.contains("COOKIE") && !words.contains("sign in") && !words.contains("browser"), "{words}");
+            let is_taken_out = that_disables(kind.as_str()).is_some();
+            assert_eq!(words.contains("ig-tracking credentials enable main"), is_taken_out, "{words}");
+        }
         assert!(word(FailureKind::Throttled, Why::TooLate(HOUR), true).contains("in 3600 s"));
     }
 }

@@ -7,6 +7,9 @@ use super::drift::Drift;
 use super::scan::Scan;
 use crate::instagram::{Account, AccountRef, Cursor, Failure, FailureKind, Shortcode, Username};
 
+/// How many posts a page has at least that is not the last, whichever source it is of.
+const SMALLEST_PAGE: usize = 12;
+
 /// A run's progress, written with every step.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
@@ -105,7 +108,8 @@ pub struct Progress {
     pub done: bool,
     /// Whether the list led round in a circle before its end.
     pub circled: bool,
-    /// How many pages were read when the list was begun anew, where it was: so many may repeat what is known.
+    /// How many pages were read when the list was begun anew, where it was: so many may repeat what is known, or more
+    /// where what is known fills more of the smaller pages of another source.
     pub restarted_after: Option<u32>,
 }
 
@@ -133,15 +137,21 @@ impl Progress {
         if self.restarted_after.is_some() || self.next.is_none() {
             return false;
         }
+        self.begin_anew();
+        true
+    }
+
+    /// Begins the list anew with another source, which knows nothing of the place where the one before was.
+    pub fn begin_anew(&mut self) {
         self.restarted_after = Some(self.pages);
         self.next = None;
         self.followed.clear();
-        true
     }
 
     /// Whether a page without a single new item may stand here: where the list is being read once more.
     pub fn repeats(&self) -> bool {
-        self.restarted_after.is_some_and(|pages| self.pages <= 2 * pages)
+        let of_known = u32::try_from(self.codes.len().div_ceil(SMALLEST_PAGE) + 1).unwrap_or(u32::MAX);
+        self.restarted_after.is_some_and(|pages| self.pages <= pages.saturating_add(pages.max(of_known)))
     }
 }
 
@@ -257,6 +267,23 @@ mod tests {
         assert_eq!(progress.advance([code("Cd")], None), [code("Cd")]);
         assert!(progress.done && !progress.circled && !progress.repeats());
         assert_eq!(progress.codes.len(), 4);
+    }
+
+    #[test]
+    fn a_list_that_another_source_begins_anew_may_repeat_what_is_known_in_smaller_pages() {
+        let codes = |numbers: std::ops::Range<i64>| numbers.map(|n| Shortcode::from_pk(1000 + n).unwrap());
+        let mut progress = Progress::default();
+        progress.advance(codes(0..25), cursor("graph:1"));
+        progress.advance(codes(25..50), cursor("graph:2"));
+        for change in 0..2 {
+            progress.begin_anew();
+            for page in 0..4 {
+                assert_eq!(progress.advance(codes(12 * page..12 * (page + 1)), cursor(&format!("feed:{page}"))), []);
+                assert!(progress.repeats() && !progress.done, "page {page} after {change} changes more");
+            }
+        }
+        assert_eq!(progress.advance(codes(48..60), None).len(), 10);
+        assert!(progress.done && !progress.circled);
     }
 
     #[test]

@@ -31,7 +31,7 @@ impl From<&Post> for NewMedia {
             instagram_pk: post.pk,
             kind: post.kind.map(MediaKind::as_str),
             is_reel: post.is_reel,
-            is_pinned: post.is_pinned,
+            is_pinned: Some(post.is_pinned),
             taken_at: post.taken_at,
             caption: post.caption.clone(),
             caption_told: true,

@@ -4,7 +4,7 @@ use super::account::exchanges_took;
 use super::{Checkpoint, Event, Findings, Halt, Interruption, Job, Ledger, Shortfall, Step, scan};
 use crate::db::media::NewMedia;
 use crate::db::runs::Reason;
-use crate::instagram::{FailureKind, Page, Post, Username, Visit};
+use crate::instagram::{FailureKind, Page, Post, Source, Username, Visit};
 
 /// Reads pages of posts from where the checkpoint says, until enough are read or none are left. A shortfall is
 /// returned where the account says that it has posts and shows none.
@@ -22,6 +22,9 @@ pub(super) async fn fetch(
     }
     scan::begin(job, ledger, checkpoint).await?;
     while !checkpoint.posts.done {
+        if checkpoint.posts.next.as_ref().is_some_and(|next| !visit.knows(next)) {
+            checkpoint.posts.begin_anew();
+        }
         let page = match first_posts.take() {
             Some(page) => page,
             None => match visit.posts(&account.reference(), checkpoint.posts.next.as_ref()).await {
@@ -46,7 +49,11 @@ pub(super) async fn fetch(
         return Ok(Some(private(&account.username)));
     }
     let claimed = account.posts_count.filter(|count| *count > 0);
-    let to_whom = if visit.has_session() { "to this session" } else { "without a signed-in session" };
+    let to_whom = match (visit.source(), visit.has_session()) {
+        (Source::Graph, _) => "to this token",
+        (Source::Web, true) => "to this session",
+        (Source::Web, false) => "without a signed-in session",
+    };
     Ok(claimed.map(|count| Shortfall {
         reason: Reason::LoginRequired,
         message: format!("@{} has {count} posts and Instagram shows none of them {to_whom}", account.username),
@@ -101,6 +108,8 @@ async fn store(
     let exchanges = visit.take_exchanges();
     // A caption that could not be read is not one that was taken away.
     let captions_told = !page.unread.iter().any(|unread| unread.path.contains("caption"));
+    // The official source does not say which posts are pinned.
+    let pins_told = visit.source() == Source::Web;
     let mut events = checkpoint.drift.note(page.unread);
     events.push(Event::PostsFetched {
         page: checkpoint.posts.pages,
@@ -109,14 +118,15 @@ async fn store(
         duration: exchanges_took(&exchanges),
     });
     let findings = Findings {
-        media: posts.iter().map(|post| media_of(post, captions_told)).collect(),
+        media: posts.iter().map(|post| media_of(post, captions_told, pins_told)).collect(),
         numbers: posts.iter().map(|post| (*post).into()).collect(),
         ..Findings::default()
     };
     ledger.write(Step { events, exchanges, checkpoint: checkpoint.clone(), findings }).await
 }
 
-fn media_of(post: &Post, captions_told: bool) -> NewMedia {
+fn media_of(post: &Post, captions_told: bool, pins_told: bool) -> NewMedia {
     let media = NewMedia::from(post);
-    NewMedia { caption_told: captions_told || post.caption.is_some(), ..media }
+    let is_pinned = media.is_pinned.filter(|_| pins_told);
+    NewMedia { caption_told: captions_told || post.caption.is_some(), is_pinned, ..media }
 }

@@ -61,6 +61,9 @@ async fn read_list(
         && !checkpoint.reel_numbers.done
         && checkpoint.reel_numbers.pages < enough + checkpoint.reel_numbers.restarted_after.unwrap_or(0)
     {
+        if checkpoint.reel_numbers.next.as_ref().is_some_and(|next| !visit.knows(next)) {
+            checkpoint.reel_numbers.begin_anew();
+        }
         let page = match visit.reels(&account.reference(), checkpoint.reel_numbers.next.as_ref()).await {
             Ok(page) => page,
             Err(failure) if failure.kind == FailureKind::CursorRefused && checkpoint.reel_numbers.restart() => {

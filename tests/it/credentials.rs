@@ -44,7 +44,7 @@ pub(crate) fn unique(prefix: &str) -> String {
 }
 
 /// A credential's row.
-async fn row(pool: &PgPool, name: &str) -> Value {
+pub(crate) async fn row(pool: &PgPool, name: &str) -> Value {
     sqlx::query_scalar("select to_jsonb(c) from credentials c where name = $1")
         .bind(name)
         .fetch_one(pool)
@@ -268,8 +268,8 @@ async fn what_is_secret_about_credentials_is_told_nowhere() {
     for name in ["plain", "missing", "verbose.1", "garbled", "html", "truncated", "forbidden", "flaky.1", "challenged"]
     {
         for source in ["web", "graph"] {
-            let task = format!("{name}-{source}");
-            let body = json!({"task_id": task, "username": format!("{name}.planted"), "source": source});
+            let (task, username) = (format!("{name}-{source}"), format!("{name}.planted.{source}"));
+            let body = json!({"task_id": task, "username": username, "source": source});
             replica.post_json("/create_task", &body).await.ok();
             replica.post(&format!("/force_scrape/{task}")).await.ok();
             told.push(world.ended(&replica, &task).await.to_string());
@@ -322,7 +322,7 @@ async fn what_is_secret_about_credentials_is_told_nowhere() {
 }
 
 /// Every row of every table as text, and the kept bodies as they were answered.
-async fn everything(pool: &PgPool) -> Vec<String> {
+pub(crate) async fn everything(pool: &PgPool) -> Vec<String> {
     let tables: Vec<String> = sqlx::query_scalar(
         "select relname::text from pg_class where relnamespace = 'public'::regnamespace and relkind in ('r', 'p')",
     )

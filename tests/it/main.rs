@@ -22,6 +22,7 @@ mod limits;
 mod lives;
 mod model;
 mod official;
+mod official_runs;
 mod operations;
 mod pacing;
 mod pipelines;

@@ -65,7 +65,7 @@ const TABLE: &[(&str, Outcome)] = &[
         ]),
     ),
     ("unknownfield", Reads(&["business_discovery.media.data[].view_count"])),
-    ("stalecursor", Reads(&["business_discovery.media.after"])),
+    ("stalecursor", Fails(CursorRefused, None)),
     (
         "retyped",
         Reads(&[

@@ -140,7 +140,10 @@ async fn an_answer_that_is_not_whole_misses_no_post() {
     assert_eq!(call(&["credentials", "enable", "cookie"], &settings).finished().await.code, Some(0));
     // In the place of what is gone, deeper ones come into reach; none is lost.
     assert!(number(pool, "select count(*) from media").await >= all);
-    // And a whole one does.
+    // And a whole one does, once a person has put back the session that was challenged.
+    let settings = [("DATABASE_URL", world.database.url.as_str())];
+    let enabled = call(&["credentials", "enable", "cookie"], &settings).finished().await;
+    assert_eq!(enabled.code, Some(0), "{enabled:?}");
     let status = world.scrape(&replica, "t", name).await;
     assert_eq!(event(&status, "posts_missing")["missing"], json!(gone), "{status:#}");
 }
@@ -343,6 +346,50 @@ async fn runs_that_read_a_new_account_at_once_by_different_ids_make_one_row() {
         assert!(rows.iter().all(|row| *row == rows[0]), "{name}: {rows:?}");
     }
     assert_eq!(number(&pool, "select count(*) from profiles where instagram_pk is null or fbid is null").await, 0);
+}
+
+#[tokio::test]
+async fn a_run_that_waits_for_one_that_began_before_the_row_was_written_finds_the_row() {
+    let database = Database::fresh().await;
+    let pool = database.pool.clone();
+    let run = claimed(&pool, "t").await;
+    let seen = |instagram_pk: Option<i64>, fbid: Option<&str>| profiles::NewProfile {
+        instagram_pk,
+        fbid: fbid.map(str::to_owned),
+        username: "waits".to_owned(),
+        ..profile()
+    };
+    // One begins; the next finds no row and waits for its turn to make one; and then there is a row.
+    let mut before = pool.begin().await.unwrap();
+    sqlx::query("select now()").execute(&mut *before).await.unwrap();
+    let mut turn = pool.acquire().await.unwrap();
+    let lock = "select pg_advisory_lock(hashtext('ig-tracking.profile waits'))";
+    sqlx::query(lock).execute(&mut *turn).await.unwrap();
+    let (other, run_id, of_fbid) = (pool.clone(), run.run_id, seen(None, Some("fb")));
+    let waiting = tokio::spawn(async move {
+        let mut transaction = other.begin().await.unwrap();
+        let profile_id = profiles::record(&mut transaction, run_id, 1, &of_fbid).await.unwrap();
+        transaction.commit().await.unwrap();
+        profile_id
+    });
+    let waits_for = async |what: &'static str| {
+        crate::harness::eventually(what, async || {
+            let waits = "select count(*) from pg_locks where not granted and locktype = $1
+                         and pid in (select pid from pg_stat_activity where datname = current_database())";
+            let waits: i64 = sqlx::query_scalar(waits).bind(what).fetch_one(&pool).await.unwrap();
+            (waits == 1).then_some(())
+        })
+        .await;
+    };
+    waits_for("advisory").await;
+    let made =
+        "insert into profiles (instagram_pk, username, run_id, seq) values (7, 'waits', $1, 1) returning profile_id";
+    let made: i64 = sqlx::query_scalar(made).bind(run.run_id.0).fetch_one(&pool).await.unwrap();
+    assert_eq!(profiles::record(&mut before, run.run_id, 1, &seen(Some(7), None)).await.unwrap(), made);
+    sqlx::query("select pg_advisory_unlock_all()").execute(&mut *turn).await.unwrap();
+    waits_for("transactionid").await;
+    before.commit().await.unwrap();
+    assert_eq!(waiting.await.unwrap(), made);
 }
 
 #[tokio::test]

@@ -541,7 +541,7 @@ pub(crate) fn post() -> media::NewMedia {
         instagram_pk: 1,
         kind: None,
         is_reel: false,
-        is_pinned: false,
+        is_pinned: Some(false),
         taken_at: None,
         caption: None,
         caption_told: true,

@@ -37,7 +37,11 @@ impl Visit {
             other => return other,
         };
         if matches!(wanted, Wanted::Media(Some(_))) && media::means_the_cursor(&failure) {
-            return Err(failure);
+            let kind = FailureKind::CursorRefused;
+            if let Some(exchange) = self.exchanges.last_mut() {
+                exchange.failure = Some(kind.as_str());
+            }
+            return Err(Failure { kind, ..failure });
         }
         let Some((fewer, refused)) = fields.fewer(&failure.message, wanted) else { return Err(failure) };
         let expression = fewer.expression(username, wanted);

@@ -14,7 +14,7 @@ use super::fields::{Fields, Wanted};
 use super::request::Reply;
 use crate::instagram::reader::{Field, Notes};
 use crate::instagram::{
-    AccountRef, Cursor, Failure, FailureKind, MediaKind, Page, Post, Reading, ReelNumbers, Shortcode, Unread, Username,
+    AccountRef, Cursor, Failure, FailureKind, MediaKind, Page, Post, Reading, ReelNumbers, Shortcode, Username,
 };
 
 /// How many reels a page of them has at least, unless the list ends.
@@ -31,26 +31,14 @@ pub(super) struct Found {
 }
 
 impl Visit {
+    /// A page of media. [`FailureKind::CursorRefused`]: cursors do not live for ever.
     pub(super) async fn list_posts(
         &mut self,
         username: &Username,
         after: Option<&Cursor>,
     ) -> Result<Page<Post>, Failure> {
         let asked = Place::of(after);
-        match self.page_behind(username, asked.after()).await {
-            Err(failure) if asked.after().is_some() && means_the_cursor(&failure) => {
-                // Cursors do not live for ever. The list from its beginning repeats what was read, and doubles nothing.
-                let mut page = self.page_behind(username, None).await?;
-                page.unread.push(Unread {
-                    path: "business_discovery.media.after".to_owned(),
-                    expected: "a cursor that is still taken",
-                    found: failure.message,
-                    is_loss: false,
-                });
-                Ok(page)
-            }
-            other => other,
-        }
+        self.page_behind(username, asked.after()).await
     }
 
     async fn page_behind(&mut self, username: &Username, after: Option<&str>) -> Result<Page<Post>, Failure> {

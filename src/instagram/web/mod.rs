@@ -146,6 +146,11 @@ impl Visit {
         self.find_post(code).await
     }
 
+    /// Whether a list goes on behind this cursor, which is one of this source.
+    pub fn knows(&self, cursor: &Cursor) -> bool {
+        cursor::Place::of(Some(cursor)) != cursor::Place::Start
+    }
+
     /// The requests made since the last call, oldest first.
     pub fn take_exchanges(&mut self) -> Vec<Exchange> {
         std::mem::take(&mut self.exchanges)

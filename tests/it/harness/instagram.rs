@@ -128,6 +128,14 @@ impl Instagram {
         posts
     }
 
+    /// What a token has asked of the official source: calls that counted, and calls that were refused as too many.
+    pub(crate) async fn token(&self, token: &str) -> (u64, u64) {
+        let all = self.json("tokens").await;
+        let of_it = all["tokens"].as_array().unwrap().iter().find(|one| one["token"] == *token);
+        let number = |key: &str| of_it.map_or(0, |one| one[key].as_u64().unwrap());
+        (number("calls"), number("refused"))
+    }
+
     async fn json(&self, path: &str) -> Value {
         self.http.get(self.at(path)).send().await.unwrap().json().await.unwrap()
     }

@@ -60,17 +60,18 @@ async fn a_cursor_of_another_source_starts_over_and_is_never_sent() {
 }
 
 #[tokio::test]
-async fn a_cursor_that_is_refused_or_unfit_is_told_and_the_list_begins_anew_or_ends() {
+async fn a_cursor_that_is_refused_is_its_own_failure_and_an_unfit_one_ends_the_list() {
     let site = Site::answering(|seen| match seen.fields.contains("after(") {
         true => error(100, "(#100) The cursor is no longer valid"),
         false => json_of(200, &page(&[picture("B")], Some("QVFIone"))),
     })
     .await;
     let mut visit = site.visit();
-    let again = visit.posts(&account(), Some(&cursor("graph:QVFIold"))).await.unwrap();
-    assert_eq!((again.items.len(), again.next), (1, Some(cursor("graph:QVFIone"))));
-    assert!(!again.unread[0].is_loss && again.unread[0].found.contains("no longer valid"));
-    assert_eq!(site.seen().len(), 2);
+    let failure = visit.posts(&account(), Some(&cursor("graph:QVFIold"))).await.unwrap_err();
+    assert_eq!(failure.kind, FailureKind::CursorRefused);
+    assert!(failure.message.contains("no longer valid"), "{failure}");
+    assert_eq!(visit.take_exchanges()[0].failure, Some("cursor_refused"));
+    assert_eq!(site.seen().len(), 1, "it is not the fields");
 
     for after in [json!("QVFI){id}"), json!({"a": 1}), json!("x".repeat(5000))] {
         let mut body = page(&[picture("B")], Some("QVFIone"));
