@@ -55,8 +55,7 @@ pub async fn record(db: &mut PgConnection, run_id: RunId, seq: i64, profile: &Ne
         Some(known) => update(db, run_id, seq, profile, fbid.as_deref(), known).await?,
         None => insert(db, run_id, seq, profile, fbid.as_deref()).await?,
     };
-    sqlx::query!("update runs set profile_id = $2 where run_id = $1", run_id.0, profile_id).execute(&mut *db).await?;
-    snapshot(db, run_id, seq, profile_id, profile).await?;
+    tie(db, run_id, seq, profile_id, profile).await?;
     Ok(profile_id)
 }
 
@@ -141,7 +140,7 @@ async fn update(
     .execute(&mut *db)
     .await?;
     if known.username != profile.username {
-        name(db, run_id, seq, known.profile_id, &profile.username, Some(known.last_seen_at)).await?;
+        rename(db, run_id, seq, &known, &profile.username).await?;
     }
     Ok(known.profile_id)
 }
@@ -164,11 +163,17 @@ async fn insert(
         }
         let inserted = sqlx::query_scalar!(
             r#"
-            insert into profiles (instagram_pk, fbid, username, full_name, biography, category, external_url,
-                                  profile_pic_url, is_private, is_verified, run_id, seq)
-            values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
-            on conflict do nothing
-            returning profile_id
+            with made as (
+                insert into profiles (instagram_pk, fbid, username, full_name, biography, category, external_url,
+                                      profile_pic_url, is_private, is_verified, run_id, seq)
+                values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+                on conflict do nothing
+                returning profile_id
+            ), named as (
+                insert into profile_names (profile_id, observed_from, username, run_id, seq)
+                select profile_id, statement_timestamp(), $3, $11, $12 from made
+            )
+            select profile_id from made
             "#,
             profile.instagram_pk,
             fbid,
@@ -186,7 +191,6 @@ async fn insert(
         .fetch_optional(&mut *db)
         .await?;
         if let Some(profile_id) = inserted {
-            name(db, run_id, seq, profile_id, &profile.username, None).await?;
             return Ok(profile_id);
         }
         // One of another name made it meanwhile, and what conflicted is committed: it is found now. A row that holds
@@ -197,27 +201,20 @@ async fn insert(
     }
 }
 
-/// Begins the time of a handle, and ends that of the one before, which was last seen at `until`.
-async fn name(
-    db: &mut PgConnection,
-    run_id: RunId,
-    seq: i64,
-    profile_id: i64,
-    username: &str,
-    until: Option<DateTime<Utc>>,
-) -> sqlx::Result<()> {
+/// Ends the time of an account's handle, which was last seen when the account was, and begins that of another.
+async fn rename(db: &mut PgConnection, run_id: RunId, seq: i64, known: &Known, username: &str) -> sqlx::Result<()> {
     sqlx::query!(
         "update profile_names set observed_until = greatest($2, observed_from)
          where profile_id = $1 and observed_until is null",
-        profile_id,
-        until,
+        known.profile_id,
+        known.last_seen_at,
     )
     .execute(&mut *db)
     .await?;
     sqlx::query!(
         "insert into profile_names (profile_id, observed_from, username, run_id, seq)
          values ($1, statement_timestamp(), $2, $3, $4)",
-        profile_id,
+        known.profile_id,
         username,
         run_id.0,
         seq,
@@ -256,10 +253,10 @@ pub async fn tracked_by(db: impl PgExecutor<'_>, task_id: &TaskId, username: &st
     .await
 }
 
-/// Moves the latest snapshot on where all that is told agrees with it, else begins a new one: what an endpoint does
-/// not tell contradicts nothing. The account's row is locked by then, so two runs that read the same account take
+/// Ties the run to the account, and keeps its numbers: moves the latest snapshot on where all that is told agrees with
+/// it, else begins a new one, for what an endpoint does not tell contradicts nothing. The account's row is locked by then, so two runs that read the same account take
 /// turns; `statement_timestamp()` is later than either's predecessor.
-async fn snapshot(
+async fn tie(
     db: &mut PgConnection,
     run_id: RunId,
     seq: i64,
@@ -268,7 +265,9 @@ async fn snapshot(
 ) -> sqlx::Result<()> {
     sqlx::query!(
         r#"
-        with latest as (
+        with tied as (
+            update runs set profile_id = $1 where run_id = $5
+        ), latest as (
             select observed_from from profile_snapshots where profile_id = $1 order by observed_from desc limit 1
         ), same as (
             update profile_snapshots s
