@@ -68,7 +68,8 @@ async fn work(core: &Arc<Core>, run: &Arc<Claimed>, grip: &Arc<Grip>) {
         Err(error) => Outcome::Panicked(error.to_string()),
     };
     let closing = Closing { core, run, ledger: &ledger, checkpoint: ledger.checkpoint().await };
-    match closing.settle(outcome, asking).await {
+    // In a box of its own, so that no run carries its end with it from the beginning.
+    match Box::pin(closing.settle(outcome, asking)).await {
         Ok(()) => {}
         Err(Halt::Unwritable) => {
             tracing::error!("let go of the run without a word: the database refuses every one; it is taken up again");
