@@ -2,6 +2,7 @@
 //! was not there, and names are exact to the last character or not there at all.
 
 use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
 use proptest::sample::Index;
@@ -221,4 +222,21 @@ fn the_sample_itself_is_read_whole() {
     assert_eq!(account.fbid.as_deref(), Some("17841401234567890"));
     let numbers: Vec<_> = posts.iter().map(|post| (post.likes, post.comments, post.views)).collect();
     assert_eq!(numbers, [(Some(701), Some(702), Some(703)), (Some(801), Some(802), None)]);
+}
+
+/// All of these properties again and again, each time from another seed: `make fuzz FUZZ_SECONDS=600`. What fails is
+/// printed in its shortest form.
+#[test]
+#[ignore = "takes as long as FUZZ_SECONDS says; make fuzz"]
+fn fuzz_every_parser_of_the_official_source() {
+    let seconds = std::env::var("FUZZ_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(10);
+    let (begun, mut rounds) = (Instant::now(), 0_u64);
+    while begun.elapsed() < Duration::from_secs(seconds) {
+        no_number_appears_that_was_not_there();
+        no_usage_appears_that_was_not_told();
+        an_answer_that_ends_anywhere_is_no_answer();
+        no_error_of_any_shape_panics();
+        rounds += 1;
+    }
+    println!("{} answers of the official source", 4 * rounds * u64::from(settings().cases));
 }
