@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::request::{Received, Reply};
+use super::request::Reply;
 use crate::instagram::lenient::parse;
+use crate::instagram::transport::Received;
 use crate::instagram::transport::retry_after;
 use crate::instagram::{Failure, FailureKind, Usage};
 

@@ -3,11 +3,10 @@
 use std::time::Duration;
 
 use reqwest::header::HeaderValue;
-use reqwest::redirect::Policy;
-use reqwest::{Client, Proxy, Url};
+use reqwest::{Client, Url};
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::instagram::transport;
+use crate::instagram::transport::{self, ClientConfig, ClientError};
 
 /// The version of the Graph API that this client was written for.
 const VERSION: &str = "v26.0";
@@ -85,6 +84,8 @@ pub enum GraphConfigError {
 /// The settings as they are used, and the client made of them.
 pub(super) struct Settled {
     pub(super) client: Client,
+    /// What an error of the proxy must not tell.
+    pub(super) proxy_password: Option<SecretString>,
     /// The address of the account that asks: every request goes there.
     pub(super) node: Url,
     pub(super) token: SecretString,
@@ -103,31 +104,21 @@ pub(super) fn settle(config: GraphConfig) -> Result<Settled, GraphConfigError> {
         return Err(GraphConfigError::UserId(config.user_id));
     }
     let authorization = authorization(&config.token)?;
-    let proxy = config.proxy.as_ref().map(proxy).transpose()?;
-    // One provider for the whole process; where it is there already, it is the one we want.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let mut client = Client::builder()
-        .user_agent(concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION")))
-        // Wherever a redirect leads, the token does not go there.
-        .redirect(Policy::none())
-        .timeout(config.timeout)
-        .connect_timeout(config.connect_timeout);
-    // A proxy may be spoken to over TLS even where the source is not.
-    let needs_certificates = config.proxy.as_ref().is_some_and(|url| url.expose_secret().starts_with("https"));
-    if base.scheme() == "http" && !needs_certificates {
-        // No certificate is ever looked at, so none has to be there.
-        client = client.tls_certs_only([]);
-    }
-    client = match proxy {
-        Some(proxy) => client.proxy(proxy),
-        None if transport::is_loopback(&base) => client.no_proxy(),
-        None => client,
-    };
-    let client = client.build().map_err(GraphConfigError::Client)?;
+    let (client, proxy_password) = transport::client(ClientConfig {
+        base: &base,
+        user_agent: HeaderValue::from_static(concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION"))),
+        timeout: config.timeout,
+        connect_timeout: config.connect_timeout,
+        proxy: config.proxy.as_ref(),
+    })
+    .map_err(|error| match error {
+        ClientError::Proxy(problem) => GraphConfigError::Proxy(problem),
+        ClientError::Client(error) => GraphConfigError::Client(error),
+    })?;
     let mut node = base;
     let path = format!("{}/{}/{}", node.path().trim_end_matches('/'), config.version, config.user_id);
     node.set_path(&path);
-    Ok(Settled { client, node, token: config.token, authorization, timeout: config.timeout })
+    Ok(Settled { client, proxy_password, node, token: config.token, authorization, timeout: config.timeout })
 }
 
 fn check_version(version: &str) -> Result<(), GraphConfigError> {
@@ -151,19 +142,6 @@ fn authorization(token: &SecretString) -> Result<HeaderValue, GraphConfigError> 
         .map_err(|_| GraphConfigError::Token("has characters that no header can hold"))?;
     header.set_sensitive(true);
     Ok(header)
-}
-
-fn proxy(url: &SecretString) -> Result<Proxy, GraphConfigError> {
-    let url = url.expose_secret();
-    let parsed = Url::parse(url).map_err(|_| GraphConfigError::Proxy("is not an absolute address"))?;
-    if !matches!(parsed.scheme(), "http" | "https" | "socks5" | "socks5h") {
-        return Err(GraphConfigError::Proxy("is neither http, https nor socks5"));
-    }
-    if parsed.host_str().is_none_or(str::is_empty) {
-        return Err(GraphConfigError::Proxy("names no host"));
-    }
-    // The error would show the address, and with it the password.
-    Proxy::all(url).map_err(|_| GraphConfigError::Proxy("cannot be used"))
 }
 
 #[cfg(test)]

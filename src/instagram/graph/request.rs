@@ -3,31 +3,27 @@
 use std::time::{Duration, Instant};
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use reqwest::Url;
-use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderMap};
+use reqwest::header::{ACCEPT, AUTHORIZATION};
+use reqwest::{RequestBuilder, Url};
 use secrecy::ExposeSecret;
 use serde_json::Value;
 
 use super::{Visit, classify, usage};
 use crate::instagram::reader::{Notes, shorten};
-use crate::instagram::transport::{BODY_LIMIT, KEPT_LIMIT, causes, in_seconds};
+use crate::instagram::transport::{KEPT_LIMIT, Received, no_answer, receive};
 use crate::instagram::{Exchange, Failure, FailureKind, Heard, Reading, Unread};
 
 /// What stands in the place of the token.
 const REMOVED: &str = "[removed]";
+
+/// A shorter password of a proxy is not looked for: it would be found everywhere.
+const SHORTEST: usize = 6;
 
 /// What an address writes in another way than it is; the sign that tokens have beside letters and digits is `|`.
 const IN_ADDRESSES: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// How much is kept of what an answer said, in characters.
 const SAID_LIMIT: usize = 300;
-
-/// What came back, before anything is made of it.
-pub(super) struct Received {
-    pub(super) status: u16,
-    pub(super) headers: HeaderMap,
-    pub(super) body: Vec<u8>,
-}
 
 /// An answer that succeeded.
 pub(super) struct Reply {
@@ -62,7 +58,7 @@ impl Visit {
         let mut url = self.graph.node.clone();
         url.query_pairs_mut().append_pair("fields", expression);
         let started = Instant::now();
-        let (received, broken) = self.receive(endpoint, &url).await;
+        let (received, broken) = receive(endpoint, self.request(&url), self.graph.timeout).await;
         let duration = started.elapsed();
 
         let (usage, unread_usage) =
@@ -93,42 +89,9 @@ impl Visit {
         result.map(|value| Reading { value, unread })
     }
 
-    /// Sends the request and reads the answer's body, as far as either goes.
-    async fn receive(&self, endpoint: &'static str, url: &Url) -> (Option<Received>, Option<Failure>) {
+    fn request(&self, url: &Url) -> RequestBuilder {
         let request = self.graph.client.get(url.clone()).header(ACCEPT, "application/json");
-        let request = request.header(AUTHORIZATION, self.graph.authorization.clone());
-        let mut response = match request.send().await {
-            Ok(response) => response,
-            Err(error) => return (None, Some(self.transport_failure(endpoint, None, error))),
-        };
-        let status = response.status().as_u16();
-        let mut received = Received { status, headers: response.headers().clone(), body: Vec::new() };
-        loop {
-            match response.chunk().await {
-                Ok(Some(chunk)) if received.body.len() + chunk.len() > BODY_LIMIT => {
-                    let message = format!("the answer is larger than {} MiB", BODY_LIMIT / 1024 / 1024);
-                    let failure = no_answer(endpoint, FailureKind::UnexpectedShape, message);
-                    return (Some(received), Some(Failure { status: Some(status), ..failure }));
-                }
-                Ok(Some(chunk)) => received.body.extend_from_slice(&chunk),
-                Ok(None) => return (Some(received), None),
-                Err(error) => {
-                    let failure = self.transport_failure(endpoint, Some(status), error);
-                    return (Some(received), Some(failure));
-                }
-            }
-        }
-    }
-
-    fn transport_failure(&self, endpoint: &'static str, status: Option<u16>, error: reqwest::Error) -> Failure {
-        let (kind, message) = if error.is_timeout() {
-            (FailureKind::TimedOut, format!("no whole answer within {}", in_seconds(self.graph.timeout)))
-        } else if status.is_some() {
-            (FailureKind::TruncatedBody, format!("the answer broke off: {}", causes(error)))
-        } else {
-            (FailureKind::ConnectionFailed, causes(error))
-        };
-        Failure { status, ..no_answer(endpoint, kind, message) }
+        request.header(AUTHORIZATION, self.graph.authorization.clone())
     }
 
     fn remember(
@@ -175,11 +138,8 @@ impl Visit {
         let all_encoded = utf8_percent_encode(token, NON_ALPHANUMERIC).to_string();
         let encoded = utf8_percent_encode(token, IN_ADDRESSES).to_string();
         let lower_case = encoded.replace("%7C", "%7c");
-        let forms = [token, &all_encoded, &encoded, &lower_case].into_iter();
+        let proxy = self.graph.proxy_password.iter().map(ExposeSecret::expose_secret).filter(|it| it.len() >= SHORTEST);
+        let forms = [token, &all_encoded, &encoded, &lower_case].into_iter().chain(proxy);
         forms.fold(text.to_owned(), |text, form| if text.contains(form) { text.replace(form, REMOVED) } else { text })
     }
-}
-
-fn no_answer(endpoint: &'static str, kind: FailureKind, message: String) -> Failure {
-    Failure { kind, endpoint, status: None, message, retry_after: None }
 }

@@ -6,8 +6,9 @@ use reqwest::header::{CONTENT_TYPE, HeaderMap, LOCATION};
 use serde_json::Value;
 
 use super::page;
-use super::request::{Received, Reply, Wants};
+use super::request::{Reply, Wants};
 use crate::instagram::lenient::parse;
+use crate::instagram::transport::Received;
 use crate::instagram::transport::retry_after;
 use crate::instagram::{Failure, FailureKind};
 

@@ -3,12 +3,11 @@
 use std::time::Duration;
 
 use reqwest::header::HeaderValue;
-use reqwest::redirect::Policy;
-use reqwest::{Client, Proxy, Url};
+use reqwest::{Client, Url};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::endpoints::DocIds;
-use crate::instagram::transport;
+use crate::instagram::transport::{self, ClientConfig, ClientError};
 
 /// How to reach Instagram's web endpoints.
 #[derive(Clone, Debug)]
@@ -100,41 +99,19 @@ pub(super) fn settle(config: WebConfig) -> Result<Settled, WebConfigError> {
     }
     check_cookie(config.cookie.as_ref())?;
     check_documents(&config.doc_ids)?;
-    // One provider for the whole process; where it is there already, it is the one we want.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let mut client = Client::builder()
-        .user_agent(agent)
-        .redirect(Policy::none())
-        .timeout(config.timeout)
-        .connect_timeout(config.connect_timeout);
-    if base.scheme() == "http" {
-        // No certificate is ever looked at, so none has to be there.
-        client = client.tls_certs_only([]);
-    }
-    if transport::is_loopback(&base) {
-        client = client.no_proxy();
-    }
-    let mut proxy_password = None;
-    if let Some(address) = &config.proxy {
-        let (proxy, password) = proxy(address.expose_secret()).map_err(WebConfigError::Proxy)?;
-        (client, proxy_password) = (client.proxy(proxy), password);
-    }
-    let client = client.build().map_err(WebConfigError::Client)?;
+    let (client, proxy_password) = transport::client(ClientConfig {
+        base: &base,
+        user_agent: agent,
+        timeout: config.timeout,
+        connect_timeout: config.connect_timeout,
+        proxy: config.proxy.as_ref(),
+    })
+    .map_err(|error| match error {
+        ClientError::Proxy(problem) => WebConfigError::Proxy(problem),
+        ClientError::Client(error) => WebConfigError::Client(error),
+    })?;
     let WebConfig { cookie, timeout, doc_ids, .. } = config;
     Ok(Settled { client, base, cookie, proxy_password, timeout, doc_ids })
-}
-
-/// A proxy, and its password as it may stand in an error.
-fn proxy(address: &str) -> Result<(Proxy, Option<SecretString>), &'static str> {
-    let url = Url::parse(address.trim()).map_err(|_| "is not an absolute address")?;
-    if !matches!(url.scheme(), "http" | "https" | "socks5" | "socks5h") {
-        return Err("is neither http, https nor socks5");
-    }
-    if url.host().is_none() {
-        return Err("names no host");
-    }
-    let password = url.password().map(SecretString::from);
-    Ok((Proxy::all(url).map_err(|_| "cannot be used")?, password))
 }
 
 fn check_cookie(cookie: Option<&SecretString>) -> Result<(), WebConfigError> {

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::{Visit, classify, page};
 use crate::instagram::reader::Notes;
-use crate::instagram::transport::{BODY_LIMIT, KEPT_LIMIT, causes, in_seconds};
+use crate::instagram::transport::{KEPT_LIMIT, Received, no_answer, receive};
 use crate::instagram::{Exchange, Failure, FailureKind, Heard, Reading, Unread};
 
 /// The application id of Instagram's own web site.
@@ -76,13 +76,6 @@ impl Ask {
     }
 }
 
-/// What came back, before anything is made of it.
-pub(super) struct Received {
-    pub(super) status: u16,
-    pub(super) headers: HeaderMap,
-    pub(super) body: Vec<u8>,
-}
-
 /// An answer that succeeded: JSON, or a page's HTML.
 pub(super) struct Reply {
     pub(super) endpoint: &'static str,
@@ -138,7 +131,7 @@ impl Visit {
                 self.keep_tokens(&reply);
                 read(&reply, &notes)
             }),
-            (None, None) => Err(no_answer(&ask, FailureKind::ConnectionFailed, "no answer came")),
+            (None, None) => Err(no_answer(ask.endpoint, FailureKind::ConnectionFailed, "no answer came".to_owned())),
         };
         let result = result.map_err(|failure| self.without_secrets(failure));
         let unread: Vec<_> = notes.into_unread().into_iter().map(|unread| self.scrub_unread(unread)).collect();
@@ -164,29 +157,11 @@ impl Visit {
         if let Some(form) = &ask.form {
             request = request.form(form);
         }
-        let mut response = match request.send().await {
-            Ok(response) => response,
-            Err(error) => return (None, Some(self.transport_failure(ask, None, error))),
-        };
-        let status = response.status().as_u16();
-        self.keep_what_the_site_set(response.headers());
-        let mut received = Received { status, headers: response.headers().clone(), body: Vec::new() };
-        loop {
-            match response.chunk().await {
-                Ok(Some(chunk)) if received.body.len() + chunk.len() > BODY_LIMIT => {
-                    let message = format!("the answer is larger than {} MiB", BODY_LIMIT / 1024 / 1024);
-                    let failure =
-                        Failure { status: Some(status), ..no_answer(ask, FailureKind::UnexpectedShape, &message) };
-                    return (Some(received), Some(failure));
-                }
-                Ok(Some(chunk)) => received.body.extend_from_slice(&chunk),
-                Ok(None) => return (Some(received), None),
-                Err(error) => {
-                    let failure = self.transport_failure(ask, Some(status), error);
-                    return (Some(received), Some(failure));
-                }
-            }
+        let (received, broken) = receive(ask.endpoint, request, self.web.timeout).await;
+        if let Some(received) = &received {
+            self.keep_what_the_site_set(&received.headers);
         }
+        (received, broken)
     }
 
     fn url(&self, ask: &Ask) -> Url {
@@ -259,18 +234,6 @@ impl Visit {
         }
     }
 
-    fn transport_failure(&self, ask: &Ask, status: Option<u16>, error: reqwest::Error) -> Failure {
-        let limit = self.web.timeout;
-        let (kind, message) = if error.is_timeout() {
-            (FailureKind::TimedOut, format!("no whole answer within {}", in_seconds(limit)))
-        } else if status.is_some() {
-            (FailureKind::TruncatedBody, format!("the answer broke off: {}", causes(error)))
-        } else {
-            (FailureKind::ConnectionFailed, causes(error))
-        };
-        self.without_secrets(Failure { status, ..no_answer(ask, kind, &message) })
-    }
-
     fn remember(
         &mut self,
         ask: &Ask,
@@ -294,10 +257,6 @@ impl Visit {
             body,
         });
     }
-}
-
-fn no_answer(ask: &Ask, kind: FailureKind, message: &str) -> Failure {
-    Failure { kind, endpoint: ask.endpoint, status: None, message: message.to_owned(), retry_after: None }
 }
 
 /// Where the site only wants a slash more or less at the end of a path, on itself.

@@ -11,10 +11,10 @@ use serde_json::{Value, json};
 
 use super::super::classify::classify;
 use super::super::fields::Fields;
-use super::super::request::Received;
 use super::super::{account, media, usage};
 use super::site::{discovered, picture, reel};
 use crate::instagram::reader::{Field, Notes};
+use crate::instagram::transport::Received;
 use crate::instagram::{Account, Post};
 
 /// One thing that is done to a place of an answer.

@@ -18,10 +18,11 @@ use super::super::graphql::data_of;
 use super::super::page;
 use super::super::profile::{by_id, read_info, read_page};
 use super::super::reels::{read_clips, read_reels_tab};
-use super::super::request::{Received, Reply, Wants};
+use super::super::request::{Reply, Wants};
 use super::super::timeline::{Onward, read_feed, read_media_info, read_post, read_timeline};
 use super::site::mill;
 use crate::instagram::reader::Notes;
+use crate::instagram::transport::Received;
 use crate::instagram::{Account, Failure, Post, ReelNumbers, Shortcode, Unread};
 
 /// Ids of which a double would lose the last digits.
