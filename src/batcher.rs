@@ -20,7 +20,7 @@ pub trait Work: Send + Sync + 'static {
     /// What one is answered.
     type Answer: Send + 'static;
     /// Why a batch failed; told to each of its askers.
-    type Error: Clone + From<BrokenOff> + Send + 'static;
+    type Error: Fault;
     /// What the metrics call it.
     const NAME: &'static str;
     /// How long a batch is as good as under way after its end; for work that must not be done too often.
@@ -29,10 +29,13 @@ pub trait Work: Send + Sync + 'static {
     /// Does all that is asked for, and answers in the same order, one answer a request.
     fn answer(&self, requests: &[Self::Request])
     -> impl Future<Output = Result<Vec<Self::Answer>, Self::Error>> + Send;
+}
 
+/// The error of a batch.
+pub trait Fault: Clone + From<BrokenOff> + Send + 'static {
     /// Whether a batch may have failed by one of its requests, and has surely done nothing: then each is tried alone,
     /// so that a bad one fails nobody else's.
-    fn may_be_one_of_them(error: &Self::Error) -> bool;
+    fn may_be_one_of_them(&self) -> bool;
 }
 
 /// The error of a request whose batch was never done to its end: the work panicked, or the runtime ends.
@@ -164,7 +167,7 @@ async fn work_off<W: Work>(shared: Arc<Shared<W>>, mut at_once: bool) {
         let Some((requests, askers)) = shared.lock().next(&shared.limits) else { return };
         match do_it(&shared.work, &requests).await {
             Ok(answers) => askers.into_iter().zip(answers).for_each(|(asker, answer)| tell::<W>(asker, Ok(answer))),
-            Err(error) if requests.len() > 1 && W::may_be_one_of_them(&error) => {
+            Err(error) if requests.len() > 1 && error.may_be_one_of_them() => {
                 for (request, asker) in requests.iter().zip(askers) {
                     let alone = do_it(&shared.work, std::slice::from_ref(request)).await;
                     tell::<W>(asker, alone.and_then(|answers| answers.into_iter().next().ok_or(BrokenOff.into())));

@@ -203,10 +203,6 @@ impl Work for Hints {
         }
         Ok(vec![(); hints.len()])
     }
-
-    fn may_be_one_of_them(_: &Failure) -> bool {
-        false
-    }
 }
 
 fn payloads(hint: Hint) -> Vec<String> {

@@ -35,6 +35,12 @@ impl From<BrokenOff> for Refusal {
     }
 }
 
+impl Fault for Refusal {
+    fn may_be_one_of_them(&self) -> bool {
+        *self == Self::Bad
+    }
+}
+
 impl Work for Gated {
     type Request = u32;
     type Answer = u32;
@@ -50,10 +56,6 @@ impl Work for Gated {
             _ if requests.contains(&BREAKS) => Err(Refusal::Line),
             _ => Ok(requests.iter().map(|number| number * 2).collect()),
         }
-    }
-
-    fn may_be_one_of_them(error: &Refusal) -> bool {
-        *error == Refusal::Bad
     }
 }
 
@@ -259,6 +261,12 @@ fn of_those_with_one_key_the_first_stands_for_all() {
 #[derive(Clone, Default)]
 struct Seldom(Arc<Mutex<Vec<(Instant, Batch)>>>);
 
+impl Fault for BrokenOff {
+    fn may_be_one_of_them(&self) -> bool {
+        false
+    }
+}
+
 impl Work for Seldom {
     type Request = u32;
     type Answer = ();
@@ -269,10 +277,6 @@ impl Work for Seldom {
     async fn answer(&self, requests: &[u32]) -> Result<Vec<()>, BrokenOff> {
         self.0.lock().unwrap().push((Instant::now(), requests.to_vec()));
         Ok(vec![(); requests.len()])
-    }
-
-    fn may_be_one_of_them(_: &BrokenOff) -> bool {
-        false
     }
 }
 

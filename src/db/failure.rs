@@ -4,7 +4,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use super::health;
-use crate::batcher::BrokenOff;
+use crate::batcher::{BrokenOff, Fault};
 
 /// An error of the database that several may have to be told of: a batch failed, or a whole request took too long.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -29,6 +29,12 @@ impl Deref for Failure {
 impl From<sqlx::Error> for Failure {
     fn from(error: sqlx::Error) -> Self {
         Self(Arc::new(error))
+    }
+}
+
+impl Fault for Failure {
+    fn may_be_one_of_them(&self) -> bool {
+        self.is_of_the_statement()
     }
 }
 

@@ -48,10 +48,6 @@ impl Work for Slots {
         let wanted: Vec<_> = wanted.iter().map(|wanted| (&*wanted.credential, wanted.used)).collect();
         Ok(take_slots(&self.0, &wanted, AHEAD.as_secs_f64(), SLACK.as_secs_f64()).await?)
     }
-
-    fn may_be_one_of_them(error: &Failure) -> bool {
-        error.is_of_the_statement()
-    }
 }
 
 /// What was said of credentials that have no pace.

@@ -43,10 +43,6 @@ impl Work for Words {
     async fn answer(&self, words: &[Word]) -> Result<Vec<Change>, Failure> {
         Ok(hear(&self.pool, words, self.breaker).await?)
     }
-
-    fn may_be_one_of_them(error: &Failure) -> bool {
-        error.is_of_the_statement()
-    }
 }
 
 impl Pacing {

@@ -111,10 +111,6 @@ impl Work for Statuses {
     async fn answer(&self, asked: &[Asked]) -> Result<Vec<Option<Status>>, Failure> {
         Ok(status::of_tasks(&self.0.for_request(), asked).await?)
     }
-
-    fn may_be_one_of_them(error: &Failure) -> bool {
-        error.is_of_the_statement()
-    }
 }
 
 /// The look-up of parts of many logs.
@@ -133,10 +129,6 @@ impl Work for Parts {
         let read = status::parts(&self.0.for_request(), &distinct).await?;
         let read: Vec<Arc<[Event]>> = read.into_iter().map(Arc::from).collect();
         Ok(places.into_iter().map(|place| Arc::clone(&read[place])).collect())
-    }
-
-    fn may_be_one_of_them(error: &Failure) -> bool {
-        error.is_of_the_statement()
     }
 }
 

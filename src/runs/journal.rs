@@ -53,8 +53,4 @@ impl Work for Entries {
         let written: HashMap<_, _> = written.into_iter().map(|written| (written.run_id, written)).collect();
         Ok(entries.iter().map(|entry| written.get(&entry.run_id).copied()).collect())
     }
-
-    fn may_be_one_of_them(error: &Failure) -> bool {
-        error.is_of_the_statement()
-    }
 }

@@ -65,10 +65,6 @@ impl Work for Starts {
     async fn answer(&self, wanted: &[Wanted]) -> Result<Vec<StartOutcome>, Failure> {
         self.0.at_work.track_future(start_all(&self.0, wanted)).await
     }
-
-    fn may_be_one_of_them(error: &Failure) -> bool {
-        error.is_of_the_statement()
-    }
 }
 
 async fn start_all(core: &Arc<Core>, wanted: &[Wanted]) -> Result<Vec<StartOutcome>, Failure> {
