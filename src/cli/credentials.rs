@@ -153,14 +153,11 @@ async fn check(pool: &Pool, settings: &CheckSettings) -> Result<ExitCode, Failed
     let username = Username::parse(&settings.username)?;
     let credentials = settings.source.credentials()?;
     let pacing = Pacing::beside(pool.clone(), &credentials, settings.source.terms(COOLDOWN));
-    let named = credentials.kinds().find(|(name, _)| ***name == *settings.name);
-    let Some((name, kind)) = named else {
+    let named = credentials.kinds().map(|(name, _)| name).find(|name| ***name == *settings.name);
+    let Some((name, client)) = named.and_then(|name| Some((name, pacing.sources().client(name)?))) else {
         let names: Vec<&str> = credentials.kinds().map(|(name, _)| &**name).collect();
         eprintln!("ig-tracking: no credential {:?} in these settings; there is {}", settings.name, names.join(", "));
         return Ok(ExitCode::from(exit::NOT_FOUND));
-    };
-    let Some(client) = pacing.sources().client(name) else {
-        return Err(format!("this version cannot ask source {} yet", kind.source().as_str()).into());
     };
     // The pace of one that a service was started with is the service's to say.
     if !list(pool).await?.iter().any(|known| *known.name == **name) {

@@ -494,6 +494,20 @@ async fn every_fault(
     assert_eq!(count(pool, leaked).await, 0);
 }
 
+/// The events of a run that a smooth one does not have.
+pub(crate) fn extraordinary(status: &Value) -> Vec<&str> {
+    let ordinary = [
+        "scrape_started",
+        "account_fetched",
+        "posts_fetched",
+        "profile_data_updated",
+        "scrape_completed",
+        "scrape_partial",
+        "scrape_failed",
+    ];
+    event_types(status).into_iter().filter(|what| !ordinary.contains(what)).collect()
+}
+
 /// State, reason and words; and the rows: an account's numbers only where they were told, posts only where shown.
 async fn assert_outcome(pool: &PgPool, task: &str, status: &Value, expected: Outcome) {
     let reason = status["reason"].as_str();
@@ -554,17 +568,7 @@ async fn assert_requests_and_events(pool: &PgPool, task: &str, status: &Value, e
         .collect();
     assert_eq!(told, expected.failed, "{task}");
 
-    let ordinary = [
-        "scrape_started",
-        "account_fetched",
-        "posts_fetched",
-        "profile_data_updated",
-        "scrape_completed",
-        "scrape_partial",
-        "scrape_failed",
-    ];
-    let extra: Vec<&str> = event_types(status).into_iter().filter(|what| !ordinary.contains(what)).collect();
-    assert_eq!(extra, expected.events, "{task}");
+    assert_eq!(extraordinary(status), expected.events, "{task}");
 
     // An event that tells of a failure names the request that showed it: the last one that failed in its attempt.
     let of_attempt: HashMap<i32, _> = failed.into_iter().map(|exchange| (exchange.3, exchange)).collect();

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use sqlx::PgPool;
 
 use crate::credentials::{File, everything, row, unique};
-use crate::failures::HURRIED;
+use crate::failures::{HURRIED, extraordinary};
 use crate::harness::{Replica, World, assert_sound, call, event, event_types, eventually};
 use crate::pipelines::assert_truthful;
 
@@ -579,17 +579,7 @@ async fn check(pool: &PgPool, world: &World, row: &Row, kind: &str, task: &str, 
     .unwrap();
     if kind == "profile" {
         same("what failed", format!("{failed:?}"), format!("{:?}", row.failed));
-        let ordinary = [
-            "scrape_started",
-            "account_fetched",
-            "posts_fetched",
-            "profile_data_updated",
-            "scrape_completed",
-            "scrape_partial",
-            "scrape_failed",
-        ];
-        let extra: Vec<&str> = event_types(status).into_iter().filter(|what| !ordinary.contains(what)).collect();
-        same("the events", format!("{extra:?}"), format!("{:?}", row.events));
+        same("the events", format!("{:?}", extraordinary(status)), format!("{:?}", row.events));
         // An event that tells of a failure names a request that failed so.
         for event in status["logs"].as_array().unwrap().iter().filter(|event| !event["failure"].is_null()) {
             let told = format!(
