@@ -3,10 +3,12 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 /// A task's name: the client's own, or a version 7 UUID. 1 to 128 of `A–Z a–z 0–9 _ - . :`.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, sqlx::Type)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema, sqlx::Type)]
+#[schema(value_type = String, pattern = "^[A-Za-z0-9_.:-]{1,128}$", example = "nasa-daily")]
 #[serde(try_from = "String", into = "String")]
 #[sqlx(transparent)]
 pub struct TaskId(String);
@@ -58,7 +60,8 @@ impl From<TaskId> for String {
 }
 
 /// A run's name, made by the database; sorts by the time of the request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, sqlx::Type)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, ToSchema, sqlx::Type)]
+#[schema(value_type = Uuid, format = "uuid", example = "01a20178-8408-732e-a18d-da46eb031805")]
 #[serde(transparent)]
 #[sqlx(transparent)]
 pub struct RunId(pub Uuid);

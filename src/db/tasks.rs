@@ -1,14 +1,15 @@
 //! The table `tasks`: what to track.
 
 use chrono::{DateTime, Utc};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use sqlx::PgExecutor;
+use utoipa::ToSchema;
 
-use super::states::RunState;
+use super::states::{Reason, RunState};
 use super::{RunId, TaskId};
 
 /// What a task brings up to date.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, sqlx::Type)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema, sqlx::Type)]
 #[serde(rename_all = "snake_case")]
 #[sqlx(type_name = "text", rename_all = "snake_case")]
 pub enum TaskKind {
@@ -29,7 +30,7 @@ impl TaskKind {
 }
 
 /// Which source a task asks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, sqlx::Type)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema, sqlx::Type)]
 #[serde(rename_all = "snake_case")]
 #[sqlx(type_name = "text", rename_all = "snake_case")]
 pub enum Source {
@@ -61,8 +62,10 @@ pub struct Task {
 /// What became of a request to create a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Creation {
-    /// It is new, was there with the same target, or was deleted and lives again.
+    /// It is new, or was deleted and lives again.
     Created,
+    /// It was there with the same target.
+    Existed,
     /// The name belongs to a task with another target.
     Taken,
 }
@@ -96,8 +99,9 @@ pub async fn create_from(
     username: &str,
     source: Option<Source>,
 ) -> sqlx::Result<Creation> {
-    let same = sqlx::query_scalar!(
+    let existed = sqlx::query_scalar!(
         r#"
+        with before as (select state from tasks where task_id = $1)
         insert into tasks as t (task_id, kind, username, source)
         values ($1, $2, $3, coalesce($4::text, 'auto'))
         on conflict (task_id) do update
@@ -109,7 +113,7 @@ pub async fn create_from(
                     else t.updated_at
                 end
             where t.kind = excluded.kind and t.username = excluded.username
-        returning true as "same!"
+        returning coalesce((select state = 'active' from before), false) as "existed!"
         "#,
         task_id.as_str(),
         kind.as_str(),
@@ -118,7 +122,11 @@ pub async fn create_from(
     )
     .fetch_optional(db)
     .await?;
-    Ok(if same.is_some() { Creation::Created } else { Creation::Taken })
+    Ok(match existed {
+        Some(false) => Creation::Created,
+        Some(true) => Creation::Existed,
+        None => Creation::Taken,
+    })
 }
 
 /// A task that lives.
@@ -137,7 +145,7 @@ pub async fn find(db: impl PgExecutor<'_>, task_id: &TaskId) -> sqlx::Result<Opt
     .await
 }
 
-/// A task in a list, with the state of its latest run.
+/// A task that lives, with its latest run.
 #[derive(Clone, Debug)]
 pub struct Listed {
     /// The task's name.
@@ -146,34 +154,166 @@ pub struct Listed {
     pub kind: TaskKind,
     /// Whose.
     pub username: String,
+    /// From where.
+    pub source: Source,
     /// When it was created.
     pub created_at: DateTime<Utc>,
-    /// The state of its latest run; `None` where it never ran.
-    pub latest_state: Option<RunState>,
-    /// When its latest run last moved.
-    pub latest_updated_at: Option<DateTime<Utc>>,
+    /// When it last changed.
+    pub updated_at: DateTime<Utc>,
+    /// Its latest run; `None` where it never ran.
+    pub latest: Option<LatestRun>,
+}
+
+/// Where a task's latest run stands.
+#[derive(Clone, Copy, Debug)]
+pub struct LatestRun {
+    /// The run.
+    pub run_id: RunId,
+    /// Where it stands.
+    pub state: RunState,
+    /// Why it waits or did not succeed.
+    pub reason: Option<Reason>,
+    /// When it was asked for.
+    pub requested_at: DateTime<Utc>,
+    /// When it last moved.
+    pub updated_at: DateTime<Utc>,
+}
+
+/// A task and its latest run in one row.
+struct Row {
+    task_id: TaskId,
+    kind: TaskKind,
+    username: String,
+    source: Source,
+    created_at: DateTime<Utc>,
+    updated_at: DateTime<Utc>,
+    run_id: Option<RunId>,
+    run_state: Option<RunState>,
+    run_reason: Option<Reason>,
+    run_requested_at: Option<DateTime<Utc>>,
+    run_updated_at: Option<DateTime<Utc>>,
+}
+
+impl From<Row> for Listed {
+    fn from(row: Row) -> Self {
+        let latest = || {
+            Some(LatestRun {
+                run_id: row.run_id?,
+                state: row.run_state?,
+                reason: row.run_reason,
+                requested_at: row.run_requested_at?,
+                updated_at: row.run_updated_at?,
+            })
+        };
+        Self {
+            latest: latest(),
+            task_id: row.task_id,
+            kind: row.kind,
+            username: row.username,
+            source: row.source,
+            created_at: row.created_at,
+            updated_at: row.updated_at,
+        }
+    }
+}
+
+/// The tasks that live and answer to a condition, each with its latest run.
+macro_rules! listed {
+    ($rest:literal, $($argument:expr),* $(,)?) => {
+        sqlx::query_as!(
+            Row,
+            r#"
+            select t.task_id as "task_id: TaskId", t.kind as "kind: TaskKind", t.username,
+                   t.source as "source: Source", t.created_at, t.updated_at,
+                   latest.run_id as "run_id?: RunId", latest.state as "run_state?: RunState",
+                   latest.reason as "run_reason?: Reason", latest.requested_at as "run_requested_at?",
+                   latest.updated_at as "run_updated_at?"
+            from tasks t
+            left join lateral (
+                select r.run_id, r.state, r.reason, r.requested_at, r.updated_at
+                from runs r where r.task_id = t.task_id order by r.run_id desc limit 1
+            ) as latest on true
+            where t.state = 'active'
+            "# + $rest,
+            $($argument),*
+        )
+    };
 }
 
 /// The tasks that live, oldest first.
 pub async fn list(db: impl PgExecutor<'_>, limit: i64, offset: i64) -> sqlx::Result<Vec<Listed>> {
-    sqlx::query_as!(
-        Listed,
-        r#"
-        select t.task_id as "task_id: TaskId", t.kind as "kind: TaskKind", t.username, t.created_at,
-               latest.state as "latest_state?: RunState", latest.updated_at as "latest_updated_at?"
-        from tasks t
-        left join lateral (
-            select state, updated_at from runs r where r.task_id = t.task_id order by r.run_id desc limit 1
-        ) as latest on true
-        where t.state = 'active'
-        order by t.created_at, t.task_id
-        limit $1 offset $2
-        "#,
-        limit,
-        offset,
+    let rows = listed!("order by t.created_at, t.task_id limit $1 offset $2", limit, offset).fetch_all(db).await?;
+    Ok(rows.into_iter().map(Listed::from).collect())
+}
+
+/// A task that lives, with its latest run.
+pub async fn listed(db: impl PgExecutor<'_>, task_id: &TaskId) -> sqlx::Result<Option<Listed>> {
+    Ok(listed!("and t.task_id = $1", task_id.as_str()).fetch_optional(db).await?.map(Listed::from))
+}
+
+/// Which tasks are looked for; what is `None` is not looked at.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Filter<'a> {
+    /// What they bring up to date.
+    pub kind: Option<TaskKind>,
+    /// Whose they are.
+    pub username: Option<&'a str>,
+    /// Which source they ask.
+    pub source: Option<Source>,
+    /// Where their latest run stands.
+    pub latest_state: Option<RunState>,
+    /// Those that come after this one.
+    pub after: Option<(DateTime<Utc>, &'a TaskId)>,
+    /// In which order.
+    pub newest_first: bool,
+}
+
+/// The first so many of the tasks that are looked for.
+pub async fn page(db: impl PgExecutor<'_>, filter: &Filter<'_>, limit: i64) -> sqlx::Result<Vec<Listed>> {
+    macro_rules! page {
+        ($rest:literal) => {
+            listed!(
+                $rest,
+                filter.kind.map(TaskKind::as_str),
+                filter.username,
+                filter.source.map(Source::as_str),
+                filter.latest_state.map(RunState::as_str),
+                filter.after.map(|(at, _)| at),
+                filter.after.map_or("", |(_, id)| id.as_str()),
+                limit,
+            )
+            .fetch_all(db)
+            .await?
+        };
+    }
+    let rows = if filter.newest_first {
+        page!(
+            "and ($1::text is null or t.kind = $1) and ($2::text is null or t.username = $2)
+             and ($3::text is null or t.source = $3) and ($4::text is null or latest.state = $4)
+             and (t.created_at, t.task_id) < (coalesce($5::timestamptz, 'infinity'), $6)
+             order by t.created_at desc, t.task_id desc limit $7"
+        )
+    } else {
+        page!(
+            "and ($1::text is null or t.kind = $1) and ($2::text is null or t.username = $2)
+             and ($3::text is null or t.source = $3) and ($4::text is null or latest.state = $4)
+             and (t.created_at, t.task_id) > (coalesce($5::timestamptz, '-infinity'), $6)
+             order by t.created_at, t.task_id limit $7"
+        )
+    };
+    Ok(rows.into_iter().map(Listed::from).collect())
+}
+
+/// Sets which source a task's next runs ask.
+pub async fn set_source(db: impl PgExecutor<'_>, task_id: &TaskId, source: Source) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update tasks set source = $2, updated_at = now() where task_id = $1 and state = 'active' and source <> $2",
+        task_id.as_str(),
+        source.as_str(),
     )
-    .fetch_all(db)
-    .await
+    .execute(db)
+    .await?;
+    Ok(())
 }
 
 /// How many tasks live.

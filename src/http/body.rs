@@ -1,10 +1,10 @@
 //! A request's body, up to its limit.
 
 use axum::body::Body;
-use axum::http::StatusCode;
 use futures_util::StreamExt as _;
 
 use super::error::ApiError;
+use super::problem::ProblemType;
 
 /// A request's body may have so many bytes; beyond it the answer is 413.
 pub(super) const MAX_BODY_BYTES: usize = 64 * 1024;
@@ -28,7 +28,7 @@ pub(super) async fn read(body: Body) -> Result<Vec<u8>, ApiError> {
     }
     if length > MAX_BODY_BYTES {
         let message = format!("The request's body is larger than {MAX_BODY_BYTES} bytes");
-        return Err(ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, message));
+        return Err(ApiError::new(ProblemType::PayloadTooLarge, message));
     }
     Ok(whole)
 }

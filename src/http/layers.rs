@@ -1,5 +1,5 @@
-//! What every request passes through: its id, its log line and metrics, the rule that every error is JSON, a net for
-//! panics, a time limit.
+//! What every request passes through: its id, its log line and metrics, the form of its error, a net for panics, a time
+//! limit.
 //!
 //! It is one layer and not one for each: a layer is a service that is cloned and a future that is boxed, for each request.
 
@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::extract::{MatchedPath, Request};
-use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderName, HeaderValue, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use chrono::{NaiveDate, NaiveTime};
@@ -19,12 +19,16 @@ use tracing::Instrument as _;
 use uuid::Uuid;
 
 use super::V1Dates;
-use super::body::MAX_BODY_BYTES;
-use super::error::ApiError;
+use super::error::{self, ApiError};
+use super::problem::ProblemType;
+use super::query::whole_number;
 use crate::postgres::Availability;
 
-/// A request takes at most this long; beyond it the answer is 503.
+/// A request takes at most this long, beside the time that it asks to be kept waiting; beyond it the answer is 503.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Seconds for which a request may ask to be kept waiting (`?wait=`).
+pub(super) const MAX_WAIT_SECONDS: u8 = 60;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -43,7 +47,8 @@ async fn accompany(matched: Option<MatchedPath>, request: Request, next: Next) -
     let (method, uri) = (request.method().clone(), request.uri().clone());
     // Of the highest level, so that errors have their request's id whatever the filter leaves out.
     let span = tracing::error_span!("request", request_id = id.to_str().unwrap_or_default());
-    let mut response = answer(request, next).instrument(span.clone()).await;
+    let response = answer(request, next).instrument(span.clone()).await;
+    let mut response = error::tell(response, uri.path(), id.to_str().unwrap_or_default()).await;
     response.headers_mut().insert(REQUEST_ID, id);
 
     let (took, status, path) = (began.elapsed(), response.status(), uri.path());
@@ -79,37 +84,16 @@ fn id_of(request: &Request) -> HeaderValue {
 
 /// The answer of the routes, or the one in its place where they panic or take too long.
 async fn answer(request: Request, next: Next) -> Response {
-    let in_time = tokio::time::timeout(REQUEST_TIMEOUT, next.run(request));
+    let waits = whole_number(request.uri().query(), "wait").unwrap_or(0).clamp(0, i64::from(MAX_WAIT_SECONDS));
+    let limit = REQUEST_TIMEOUT + Duration::from_secs(waits.unsigned_abs());
+    let in_time = tokio::time::timeout(limit, next.run(request));
     match AssertUnwindSafe(in_time).catch_unwind().await {
-        Ok(Ok(response)) => in_json(response).await,
+        Ok(Ok(response)) => response,
         Ok(Err(_)) => {
-            let message = "The request took too long; try again in a moment";
-            ApiError::new(StatusCode::SERVICE_UNAVAILABLE, message).into_response()
+            ApiError::new(ProblemType::TimedOut, "The request took too long; try again in a moment").into_response()
         }
         Err(panic) => panicked(&*panic),
     }
-}
-
-/// An error that the framework says in plain text or without words is said in JSON.
-async fn in_json(response: Response) -> Response {
-    let status = response.status();
-    let is_error = status.is_client_error() || status.is_server_error();
-    let content_type = response.headers().get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
-    if !is_error || content_type.is_some_and(|value| value.starts_with(b"application/json")) {
-        return response;
-    }
-    let (mut parts, body) = response.into_parts();
-    let said = axum::body::to_bytes(body, MAX_BODY_BYTES).await.unwrap_or_default();
-    let message = match said.is_empty() {
-        true => status.canonical_reason().unwrap_or("Error").to_owned(),
-        false => String::from_utf8_lossy(&said).into_owned(),
-    };
-    let answer = ApiError::new(status, message).into_response();
-    parts.headers.remove(header::CONTENT_LENGTH);
-    for (name, value) in answer.headers() {
-        parts.headers.insert(name, value.clone());
-    }
-    Response::from_parts(parts, answer.into_body())
 }
 
 fn panicked(panic: &(dyn Any + Send)) -> Response {
@@ -176,41 +160,55 @@ fn announcements(dates: V1Dates) -> Vec<(HeaderName, HeaderValue)> {
 #[cfg(test)]
 mod tests {
     use axum::body::Body;
+    use axum::http::StatusCode;
     use axum::routing::get;
+    use serde_json::{Value, json};
     use tower::ServiceExt as _;
 
     use super::*;
 
-    async fn asked(path: &str) -> (StatusCode, serde_json::Value, Option<String>) {
+    async fn asked(path: &str) -> (StatusCode, Value, String) {
         async fn panics() {
             panic!("words of the inside");
         }
-        let router = wrap(
-            Router::new()
-                .route("/panics", get(panics))
-                .route("/plain", get(|| async { (StatusCode::IM_A_TEAPOT, "short and stout") })),
-        );
+        let plain = || async { (StatusCode::IM_A_TEAPOT, "short and stout") };
+        let routes = Router::new().route("/panics", get(panics)).route("/plain", get(plain));
+        let router = wrap(Router::new().nest("/api/v2", routes.clone()).merge(routes));
         let request = Request::builder().uri(path).header(REQUEST_ID, "mine").body(Body::empty()).unwrap();
         let response = router.oneshot(request).await.unwrap();
-        let id = response.headers().get(REQUEST_ID).map(|id| id.to_str().unwrap().to_owned());
+        assert_eq!(response.headers()[REQUEST_ID], "mine");
+        let content_type = response.headers()[header::CONTENT_TYPE].to_str().unwrap().to_owned();
         let status = response.status();
-        let body = axum::body::to_bytes(response.into_body(), MAX_BODY_BYTES).await.unwrap();
-        (status, serde_json::from_slice(&body).unwrap(), id)
+        let body = axum::body::to_bytes(response.into_body(), 64 * 1024).await.unwrap();
+        (status, serde_json::from_slice(&body).unwrap(), content_type)
     }
 
     #[tokio::test]
-    async fn a_handler_that_panics_is_a_500_in_json_without_its_words() {
-        let (status, body, id) = asked("/panics").await;
+    async fn a_handler_that_panics_is_a_500_without_its_words() {
+        let (status, body, _) = asked("/panics").await;
         assert_eq!(status, StatusCode::INTERNAL_SERVER_ERROR);
         assert_eq!(body["result"], false);
         assert!(!body.to_string().contains("inside"), "{body}");
-        assert_eq!(id.as_deref(), Some("mine"));
+
+        let (status, body, content_type) = asked("/api/v2/panics").await;
+        assert_eq!(status, StatusCode::INTERNAL_SERVER_ERROR);
+        assert_eq!(content_type, "application/problem+json");
+        assert_eq!((&body["type"], &body["request_id"]), (&json!("/api/v2/problems/internal-error"), &json!("mine")));
+        assert!(!body.to_string().contains("inside"), "{body}");
     }
 
     #[tokio::test]
-    async fn an_error_in_plain_text_is_said_in_json() {
-        let (status, body, _) = asked("/plain").await;
+    async fn an_error_in_plain_text_is_said_in_the_form_of_its_version() {
+        let (status, body, content_type) = asked("/plain").await;
         assert_eq!(status, StatusCode::IM_A_TEAPOT);
-        assert_eq!(body, serde_json::json!({"result": false, "message": "short and stout"}));
+        assert_eq!(content_type, "application/json");
+        assert_eq!(body, json!({"result": false, "message": "short and stout"}));
+
+        let (status, body, content_type) = asked("/api/v2/plain").await;
+        assert_eq!(status, StatusCode::IM_A_TEAPOT);
+        assert_eq!(content_type, "application/problem+json");
+        let problem = json!({"type": "about:blank", "title": "I'm a teapot", "status": 418, "detail": "short and stout",
+                             "instance": "/api/v2/plain", "request_id": "mine"});
+        assert_eq!(body, problem);
     }
 }

@@ -4,10 +4,13 @@
 mod body;
 mod error;
 mod layers;
+mod openapi;
 mod operations;
+mod problem;
 mod query;
 mod router;
 mod v1;
+mod v2;
 
 use std::sync::Arc;
 
@@ -27,6 +30,9 @@ pub const RENDER: Render = v1::line::write;
 
 /// Where version 1 lives.
 pub const V1_PATH: &str = "/codvid-ai/ig-tracking";
+
+/// Where version 2 lives.
+pub const V2_PATH: &str = "/api/v2";
 
 /// What the handlers share.
 #[derive(Clone)]

@@ -2,12 +2,13 @@
 
 use axum::Json;
 use axum::extract::{OriginalUri, State};
-use axum::http::{Method, StatusCode, header};
+use axum::http::{Method, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
+use super::App;
 use super::error::ApiError;
-use super::{App, V1_PATH};
+use super::problem::ProblemType;
 use crate::db;
 use crate::db::runs::RunState;
 
@@ -19,7 +20,7 @@ pub(super) async fn healthz() -> Response {
 /// `GET /readyz`: this replica takes requests and its database answers; else 503.
 pub(super) async fn readyz(State(app): State<App>) -> Result<Response, ApiError> {
     if app.closing.is_cancelled() {
-        return Err(ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "This replica is shutting down"));
+        return Err(ApiError::new(ProblemType::ShuttingDown, "This replica is shutting down"));
     }
     db::migrations::applied(&app.database()).await?;
     Ok(Json(json!({"status": "ready"})).into_response())
@@ -74,14 +75,10 @@ pub(super) async fn metrics(State(app): State<App>) -> Response {
 /// What stands at no path.
 pub(super) async fn unknown_path(OriginalUri(uri): OriginalUri) -> ApiError {
     let path = uri.path();
-    if path == "/api/v2" || path.starts_with("/api/v2/") {
-        let message = format!("Version 2 is announced but not served by this release; use {V1_PATH}/");
-        return ApiError::new(StatusCode::NOT_FOUND, message);
-    }
-    ApiError::new(StatusCode::NOT_FOUND, format!("No such path: {path}"))
+    ApiError::new(ProblemType::NotFound, format!("No such path: {path}"))
 }
 
 /// A path that is there, asked in a way that it is not.
 pub(super) async fn wrong_method(method: Method, OriginalUri(uri): OriginalUri) -> ApiError {
-    ApiError::new(StatusCode::METHOD_NOT_ALLOWED, format!("{method} is not allowed on {}; see Allow", uri.path()))
+    ApiError::new(ProblemType::MethodNotAllowed, format!("{method} is not allowed on {}; see Allow", uri.path()))
 }

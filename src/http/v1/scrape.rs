@@ -2,12 +2,12 @@
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
 use super::super::App;
 use super::super::error::ApiError;
+use super::super::problem::ProblemType;
 use super::KnownTaskId;
 use crate::db::TaskId;
 use crate::db::runs::Trigger;
@@ -38,7 +38,7 @@ async fn start(app: &App, task_id: TaskId, kind: TaskKind, message: &'static str
             let answer = json!({"result": true, "message": message, "task_id": task_id, "status": "processing"});
             Ok(Json(answer).into_response())
         }
-        StartOutcome::Busy => Err(ApiError::new(StatusCode::CONFLICT, "Task is already being processed")),
+        StartOutcome::Busy => Err(ApiError::new(ProblemType::TaskBusy, "Task is already being processed")),
         StartOutcome::OtherKind => Err(ApiError::bad_request(match kind {
             TaskKind::Profile => "Task is a reel tracking task; use force_scrape_reel",
             TaskKind::Reel => "Task is not a reel tracking task; use force_scrape",
@@ -59,7 +59,7 @@ pub(in crate::http) async fn cancel(
         CancelOutcome::Cancelled => ("Task scraping cancelled", "cancelled"),
         CancelOutcome::Stopping => ("Task scraping is being cancelled", "cancelling"),
         CancelOutcome::NotProcessing => {
-            return Err(ApiError::new(StatusCode::CONFLICT, "Task is not being processed"));
+            return Err(ApiError::new(ProblemType::NotProcessing, "Task is not being processed"));
         }
         CancelOutcome::NoSuchTask => return Err(ApiError::no_such_task()),
     };

@@ -3,17 +3,16 @@
 use axum::Json;
 use axum::body::Body;
 use axum::extract::{RawQuery, State};
-use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
 use super::super::App;
 use super::super::body::read;
 use super::super::error::ApiError;
+use super::super::problem::ProblemType;
 use super::super::query::whole_number;
 use super::{KnownTaskId, status_word};
 use crate::db::TaskId;
-use crate::db::runs::RunState;
 use crate::db::tasks::{self, Creation, Source, TaskKind};
 use crate::instagram::Username;
 
@@ -33,9 +32,11 @@ pub(in crate::http) async fn create_reel_task(State(app): State<App>, body: Body
 async fn create(app: &App, kind: TaskKind, message: &'static str, body: Body) -> Result<Response, ApiError> {
     let NewTask { username, task_id, source } = NewTask::read(&read(body).await?)?;
     match tasks::create_from(&app.database(), &task_id, kind, username.as_str(), source).await? {
-        Creation::Created => Ok(Json(json!({"result": true, "message": message, "task_id": task_id})).into_response()),
+        Creation::Created | Creation::Existed => {
+            Ok(Json(json!({"result": true, "message": message, "task_id": task_id})).into_response())
+        }
         Creation::Taken => Err(ApiError::new(
-            StatusCode::CONFLICT,
+            ProblemType::TaskIdTaken,
             format!("task_id {task_id} belongs to a task with another target; choose another task_id or leave it out"),
         )),
     }
@@ -105,9 +106,9 @@ pub(in crate::http) async fn list(State(app): State<App>, RawQuery(query): RawQu
                 "task_type": task.kind,
                 "username": task.username,
                 "created_at": task.created_at.timestamp(),
-                "is_processing": task.latest_state.is_some_and(RunState::is_active),
-                "status": task.latest_state.map(status_word),
-                "updated_at": task.latest_updated_at.map(|at| at.timestamp()),
+                "is_processing": task.latest.is_some_and(|run| run.state.is_active()),
+                "status": task.latest.map(|run| status_word(run.state)),
+                "updated_at": task.latest.map(|run| run.updated_at.timestamp()),
             })
         })
         .collect();

@@ -1,0 +1,110 @@
+//! The OpenAPI document of version 2, gathered from its routes, and the page on which a person reads and tries them.
+
+use std::sync::Arc;
+
+use axum::body::{Body, Bytes};
+use axum::extract::Path;
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Redirect, Response};
+use utoipa::OpenApi as _;
+use utoipa::openapi::path::Operation;
+use utoipa::openapi::response::ResponseBuilder;
+use utoipa::openapi::{ContentBuilder, OpenApi, Ref, RefOr};
+use utoipa_swagger_ui::Config;
+
+use super::error::ApiError;
+use super::problem::{FieldError, Problem, ProblemType};
+
+/// Where the document is.
+pub(super) const PATH: &str = "/openapi.json";
+
+/// Where the page is.
+pub(super) const PAGE: &str = "/docs";
+
+/// What stands above the routes.
+#[derive(utoipa::OpenApi)]
+#[openapi(
+    info(title = "ig-tracking", description = "Tracks Instagram profiles and reels: a scrape is asked for and answered at \
+        once, worked in the background, and every step of it can be read at any time.\n\nTimes are RFC 3339 in UTC with \
+        microseconds. Lists are pages: `next_cursor` leads on. Every error is a problem (RFC 9457) of a documented type: \
+        `GET /api/v2/problems`.", license(name = "MIT OR Apache-2.0")),
+    tags(
+        (name = "tasks", description = "What to track"),
+        (name = "problems", description = "The kinds of errors")),
+    components(schemas(Problem, FieldError)))]
+struct Document;
+
+/// What the routes' document begins with.
+pub(super) fn document() -> OpenApi {
+    let mut document = Document::openapi();
+    document.info.version = env!("CARGO_PKG_VERSION").to_owned();
+    document
+}
+
+/// Says of every operation what holds for all: which errors it can answer with, and that every error is a problem.
+pub(super) fn complete(mut document: OpenApi) -> OpenApi {
+    for item in document.paths.paths.values_mut() {
+        let operations = [&mut item.get, &mut item.post, &mut item.put, &mut item.patch, &mut item.delete];
+        for operation in operations.into_iter().flatten() {
+            complete_operation(operation);
+        }
+    }
+    document
+}
+
+fn complete_operation(operation: &mut Operation) {
+    for problem in [ProblemType::InternalError, ProblemType::DatabaseAway] {
+        let response = ResponseBuilder::new().description(problem.title()).build();
+        operation.responses.responses.entry(problem.status().as_str().to_owned()).or_insert(response.into());
+    }
+    for (status, response) in &mut operation.responses.responses {
+        let is_error = status.starts_with('4') || status.starts_with('5');
+        if let (true, RefOr::T(response)) = (is_error, response) {
+            let problem = ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).build();
+            response.content.entry("application/problem+json".to_owned()).or_insert(problem.into());
+        }
+    }
+}
+
+/// `GET /openapi.json`.
+pub(super) async fn told(document: Bytes) -> Response {
+    ([(header::CONTENT_TYPE, "application/json")], document).into_response()
+}
+
+/// The document as it is sent.
+pub(super) fn text(document: &OpenApi) -> Bytes {
+    // It is made of texts and numbers, which are always JSON.
+    document.to_pretty_json().unwrap_or_default().into()
+}
+
+/// `GET /docs`: the page's own address ends with a slash, so that what it loads lies below it.
+pub(super) async fn to_page() -> Redirect {
+    Redirect::permanent("/docs/")
+}
+
+/// `GET /docs/`.
+pub(super) async fn page() -> Result<Response, ApiError> {
+    page_file("index.html")
+}
+
+/// `GET /docs/{file}`: what the page loads, out of this program.
+pub(super) async fn page_part(Path(file): Path<String>) -> Result<Response, ApiError> {
+    page_file(&file)
+}
+
+fn page_file(name: &str) -> Result<Response, ApiError> {
+    /// The page runs its own scripts and speaks with this service alone.
+    const POLICY: &str = "default-src 'none'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; \
+        img-src 'self' data:; font-src 'self'; connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; \
+        form-action 'none'";
+    let config = Arc::new(Config::from(PATH).try_it_out_enabled(true).persist_authorization(false).deep_linking(true));
+    let nothing = || ApiError::new(ProblemType::NotFound, format!("No such path: {PAGE}/{name}"));
+    let file = utoipa_swagger_ui::serve(name, config).ok().flatten().ok_or_else(nothing)?;
+    let mut answer = (StatusCode::OK, Body::from(file.bytes.into_owned())).into_response();
+    let content_type = HeaderValue::try_from(file.content_type).unwrap_or(HeaderValue::from_static("text/plain"));
+    let headers = answer.headers_mut();
+    headers.insert(header::CONTENT_TYPE, content_type);
+    headers.insert(HeaderName::from_static("content-security-policy"), HeaderValue::from_static(POLICY));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    Ok(answer)
+}

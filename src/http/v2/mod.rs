@@ -1,0 +1,30 @@
+//! Version 2: resources. Times are RFC 3339 with microseconds; errors are problems (RFC 9457).
+//!
+//! A file a resource. A route is documented where it is handled; one without its documentation cannot be entered here.
+
+pub(super) mod handle;
+pub(super) mod page;
+pub(super) mod path;
+pub(super) mod problems;
+pub(super) mod query;
+pub(super) mod tasks;
+pub(super) mod time;
+
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::App;
+
+/// The routes below [`super::V2_PATH`] that read or write the database.
+pub(super) fn of_the_database() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(tasks::list, tasks::create)).routes(routes!(
+        tasks::get,
+        tasks::change,
+        tasks::delete
+    ))
+}
+
+/// The routes that answer without it.
+pub(super) fn of_themselves() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(problems::list)).routes(routes!(problems::get))
+}
