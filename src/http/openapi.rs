@@ -46,13 +46,22 @@ pub(super) fn complete(mut document: OpenApi) -> OpenApi {
     for item in document.paths.paths.values_mut() {
         let operations = [&mut item.get, &mut item.post, &mut item.put, &mut item.patch, &mut item.delete];
         for operation in operations.into_iter().flatten() {
-            complete_operation(operation);
+            name(operation);
+            add_errors(operation);
         }
     }
     document
 }
 
-fn complete_operation(operation: &mut Operation) {
+/// A handler is called as its resource's file makes clear, which many share: `list` of the tag `tasks` is `tasks.list`.
+fn name(operation: &mut Operation) {
+    let tag = operation.tags.iter().flatten().next();
+    if let (Some(tag), Some(name)) = (tag, &operation.operation_id) {
+        operation.operation_id = Some(format!("{tag}.{name}"));
+    }
+}
+
+fn add_errors(operation: &mut Operation) {
     for problem in [ProblemType::InternalError, ProblemType::DatabaseAway] {
         let response = ResponseBuilder::new().description(problem.title()).build();
         operation.responses.responses.entry(problem.status().as_str().to_owned()).or_insert(response.into());

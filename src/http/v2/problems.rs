@@ -40,13 +40,13 @@ pub(in crate::http) async fn list() -> Json<Vec<ProblemType>> {
 }
 
 /// Describe a problem type
-#[utoipa::path(get, path = "/problems/{slug}", tag = "problems", security(()),
-    params(("slug" = String, Path, description = "The last part of its address", example = "task-busy")),
+#[utoipa::path(get, path = "/problems/{name}", tag = "problems", security(()),
+    params(("name" = String, Path, description = "The last part of its address", example = "task-busy")),
     responses(
         (status = 200, description = "The problem type", body = ProblemType),
         (status = 404, description = "There is none of this name")))]
-pub(in crate::http) async fn get(path::Of(slug): path::Of<String>) -> Result<Json<ProblemType>, ApiError> {
-    let found = Kind::ALL.into_iter().find(|kind| kind.slug() == slug);
+pub(in crate::http) async fn get(path::Of(name): path::Of<String>) -> Result<Json<ProblemType>, ApiError> {
+    let found = Kind::ALL.into_iter().find(|kind| kind.slug() == name);
     found.map(|kind| Json(kind.into())).ok_or_else(|| {
         ApiError::new(Kind::NotFound, "There is no problem type of this name; GET /api/v2/problems lists them all")
     })

@@ -86,11 +86,9 @@ pub(in crate::http) struct NewTask {
     /// What to bring up to date.
     kind: TaskKind,
     /// A name of your own; left out, the task is given one.
-    #[schema(nullable = false)]
     #[serde(default)]
     task_id: Option<TaskId>,
     /// Which source to ask; left out, `auto`.
-    #[schema(nullable = false)]
     #[serde(default)]
     source: Option<Source>,
 }
@@ -200,7 +198,6 @@ pub(in crate::http) async fn get(
 #[serde(deny_unknown_fields)]
 pub(in crate::http) struct Change {
     /// Which source its next runs ask.
-    #[schema(nullable = false)]
     #[serde(default)]
     source: Option<Source>,
 }
