@@ -10,6 +10,7 @@ pub mod exchanges;
 mod failure;
 pub mod health;
 pub mod heartbeat;
+pub mod history;
 mod ids;
 pub mod journal;
 pub mod media;

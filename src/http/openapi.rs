@@ -30,6 +30,9 @@ pub(super) const PAGE: &str = "/docs";
         `GET /api/v2/problems`.", license(name = "MIT OR Apache-2.0")),
     tags(
         (name = "tasks", description = "What to track"),
+        (name = "profiles", description = "Accounts as they were last seen, their numbers over time, and their posts"),
+        (name = "posts", description = "Posts as they were last seen, and their numbers over time"),
+        (name = "reels", description = "The posts that are reels"),
         (name = "problems", description = "The kinds of errors")),
     components(schemas(Problem, FieldError)))]
 struct Document;

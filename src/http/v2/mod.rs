@@ -5,7 +5,9 @@
 pub(super) mod handle;
 pub(super) mod page;
 pub(super) mod path;
+pub(super) mod posts;
 pub(super) mod problems;
+pub(super) mod profiles;
 pub(super) mod query;
 pub(super) mod tasks;
 pub(super) mod time;
@@ -17,11 +19,19 @@ use super::App;
 
 /// The routes below [`super::V2_PATH`] that read or write the database.
 pub(super) fn of_the_database() -> OpenApiRouter<App> {
-    OpenApiRouter::new().routes(routes!(tasks::list, tasks::create)).routes(routes!(
-        tasks::get,
-        tasks::change,
-        tasks::delete
-    ))
+    OpenApiRouter::new()
+        .routes(routes!(tasks::list, tasks::create))
+        .routes(routes!(tasks::get, tasks::change, tasks::delete))
+        .routes(routes!(profiles::list))
+        .routes(routes!(profiles::get))
+        .routes(routes!(profiles::history))
+        .routes(routes!(profiles::posts))
+        .routes(routes!(profiles::reels))
+        .routes(routes!(posts::get))
+        .routes(routes!(posts::history))
+        .routes(routes!(posts::captions))
+        .routes(routes!(posts::reel))
+        .routes(routes!(posts::reel_history))
 }
 
 /// The routes that answer without it.

@@ -14,7 +14,7 @@ use super::super::problem::Location;
 
 /// A page of a list.
 #[derive(Serialize, ToSchema)]
-pub(in crate::http) struct Page<T: ToSchema> {
+pub(in crate::http) struct Page<T> {
     /// What is on the page, in the order that was asked for.
     pub(in crate::http) items: Vec<T>,
     /// Where the next page begins, to be sent as `cursor`; null on the last page.
@@ -22,13 +22,18 @@ pub(in crate::http) struct Page<T: ToSchema> {
     pub(in crate::http) next_cursor: Option<String>,
 }
 
-impl<T: ToSchema> Page<T> {
+impl<T> Page<T> {
     /// A page of what was found, of which one more was asked for than the page takes.
     pub(in crate::http) fn of<C: Serialize>(mut items: Vec<T>, limit: Limit, cursor: impl Fn(&T) -> C) -> Self {
         let is_last = items.len() <= limit.rows();
         items.truncate(limit.rows());
         let next_cursor = items.last().filter(|_| !is_last).map(|last| Cursor(cursor(last)).to_text());
         Self { items, next_cursor }
+    }
+
+    /// The same page with its items told otherwise.
+    pub(in crate::http) fn map<U>(self, told: impl FnMut(T) -> U) -> Page<U> {
+        Page { items: self.items.into_iter().map(told).collect(), next_cursor: self.next_cursor }
     }
 }
 

@@ -176,8 +176,7 @@ pub(in crate::http) async fn list(
         newest_first: wanted.order == Some(Order::Desc),
     };
     let found = tasks::page(&app.database(), &filter, wanted.limit.and_one()).await?;
-    let found: Vec<Task> = found.into_iter().map(Task::from).collect();
-    Ok(Json(Page::of(found, wanted.limit, |task| (task.created_at.0, task.task_id.clone()))))
+    Ok(Json(Page::of(found, wanted.limit, |last| (last.created_at, last.task_id.clone())).map(Task::from)))
 }
 
 /// Show a task
