@@ -11,7 +11,7 @@ use regex::Regex;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use crate::harness::{Answer, World, eventually};
+use crate::harness::{Answer, World, eventually, snapshot};
 
 /// As many posts as fit one page, so that every run has the same events.
 const ONE_PAGE: [(&str, &str); 1] = [("IGT_MAX_POSTS", "6")];
@@ -316,15 +316,7 @@ fn golden(name: &str, answer: &Answer) {
     let found = json!({"status": answer.status.as_u16(), "body": normalised(&answer.json())});
     let found = format!("{found:#}\n");
     let path = folder().join(format!("{name}.json"));
-    if std::env::var_os("UPDATE_GOLDEN").is_some_and(|value| !value.is_empty()) {
-        std::fs::write(path, found).unwrap();
-        return;
-    }
-    let expected = std::fs::read_to_string(&path)
-        .unwrap_or_else(|error| panic!("{}: {error}; UPDATE_GOLDEN=1 writes it:\n{found}", path.display()));
-    let diff = similar::TextDiff::from_lines(&expected, &found);
-    let diff = diff.unified_diff().context_radius(5).header(&format!("golden/{name}.json"), "the answer").to_string();
-    assert!(expected == found, "version 1 is frozen, and this answer has changed:\n{diff}");
+    snapshot("version 1 is frozen, and this answer has changed", &path, &found);
 }
 
 /// What a field holds that differs from run to run.

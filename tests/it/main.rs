@@ -31,3 +31,4 @@ mod private_postgres;
 mod scans;
 mod schema;
 mod settings;
+mod v2_document;

@@ -10,7 +10,7 @@ use clap::{Arg, Command};
 use sqlx::ConnectOptions as _;
 use sqlx::postgres::PgConnectOptions;
 
-use crate::harness::{Finished, World, call};
+use crate::harness::{Finished, World, call, snapshot};
 
 /// Where nobody listens: what gets as far as a database fails there, and says so.
 const NOWHERE: &str = "postgres://me:hidden-word@127.0.0.1:1/nowhere";
@@ -220,14 +220,7 @@ fn every_setting_is_listed_in_the_example_file_with_its_default() {
         text.push_str(&format!("#{name}={}\n", listed.default));
     }
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(".env.example");
-    if std::env::var_os("UPDATE_GOLDEN").is_some_and(|value| !value.is_empty()) {
-        std::fs::write(&path, text).unwrap();
-        return;
-    }
-    let there = std::fs::read_to_string(&path).unwrap();
-    let diff = similar::TextDiff::from_lines(&there, &text);
-    let diff = diff.unified_diff().header(".env.example", "the command line").to_string();
-    assert!(there == text, "UPDATE_GOLDEN=1 writes it anew:\n{diff}");
+    snapshot("UPDATE_GOLDEN=1 writes it anew", &path, &text);
 }
 
 /// The settings of a command and all below it by their variables, and these in the order of the command line. A

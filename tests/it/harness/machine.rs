@@ -1,4 +1,4 @@
-//! Programs of the machine that tests run as a person would: python3, curl, sh.
+//! Programs of the machine that tests run as a person would: python3, curl, sh, schemathesis.
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -20,6 +20,22 @@ pub(crate) fn project(path: &str) -> PathBuf {
 pub(crate) fn python() -> Command {
     let mut command = Command::new("python3");
     command.env("PYTHONDONTWRITEBYTECODE", "1").env("PYTHONUTF8", "1");
+    command
+}
+
+/// Schemathesis, where scripts/setup puts it.
+pub(crate) fn schemathesis() -> Command {
+    let shared = PathBuf::from("/usr/local/lib/ig-tracking/schemathesis");
+    let own = std::env::var_os("XDG_DATA_HOME").map(PathBuf::from);
+    let own = own.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".local/share")));
+    let own = own.map(|folder| folder.join("ig-tracking/schemathesis"));
+    let found = [Some(shared), own].into_iter().flatten().find(|folder| folder.exists());
+    let mut command = python();
+    command.env(
+        "PYTHONPATH",
+        found.expect("schemathesis is not on this machine, and this test runs it; try `make setup`"),
+    );
+    command.args(["-m", "schemathesis.cli"]);
     command
 }
 

@@ -10,6 +10,7 @@ mod program;
 mod proxy;
 mod replica;
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 pub(crate) use database::Database;
@@ -78,6 +79,20 @@ impl World {
         replica.post(&format!("/force_scrape_reel/{task}")).await.ok();
         self.ended(replica, task).await
     }
+}
+
+/// Compares a text with the file that keeps it, or, with UPDATE_GOLDEN set, writes the file anew.
+pub(crate) fn snapshot(otherwise: &str, path: &Path, found: &str) {
+    if std::env::var_os("UPDATE_GOLDEN").is_some_and(|value| !value.is_empty()) {
+        std::fs::write(path, found).unwrap();
+        return;
+    }
+    let name = path.display();
+    let expected = std::fs::read_to_string(path)
+        .unwrap_or_else(|error| panic!("{name}: {error}; UPDATE_GOLDEN=1 writes it:\n{found}"));
+    let diff = similar::TextDiff::from_lines(expected.as_str(), found);
+    let diff = diff.unified_diff().context_radius(5).header(&name.to_string(), "what was found").to_string();
+    assert!(expected == found, "{otherwise}:\n{diff}");
 }
 
 /// Looks again and again until there is something to see.

@@ -1,0 +1,66 @@
+//! The OpenAPI document of version 2 is what it was, and the service is what the document says.
+
+use crate::harness::machine::{project, run, schemathesis};
+use crate::harness::{Answer, Replica, World, snapshot};
+
+async fn fetched(replica: &Replica, path: &str) -> Answer {
+    replica.ask(reqwest::Method::GET, path, None).await
+}
+
+#[tokio::test]
+async fn the_document_changes_only_where_somebody_meant_it_to() {
+    let (_world, replica) = World::with_replica().await;
+    let document = fetched(&replica, "/openapi.json").await;
+    assert_eq!(document.json()["openapi"], "3.1.0");
+    snapshot(
+        "the document has changed; UPDATE_GOLDEN=1 takes the change over",
+        &project("tests/document/openapi.json"),
+        &document.text,
+    );
+}
+
+/// Every route by every check: odd input, missing input, wrong methods, answers that are not as documented, and chains of
+/// requests in which one takes up what another gave.
+#[tokio::test]
+async fn schemathesis_finds_nothing_that_is_not_as_documented() {
+    let (world, replica) = World::with_replica().await;
+    // The examples of the document name these.
+    world.scrape(&replica, "nasa-daily", "nasa").await;
+    world.scrape_reels(&replica, "reels", "nasa").await;
+    let mut command = schemathesis();
+    command.current_dir(project("tests/document"));
+    command.args([
+        "--config-file",
+        "schemathesis.toml",
+        "run",
+        "--checks",
+        "all",
+        "--max-examples",
+        "30",
+        "--seed",
+        "6",
+    ]);
+    command.args(["--no-color", "--workers", "2"]).arg(format!("{}/openapi.json", replica.address));
+    let said = run(command, "").await.ok();
+    let paths = fetched(&replica, "/openapi.json").await.json()["paths"].clone();
+    let operations: usize = paths.as_object().unwrap().values().map(|path| path.as_object().unwrap().len()).sum();
+    assert!(operations > 10);
+    assert!(said.contains(&format!("Tested: {operations}")), "{said}");
+}
+
+#[tokio::test]
+async fn the_page_is_served_whole_out_of_the_program() {
+    let (_world, replica) = World::with_replica().await;
+    let page = fetched(&replica, "/docs").await;
+    assert_eq!(page.header("content-type"), Some("text/html"));
+    assert!(page.header("content-security-policy").unwrap().contains("default-src 'none'"));
+    let part = regex::Regex::new(r#"(?:src|href)="([^"]+)""#).unwrap();
+    let parts: Vec<_> = part.captures_iter(&page.text).map(|found| found[1].to_owned()).collect();
+    assert!(parts.len() >= 4, "{}", page.text);
+    for part in parts {
+        assert!(!part.contains("//"), "{part} is elsewhere");
+        let found = fetched(&replica, &format!("/docs/{}", part.trim_start_matches("./"))).await;
+        assert_eq!(found.status, 200, "{part}");
+    }
+    assert_eq!(fetched(&replica, "/docs/none.js").await.status, 404);
+}
