@@ -28,10 +28,10 @@ use crate::runs::Runs;
 /// How often missing partitions are looked for; they are made four weeks ahead.
 const PARTITIONS_EVERY: Duration = Duration::from_secs(3600);
 
-/// How often kept bodies are looked for whose time is over, how many are removed at a time, and the pause in between.
-const BODIES_EVERY: Duration = Duration::from_secs(3600);
-const BODIES_AT_ONCE: i64 = 200;
-const BODIES_PAUSE: Duration = Duration::from_secs(1);
+/// How often rows are looked for whose time is over, how many are removed at a time, and the pause in between.
+const REMOVALS_EVERY: Duration = Duration::from_secs(3600);
+const REMOVED_AT_ONCE: i64 = 200;
+const REMOVALS_PAUSE: Duration = Duration::from_secs(1);
 
 /// How often the histograms are drained when nobody asks for them.
 const METRICS_UPKEEP_EVERY: Duration = Duration::from_secs(5);
@@ -95,7 +95,7 @@ impl Service {
         let pool = database.pool.clone();
         tokio::spawn(background.clone().run_until_cancelled_owned(keep_partitions(pool.clone())));
         let days = i32::from(settings.runs.body_retention_days);
-        tokio::spawn(background.clone().run_until_cancelled_owned(drop_old_bodies(pool.clone(), days)));
+        tokio::spawn(background.clone().run_until_cancelled_owned(remove_what_is_old(pool.clone(), days)));
         tokio::spawn(background.clone().run_until_cancelled_owned(keep_metrics(metrics.clone())));
         let availability = Availability::default();
         let watch = availability.clone().watch(database.heartbeat_pool.clone());
@@ -194,19 +194,21 @@ async fn make_partitions(pool: &Pool) {
     }
 }
 
-/// Removes kept bodies whose time is over, a few at a time so that no statement is long. Every replica does; none waits
-/// for another.
-async fn drop_old_bodies(pool: Pool, days: i32) {
+/// Removes kept bodies and idempotency keys whose time is over, a few at a time so that no statement is long. Every replica
+/// does; none waits for another.
+async fn remove_what_is_old(pool: Pool, body_days: i32) {
     loop {
-        match db::exchanges::drop_bodies(&pool, days, BODIES_AT_ONCE).await {
-            Ok(0) => tokio::time::sleep(BODIES_EVERY).await,
-            Ok(removed) => {
-                tracing::info!(removed, days, "removed kept bodies that are older");
-                tokio::time::sleep(BODIES_PAUSE).await;
+        let bodies = db::exchanges::drop_bodies(&pool, body_days, REMOVED_AT_ONCE).await;
+        let keys = db::idempotency::drop_old(&pool, REMOVED_AT_ONCE).await;
+        match (bodies, keys) {
+            (Ok(0), Ok(0)) => tokio::time::sleep(REMOVALS_EVERY).await,
+            (Ok(bodies), Ok(keys)) => {
+                tracing::info!(bodies, keys, "removed kept bodies and idempotency keys whose time is over");
+                tokio::time::sleep(REMOVALS_PAUSE).await;
             }
-            Err(error) => {
-                tracing::warn!(%error, "could not remove old bodies; trying again in an hour");
-                tokio::time::sleep(BODIES_EVERY).await;
+            (Err(error), _) | (_, Err(error)) => {
+                tracing::warn!(%error, "could not remove what is old; trying again in an hour");
+                tokio::time::sleep(REMOVALS_EVERY).await;
             }
         }
     }

@@ -11,6 +11,7 @@ mod failure;
 pub mod health;
 pub mod heartbeat;
 pub mod history;
+pub mod idempotency;
 mod ids;
 pub mod journal;
 pub mod media;

@@ -24,6 +24,7 @@ pub(super) enum ProblemType {
     NotProcessing,
     PayloadTooLarge,
     UnsupportedMediaType,
+    IdempotencyKeyReused,
     InternalError,
     DatabaseAway,
     TimedOut,
@@ -32,7 +33,7 @@ pub(super) enum ProblemType {
 
 impl ProblemType {
     /// Those that have an address.
-    pub(super) const ALL: [Self; 13] = [
+    pub(super) const ALL: [Self; 14] = [
         Self::InvalidRequest,
         Self::NotFound,
         Self::MethodNotAllowed,
@@ -42,6 +43,7 @@ impl ProblemType {
         Self::NotProcessing,
         Self::PayloadTooLarge,
         Self::UnsupportedMediaType,
+        Self::IdempotencyKeyReused,
         Self::InternalError,
         Self::DatabaseAway,
         Self::TimedOut,
@@ -110,6 +112,13 @@ impl ProblemType {
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
                 "The body is of another content type",
                 "The path takes a body of `application/json`, in UTF-8.",
+            ),
+            Self::IdempotencyKeyReused => (
+                "idempotency-key-reused",
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "The Idempotency-Key was used for another request",
+                "A key stands for one request: method, path and body. Choose a new one for another; a UUID will do. A key \
+                 is forgotten after a day.",
             ),
             Self::InternalError => (
                 "internal-error",

@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use tracing::Instrument as _;
-
 use super::{Core, RequestError, Runs, count_end, room};
 use crate::db::runs::{Reason, RunState};
 use crate::db::{self, Pool, RunId, TaskId};
@@ -37,14 +35,12 @@ impl Runs {
     ///
     /// In a task of its own: a client that hangs up cannot leave it half done, and a shutdown waits for it.
     pub async fn cancel(&self, task_id: TaskId) -> Result<CancelOutcome, RequestError> {
-        let cancel = cancel_task(Arc::clone(&self.core), task_id).in_current_span();
-        Ok(tokio::spawn(self.core.at_work.track_future(cancel)).await??)
+        Ok(self.to_the_end(cancel_task(Arc::clone(&self.core), task_id)).await??)
     }
 
     /// Deletes a task and cancels its active run; its history stays. `false` where there is no such task.
     pub async fn delete_task(&self, task_id: TaskId) -> Result<bool, RequestError> {
-        let delete = delete_task(Arc::clone(&self.core), task_id).in_current_span();
-        Ok(tokio::spawn(self.core.at_work.track_future(delete)).await??)
+        Ok(self.to_the_end(delete_task(Arc::clone(&self.core), task_id)).await??)
     }
 }
 

@@ -21,6 +21,7 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tracing::Instrument as _;
 
 use crate::batcher::Batcher;
 use crate::db::runs::{Reason, RunState};
@@ -30,7 +31,7 @@ use crate::pacing::Pacing;
 
 pub use cancel::{CancelOutcome, Cancellation, cancel_run};
 pub use journal::Journal;
-pub use start::StartOutcome;
+pub use start::{Pending, StartOutcome};
 
 /// How runs are worked on this replica; see the settings of the same names.
 #[derive(Clone, Debug)]
@@ -141,6 +142,14 @@ impl Runs {
     /// The hints of this replica.
     pub fn live(&self) -> &Live {
         &self.core.live
+    }
+
+    /// Works this to its end, whoever stops waiting for it; a shutdown waits.
+    pub async fn to_the_end<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> Result<T, tokio::task::JoinError> {
+        tokio::spawn(self.core.at_work.track_future(work.in_current_span())).await
     }
 
     /// Takes up no more runs, lets those in hand finish for the grace time, and hands the rest back to the queue.

@@ -11,7 +11,7 @@ use crate::batcher::{Batcher, Limits, Work, distinct_by};
 use crate::db::runs::Trigger;
 use crate::db::start::{Start, Started, Terms, start};
 use crate::db::tasks::TaskKind;
-use crate::db::{Failure, RunId, TaskId, in_request_time};
+use crate::db::{Failure, RunId, TaskId, Transaction, in_request_time};
 use crate::scrape::started;
 
 /// Starts in one statement at most, in few statements at a time: one waits for its commit while the next is worked.
@@ -37,6 +37,44 @@ impl Runs {
     /// without its hand, and a shutdown waits for it.
     pub async fn start(&self, task_id: TaskId, kind: TaskKind, trigger: Trigger) -> Result<StartOutcome, Failure> {
         in_request_time(self.starts.ask(Wanted { task_id, kind, trigger })).await
+    }
+}
+
+/// A start in a transaction that is not committed yet. Dropped, it leaves nothing behind once that is undone.
+pub struct Pending {
+    core: Arc<Core>,
+    started: Started,
+    before: Instant,
+    hand: Option<OwnedSemaphorePermit>,
+}
+
+impl Runs {
+    /// Starts a run of a task, if none is active, in a transaction of the caller's, who lets it begin once it is committed.
+    pub async fn start_in(
+        &self,
+        transaction: &mut Transaction,
+        task_id: TaskId,
+        kind: TaskKind,
+        trigger: Trigger,
+    ) -> sqlx::Result<Pending> {
+        let core = Arc::clone(&self.core);
+        let (wanted, hand, before) = (Wanted { task_id, kind, trigger }, free_hand(&core), Instant::now());
+        let rows = [row(&wanted, hand.is_some())];
+        let started = start(&mut **transaction, terms(&core), &rows).await?.pop().unwrap_or(Started::NoSuchTask);
+        Ok(Pending { core, started, before, hand })
+    }
+}
+
+impl Pending {
+    /// What has become of it.
+    pub fn outcome(&self) -> StartOutcome {
+        outcome(&self.started)
+    }
+
+    /// Puts it to work. The transaction has been committed.
+    pub fn begin(self) {
+        announce(&self.core, std::slice::from_ref(&self.started));
+        begin(&self.core, self.started, self.before, self.hand);
     }
 }
 
@@ -127,16 +165,18 @@ fn announce(core: &Core, started: &[Started]) {
 
 /// Puts what was started to work.
 fn begin(core: &Arc<Core>, started: Started, before: Instant, hand: Option<OwnedSemaphorePermit>) -> StartOutcome {
+    let outcome = outcome(&started);
+    // Only what has a hand is claimed.
+    if let (Started::Claimed(claimed), Some(hand)) = (started, hand) {
+        hand::put_to_work(Arc::clone(core), *claimed, before, hand);
+    }
+    outcome
+}
+
+fn outcome(started: &Started) -> StartOutcome {
     match started {
-        Started::Claimed(claimed) => {
-            let run_id = claimed.run_id;
-            // Only what has a hand is claimed.
-            if let Some(hand) = hand {
-                hand::put_to_work(Arc::clone(core), *claimed, before, hand);
-            }
-            StartOutcome::Started(run_id)
-        }
-        Started::Queued(run_id) => StartOutcome::Started(run_id),
+        Started::Claimed(run) => StartOutcome::Started(run.run_id),
+        Started::Queued(run_id) => StartOutcome::Started(*run_id),
         Started::Busy => StartOutcome::Busy,
         Started::OtherKind => StartOutcome::OtherKind,
         Started::NoSuchTask => StartOutcome::NoSuchTask,

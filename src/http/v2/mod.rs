@@ -3,6 +3,7 @@
 //! A file a resource. A route is documented where it is handled; one without its documentation cannot be entered here.
 
 pub(super) mod handle;
+pub(super) mod idempotency;
 pub(super) mod page;
 pub(super) mod path;
 pub(super) mod posts;

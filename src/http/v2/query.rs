@@ -37,20 +37,30 @@ fn read_query<T: DeserializeOwned>(query: &str) -> Result<T, ApiError> {
 }
 
 /// A body of JSON, as `T` names it.
-pub(in crate::http) struct Body<T>(pub(in crate::http) T);
+pub(in crate::http) struct Body<T> {
+    /// What it says.
+    pub(in crate::http) read: T,
+    /// The same as it was sent.
+    pub(in crate::http) bytes: Vec<u8>,
+}
 
 impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
-        let content_type = request.headers().get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
-        if content_type.is_some_and(|given| !is_json(given)) {
-            let detail = "The body's Content-Type is not application/json; send JSON, and say so";
-            return Err(ApiError::new(ProblemType::UnsupportedMediaType, detail));
-        }
-        let bytes = read(request.into_body()).await?;
-        read_body(&bytes).map(Self)
+        let bytes = json_of(request).await?;
+        Ok(Self { read: read_body(&bytes)?, bytes })
     }
+}
+
+/// The bytes of a body that does not say that it is something else than JSON.
+async fn json_of(request: Request) -> Result<Vec<u8>, ApiError> {
+    let content_type = request.headers().get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
+    if content_type.is_some_and(|given| !is_json(given)) {
+        let detail = "The body's Content-Type is not application/json; send JSON, and say so";
+        return Err(ApiError::new(ProblemType::UnsupportedMediaType, detail));
+    }
+    read(request.into_body()).await
 }
 
 fn is_json(content_type: &[u8]) -> bool {

@@ -2,9 +2,10 @@
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::{HeaderValue, StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::http::StatusCode;
+use axum::response::Response;
 use chrono::{DateTime, Utc};
+use futures_util::FutureExt as _;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -12,13 +13,14 @@ use super::super::App;
 use super::super::error::ApiError;
 use super::super::problem::ProblemType;
 use super::handle::Handle;
+use super::idempotency::{Act, Done, IdempotencyKey, Once};
 use super::page::{Cursor, Limit, Order, Page};
 use super::path;
 use super::query::{Body, Query};
 use super::time::Time;
 use crate::db::runs::{Reason, RunState};
 use crate::db::tasks::{self, Creation, Filter, Listed, Source, TaskKind};
-use crate::db::{RunId, TaskId};
+use crate::db::{RunId, TaskId, Transaction};
 
 /// What to track: one account, as a profile or for its reels.
 #[derive(Serialize, ToSchema)]
@@ -97,33 +99,39 @@ pub(in crate::http) struct NewTask {
 ///
 /// With a `task_id` the request can be sent again: a task that is there with the same target is answered with 200. A deleted
 /// task of the same target lives again, with its history.
-#[utoipa::path(post, path = "/tasks", tag = "tasks", request_body = NewTask,
+#[utoipa::path(post, path = "/tasks", tag = "tasks", request_body = NewTask, params(IdempotencyKey),
     responses(
         (status = 201, description = "The new task", body = Task,
          headers(("Location" = String, description = "Where it is"))),
         (status = 200, description = "The task was there already, with this target", body = Task),
-        (status = 400, description = "A field is not as documented"),
+        (status = 400, description = "A field or the key is not as documented"),
         (status = 409, description = "`task-id-taken`: the name belongs to another target"),
         (status = 413, description = "The body has more than 64 KiB"),
-        (status = 415, description = "The body is not JSON by its Content-Type")))]
-pub(in crate::http) async fn create(State(app): State<App>, Body(new): Body<NewTask>) -> Result<Response, ApiError> {
-    let (database, task_id) = (app.database(), new.task_id.unwrap_or_else(TaskId::generate));
-    let status = match tasks::create_from(&database, &task_id, new.kind, new.username.as_str(), new.source).await? {
+        (status = 415, description = "The body is not JSON by its Content-Type"),
+        (status = 422, description = "`idempotency-key-reused`: the key was used for another request")))]
+pub(in crate::http) async fn create(
+    State(app): State<App>,
+    once: Once,
+    Body { read: new, bytes }: Body<NewTask>,
+) -> Result<Response, ApiError> {
+    once.run(&app, &bytes, |transaction| make(new, transaction).boxed()).await
+}
+
+async fn make(new: NewTask, transaction: &mut Transaction) -> sqlx::Result<Act> {
+    let task_id = new.task_id.unwrap_or_else(TaskId::generate);
+    let username = new.username.as_str();
+    let status = match tasks::create_from(&mut **transaction, &task_id, new.kind, username, new.source).await? {
         Creation::Created => StatusCode::CREATED,
         Creation::Existed => StatusCode::OK,
         Creation::Taken => {
             let detail =
                 format!("task_id {task_id} belongs to a task with another target; choose another, or leave it out");
-            return Err(ApiError::new(ProblemType::TaskIdTaken, detail));
+            return Ok(Err(ApiError::new(ProblemType::TaskIdTaken, detail)));
         }
     };
-    let task = tasks::listed(&database, &task_id).await?.ok_or_else(no_such_task)?;
-    let mut answer = (status, Json(Task::from(task))).into_response();
-    // A task's name is of characters that a header and an address take.
-    if let Ok(location) = HeaderValue::try_from(format!("/api/v2/tasks/{task_id}")) {
-        answer.headers_mut().insert(header::LOCATION, location);
-    }
-    Ok(answer)
+    let Some(task) = tasks::listed(&mut **transaction, &task_id).await? else { return Ok(Err(no_such_task())) };
+    let done = Done::new(status, &Task::from(task), Some(format!("/api/v2/tasks/{task_id}")));
+    Ok(Ok((done, Box::new(|| {}))))
 }
 
 /// Which tasks to list.
@@ -215,7 +223,7 @@ pub(in crate::http) struct Change {
 pub(in crate::http) async fn change(
     State(app): State<App>,
     path::Of(task_id): path::Of<TaskId>,
-    Body(change): Body<Change>,
+    Body { read: change, .. }: Body<Change>,
 ) -> Result<Json<Task>, ApiError> {
     let database = app.database();
     if let Some(source) = change.source {
