@@ -2,6 +2,7 @@
 
 import base64
 import json
+import uuid
 
 import schemathesis
 
@@ -13,6 +14,9 @@ def before_call(ctx, case, kwargs):
     So requests that are meant to be taken go without a made-up one; one that came out of an earlier answer stays, and
     requests that are meant to be refused go as they are.
     """
+    # A key is for one request, and each of these is another.
+    if case.headers and "Idempotency-Key" in case.headers and case.meta.generation.mode.is_positive:
+        case.headers["Idempotency-Key"] = str(uuid.uuid4())
     cursor = (case.query or {}).get("cursor")
     if cursor is not None and not is_given(cursor) and case.meta is not None and case.meta.generation.mode.is_positive:
         del case.query["cursor"]

@@ -32,3 +32,6 @@ mod scans;
 mod schema;
 mod settings;
 mod v2_document;
+mod v2_idempotency;
+mod v2_profiles;
+mod v2_tasks;

@@ -132,6 +132,17 @@ impl Answer {
         self.json()
     }
 
+    /// A problem of version 2, of this status and type.
+    pub(crate) fn problem(&self, status: u16, slug: &str) -> Value {
+        assert_eq!(self.status.as_u16(), status, "{}", self.text);
+        assert_eq!(self.headers["content-type"], "application/problem+json", "{}", self.text);
+        let problem: Value = serde_json::from_str(&self.text).unwrap();
+        assert_eq!(problem["type"], format!("/api/v2/problems/{slug}"), "{problem}");
+        assert_eq!(problem["status"], status, "{problem}");
+        assert_eq!(problem["request_id"].as_str(), self.header("x-request-id"), "{problem}");
+        problem
+    }
+
     /// The message of an error with this status.
     pub(crate) fn error(&self, status: u16) -> String {
         assert_eq!(self.status.as_u16(), status, "{}", self.text);
@@ -168,6 +179,16 @@ impl Replica {
         let body = json!({"task_id": task, "username": username});
         let answer = self.post_json(&format!("/{route}"), &body).await.ok();
         assert_eq!(answer["task_id"], task);
+    }
+
+    /// A request below version 2.
+    pub(crate) async fn v2(&self, method: Method, path: &str, body: Option<Value>) -> Answer {
+        self.ask(method, &format!("/api/v2{path}"), body.map(|body| body.to_string())).await
+    }
+
+    /// `GET` below version 2, all of whose answers are 200.
+    pub(crate) async fn v2_get(&self, path: &str) -> Value {
+        self.v2(Method::GET, path, None).await.ok()
     }
 
     /// Any request to any path.
