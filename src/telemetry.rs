@@ -95,7 +95,7 @@ fn describe() {
     describe_histogram!("igt_run_duration_seconds", Unit::Seconds, "From the first taking up of a run to its end");
     describe_histogram!(
         "igt_batch_requests",
-        "Requests done together, by work: status, log, start, journal, notify, slot, word"
+        "Requests done together, by work: status, run, log, changes, start, journal, notify, slot, word"
     );
     describe_histogram!("igt_batch_seconds", Unit::Seconds, "Time that a batch took in the database, by work");
     describe_counter!("igt_events_written_total", "Events that this replica wrote");
