@@ -17,6 +17,7 @@ use std::time::Duration;
 use tokio::sync::{OnceCell, OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tokio_util::task::task_tracker::TrackedFuture;
 
 use crate::batcher::{Batcher, Limits};
 use crate::db::runs::Run;
@@ -138,10 +139,7 @@ impl Streams {
     }
 
     /// Does what a connection is used for that is no longer HTTP; a shutdown waits for it for a moment.
-    pub fn serve(
-        &self,
-        socket: impl Future<Output = ()> + Send + 'static,
-    ) -> impl Future<Output = ()> + Send + 'static {
+    pub fn serve<F: Future<Output = ()>>(&self, socket: F) -> TrackedFuture<F> {
         self.0.sockets.track_future(socket)
     }
 

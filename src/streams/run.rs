@@ -277,6 +277,11 @@ impl RunViewer {
         self.seen
     }
 
+    /// Whether the run has ended and all its events were told.
+    pub fn is_at_end(&self) -> bool {
+        matches!(&*self.head.borrow(), Head::There(status, _) if !status.state.is_active() && self.seen >= status.last_seq)
+    }
+
     /// What is to be told next; after an end, nothing is. May be dropped while it waits.
     pub async fn next(&mut self) -> RunNews {
         let news = self.find().await;
