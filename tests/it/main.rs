@@ -32,3 +32,4 @@ mod scans;
 mod schema;
 mod settings;
 mod v2_document;
+mod v2_streams;
