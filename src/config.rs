@@ -71,6 +71,12 @@ pub struct HttpSettings {
           value_parser = value_parser!(u32).range(1..=65_536))]
     pub log_cache_mb: u32,
 
+    /// Streams of this replica at the same time, server-sent events and WebSockets; whoever wants one more is told to
+    /// come back. Each is an open file of the process
+    #[arg(long, env = "IGT_MAX_STREAMS", value_name = "N", default_value_t = 10_000,
+          value_parser = value_parser!(u32).range(0..=1_000_000))]
+    pub max_streams: u32,
+
     /// Announce in a Deprecation header that version 1 is deprecated from this day on, as YYYY-MM-DD
     #[arg(long, env = "IGT_V1_DEPRECATION", value_name = "DATE")]
     pub v1_deprecation: Option<NaiveDate>,
@@ -304,6 +310,11 @@ impl HttpSettings {
     /// The memory for lines of logs in bytes.
     pub fn log_cache_bytes(&self) -> u64 {
         u64::from(self.log_cache_mb) * 1024 * 1024
+    }
+
+    /// How many streams there may be.
+    pub fn max_streams(&self) -> usize {
+        self.max_streams as usize
     }
 
     /// The announced end of version 1.

@@ -18,4 +18,5 @@ pub mod runs;
 pub mod sandbox;
 pub mod scrape;
 pub mod service;
+pub mod streams;
 pub mod telemetry;

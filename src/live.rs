@@ -10,8 +10,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use tokio::sync::{Notify, broadcast};
+use tokio::sync::{Notify, broadcast, watch};
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use crate::batcher::{Batcher, Limits, Work};
 use crate::db::{Failure, Pool, RunId, notify};
@@ -55,6 +56,9 @@ struct Hint {
     /// Nothing happened; only to be heard.
     #[serde(skip_serializing_if = "is_false")]
     echo: bool,
+    /// Which replica says so; it has told its own waiters already.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    from: Option<Uuid>,
 }
 
 fn is_false(flag: &bool) -> bool {
@@ -68,16 +72,22 @@ pub struct Live {
     claimable: Arc<Notify>,
     moved: broadcast::Sender<RunId>,
     cancelled: broadcast::Sender<RunId>,
+    stirred: watch::Sender<()>,
+    /// Whom our own hints are from.
+    own: Uuid,
 }
 
 impl Live {
     /// Begins to listen, until the token is cancelled.
     pub fn start(pool: Pool, stop: CancellationToken) -> Self {
+        let own = Uuid::new_v4();
         let live = Self {
-            hints: Batcher::new(Hints(pool.clone()), HINTS),
+            hints: Batcher::new(Hints { pool: pool.clone(), own }, HINTS),
             claimable: Arc::new(Notify::new()),
             moved: broadcast::channel(BACKLOG).0,
             cancelled: broadcast::channel(BACKLOG).0,
+            stirred: watch::Sender::new(()),
+            own,
         };
         if pool.can_listen() {
             tokio::spawn(stop.clone().run_until_cancelled_owned(live.clone().listen(pool)));
@@ -116,23 +126,40 @@ impl Live {
         self.moved.subscribe()
     }
 
+    /// Changes whenever a run of any replica may have another state.
+    pub fn stirred(&self) -> watch::Receiver<()> {
+        self.stirred.subscribe()
+    }
+
     /// The runs that were asked to stop.
     pub fn cancelled(&self) -> broadcast::Receiver<RunId> {
         self.cancelled.subscribe()
     }
 
     /// A hint that is not sent (the database is away, and many wait already) is nothing lost: the others poll.
+    ///
+    /// Who watches a run here is told at once, and does not wait for the way round by the database.
     fn announce(&self, hint: Hint) {
+        self.tell_watchers(&hint);
         self.hints.leave(hint);
     }
 
-    fn deliver(&self, hint: &Hint) {
-        if hint.claimable {
-            self.claimable.notify_one();
-        }
+    fn tell_watchers(&self, hint: &Hint) {
         // A send fails where nobody listens: then nobody waits.
         for run in &hint.moved {
             let _ = self.moved.send(*run);
+        }
+        if hint.claimable || !hint.moved.is_empty() {
+            self.stirred.send_replace(());
+        }
+    }
+
+    fn deliver(&self, hint: &Hint) {
+        if hint.from != Some(self.own) {
+            self.tell_watchers(hint);
+        }
+        if hint.claimable {
+            self.claimable.notify_one();
         }
         for run in &hint.cancelled {
             let _ = self.cancelled.send(*run);
@@ -181,7 +208,10 @@ impl Live {
 }
 
 /// Sends one NOTIFY after another; what arrives while one is under way, or shortly after, goes with the next.
-struct Hints(Pool);
+struct Hints {
+    pool: Pool,
+    own: Uuid,
+}
 
 impl Work for Hints {
     type Request = Hint;
@@ -191,14 +221,14 @@ impl Work for Hints {
     const PAUSE: Duration = PAUSE;
 
     async fn answer(&self, hints: &[Hint]) -> Result<Vec<()>, Failure> {
-        let mut all = Hint::default();
+        let mut all = Hint { from: Some(self.own), ..Hint::default() };
         for hint in hints {
             all.claimable |= hint.claimable;
             all.moved.extend(&hint.moved);
             all.cancelled.extend(&hint.cancelled);
             all.echo |= hint.echo;
         }
-        if let Err(error) = notify::send(&self.0, &payloads(all)).await {
+        if let Err(error) = notify::send(&self.pool, &payloads(all)).await {
             tracing::debug!(%error, "a hint was not sent; whoever waits for it polls");
         }
         Ok(vec![(); hints.len()])
@@ -206,12 +236,12 @@ impl Work for Hints {
 }
 
 fn payloads(hint: Hint) -> Vec<String> {
-    let moved: Vec<_> = hint.moved.iter().copied().collect();
+    let (moved, from): (Vec<_>, _) = (hint.moved.iter().copied().collect(), hint.from);
     let mut hints = vec![Hint { moved: BTreeSet::new(), ..hint }];
     for ids in moved.chunks(IDS_PER_PAYLOAD) {
         match hints.as_mut_slice() {
             [only] if only.moved.is_empty() && only.cancelled.is_empty() => only.moved.extend(ids),
-            _ => hints.push(Hint { moved: ids.iter().copied().collect(), ..Hint::default() }),
+            _ => hints.push(Hint { moved: ids.iter().copied().collect(), from, ..Hint::default() }),
         }
     }
     // Serialising booleans and ids into a string cannot fail.
@@ -226,7 +256,8 @@ mod tests {
     fn every_id_is_sent_once_in_payloads_that_postgres_takes() {
         let moved: BTreeSet<_> = (0..1000).map(|_| RunId(uuid::Uuid::now_v7())).collect();
         let cancelled = BTreeSet::from([RunId(uuid::Uuid::now_v7())]);
-        let hint = Hint { claimable: true, moved: moved.clone(), cancelled: cancelled.clone(), echo: true };
+        let from = Some(Uuid::new_v4());
+        let hint = Hint { claimable: true, moved: moved.clone(), cancelled: cancelled.clone(), echo: true, from };
         let payloads = payloads(hint);
         assert!(payloads.iter().all(|payload| payload.len() < notify::MAX_PAYLOAD));
         let mut got = Hint::default();
@@ -236,8 +267,9 @@ mod tests {
             got.moved.extend(hint.moved);
             got.cancelled.extend(hint.cancelled);
             got.echo |= hint.echo;
+            assert_eq!(hint.from, from);
         }
-        assert_eq!(got, Hint { claimable: true, moved, cancelled, echo: true });
+        assert_eq!(got, Hint { claimable: true, moved, cancelled, echo: true, from: None });
     }
 
     #[test]

@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::serve::ListenerExt as _;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -24,6 +25,7 @@ use crate::postgres::private::Reviver;
 use crate::postgres::{Availability, ConnectError, Database};
 use crate::reading::Reading;
 use crate::runs::Runs;
+use crate::streams::{Streams, Terms};
 
 /// How often missing partitions are looked for; they are made four weeks ahead.
 const PARTITIONS_EVERY: Duration = Duration::from_secs(3600);
@@ -32,6 +34,9 @@ const PARTITIONS_EVERY: Duration = Duration::from_secs(3600);
 const REMOVALS_EVERY: Duration = Duration::from_secs(3600);
 const REMOVED_AT_ONCE: i64 = 200;
 const REMOVALS_PAUSE: Duration = Duration::from_secs(1);
+
+/// How many runs that came from another cluster are looked after at a time.
+const CHANGES_AT_ONCE: i64 = 10_000;
 
 /// How often the histograms are drained when nobody asks for them.
 const METRICS_UPKEEP_EVERY: Duration = Duration::from_secs(5);
@@ -69,6 +74,7 @@ pub struct Service {
     address: SocketAddr,
     database: Arc<Database>,
     runs: Runs,
+    streams: Streams,
     grace: Duration,
     closing: CancellationToken,
     background: CancellationToken,
@@ -90,6 +96,7 @@ impl Service {
 
         database.migrate().await?;
         make_partitions(&database.pool).await;
+        forget_changes_to_come(&database.pool).await;
 
         let (closing, background) = (CancellationToken::new(), CancellationToken::new());
         let pool = database.pool.clone();
@@ -110,22 +117,29 @@ impl Service {
         let terms = settings.source.terms(policy.throttle_cooldown);
         let pacing = Pacing::begin(pool.patient(policy.patience()), credentials, terms);
         let pacing = pacing.await.map_err(ServiceError::Credentials)?;
-        let runs = Runs::begin(pool.clone(), database.heartbeat_pool.clone(), pacing, live, policy);
+        let terms = Terms { places: settings.http.max_streams(), poll: policy.poll };
+        let runs = Runs::begin(pool.clone(), database.heartbeat_pool.clone(), pacing, live.clone(), policy);
+        let reading = Reading::new(pool.clone(), settings.http.log_cache_bytes(), http::RENDER);
+        let renders = http::STREAM_RENDERS;
+        let streams = Streams::begin(reading.clone(), pool.clone(), live, renders, terms, closing.clone());
 
         let app = App::new(Shared {
-            reading: Reading::new(pool.clone(), settings.http.log_cache_bytes(), http::RENDER),
+            reading,
             pool,
             runs: runs.clone(),
+            streams: streams.clone(),
             metrics,
             availability,
             closing: closing.clone(),
             v1_dates: settings.http.v1_dates(),
             max_posts,
         });
+        // What is written goes out at once: a stream is told little, and often.
+        let listener = listener.tap_io(|connection| drop(connection.set_nodelay(true)));
         let serve = axum::serve(listener, http::router(app)).with_graceful_shutdown(closing.clone().cancelled_owned());
         let server = tokio::spawn(serve.into_future());
         tracing::info!(address = %format_args!("http://{address}"), "listening");
-        Ok(Self { address, database, runs, grace: settings.runs.grace(), closing, background, server })
+        Ok(Self { address, database, runs, streams, grace: settings.runs.grace(), closing, background, server })
     }
 
     /// The address that it listens on.
@@ -145,7 +159,7 @@ impl Service {
 
     /// Serves until `stop` resolves, then shuts down in order.
     pub async fn run_until(self, stop: impl Future<Output = ()>) {
-        let Self { runs, grace, closing, background, mut server, database, .. } = self;
+        let Self { runs, streams, grace, closing, background, mut server, database, .. } = self;
         tokio::select! {
             () = stop => {}
             ended = &mut server => tracing::error!(?ended, "the listener ended by itself; shutting down"),
@@ -158,7 +172,7 @@ impl Service {
                 server.abort();
             }
         };
-        tokio::join!(drain_http, runs.close(grace));
+        tokio::join!(drain_http, streams.closed(), runs.close(grace));
         background.cancel();
         if let Ok(database) = Arc::try_unwrap(database) {
             database.close().await;
@@ -191,6 +205,18 @@ async fn make_partitions(pool: &Pool) {
         Ok(0) => {}
         Ok(made) => tracing::info!(made, "made partitions ahead"),
         Err(error) => tracing::warn!(%error, "could not make partitions ahead; trying again in an hour"),
+    }
+}
+
+/// After a dump was restored into another cluster, runs say that transactions to come have changed them. A board that
+/// cannot be mended now tells them late, and is no reason not to start.
+async fn forget_changes_to_come(pool: &Pool) {
+    loop {
+        match db::board::forget_changes_to_come(pool, CHANGES_AT_ONCE).await {
+            Ok(0) => return,
+            Ok(runs) => tracing::info!(runs, "these came from another cluster: they count as changed long ago"),
+            Err(error) => return tracing::warn!(%error, "could not look for runs that came from another cluster"),
+        }
     }
 }
 

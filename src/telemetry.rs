@@ -95,7 +95,7 @@ fn describe() {
     describe_histogram!("igt_run_duration_seconds", Unit::Seconds, "From the first taking up of a run to its end");
     describe_histogram!(
         "igt_batch_requests",
-        "Requests done together, by work: status, log, start, journal, notify, slot, word"
+        "Requests done together, by work: status, run, log, changes, start, journal, notify, slot, word"
     );
     describe_histogram!("igt_batch_seconds", Unit::Seconds, "Time that a batch took in the database, by work");
     describe_counter!("igt_events_written_total", "Events that this replica wrote");
@@ -112,6 +112,18 @@ fn describe() {
     describe_gauge!("igt_credentials", "Credentials of all replicas, by source and state");
     describe_counter!("igt_circuit_opened_total", "How often this replica opened a source's circuit");
     describe_gauge!("igt_circuit_open", "1 while nobody asks a source because it failed again and again, else 0");
+    describe_gauge!("igt_streams", "Streams of this replica, by kind: log, socket, board");
+    describe_counter!("igt_streams_refused_total", "Streams that this replica had no place for");
+    describe_gauge!("igt_followed_runs", "Runs that somebody follows on this replica");
+    describe_counter!(
+        "igt_stream_reads_total",
+        "What streams asked of the database, by what: run, log and board for all who follow, page for one that is behind"
+    );
+    describe_gauge!(
+        "igt_board_kept_back_seconds",
+        Unit::Seconds,
+        "How long the oldest change has waited for an older transaction to end, while somebody follows the board"
+    );
     describe_gauge!("igt_database_up", "1 while the database answers, else 0");
     describe_gauge!("igt_listening", "1 while hints of other replicas are heard by LISTEN, else 0: then waiters poll");
     describe_gauge!("igt_database_connections", "Connections of this replica, by state");

@@ -70,7 +70,7 @@ pub async fn end(db: impl PgExecutor<'_>, asked: &Asked, events: &[NewEvent]) ->
             update runs
             set state = 'cancelled', reason = 'cancelled_by_client', lease = lease + 1,
                 last_seq = last_seq + cardinality($4::text[]),
-                claimable_at = null, finished_at = now(), updated_at = now()
+                claimable_at = null, finished_at = now(), updated_at = now(), state_xid = pg_current_xact_id()
             where run_id = $1
                 and lease = $2
                 and last_seq = $3

@@ -151,6 +151,7 @@ pub async fn write(db: impl PgExecutor<'_>, entries: &[impl Borrow<Entry>]) -> s
                 updated_at = now(),
                 checkpoint = coalesce(entry.checkpoint, r.checkpoint),
                 state = coalesce(entry.state, r.state),
+                state_xid = case when entry.state is null then r.state_xid else pg_current_xact_id() end,
                 reason = case when entry.state is null then r.reason else entry.reason end,
                 attempt = case when entry.state = 'queued' then r.attempt - 1 else r.attempt end,
                 claimable_at = case

@@ -4,6 +4,7 @@
 //! else of ours; [`Pool`] is where they get their connections. Statements on the hot path are single and set-based:
 //! what stands in one statement commits or does not, whoever hangs up. No statement joins a small table with a big one.
 
+pub mod board;
 pub mod cancel;
 pub mod credentials;
 pub mod exchanges;

@@ -74,7 +74,8 @@ pub async fn claim(
                 worker_id = $1,
                 claimable_at = now() + make_interval(secs => $2),
                 started_at = coalesce(r.started_at, now()),
-                updated_at = now()
+                updated_at = now(),
+                state_xid = pg_current_xact_id()
             from due
             where r.run_id = due.run_id
             returning r.*, due.state as previous

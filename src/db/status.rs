@@ -90,6 +90,35 @@ pub async fn of_tasks(db: impl PgExecutor<'_>, asked: &[Asked]) -> sqlx::Result<
     Ok(statuses)
 }
 
+/// The statuses of runs, in their order; `None` where there is no such run.
+pub async fn of_runs(db: impl PgExecutor<'_>, run_ids: &[RunId]) -> sqlx::Result<Vec<Option<Status>>> {
+    let ids: Vec<Uuid> = run_ids.iter().map(|run_id| run_id.0).collect();
+    let rows = sqlx::query!(
+        r#"
+        select asked.n as "n!", r.run_id as "run_id: RunId", r.state as "state: RunState", r.reason as "reason: Reason",
+               r.last_seq, r.requested_at, r.started_at, r.updated_at, r.finished_at
+        from unnest($1::uuid[]) with ordinality as asked (run_id, n) join runs r on r.run_id = asked.run_id
+        "#,
+        &ids,
+    )
+    .fetch_all(db)
+    .await?;
+    let mut statuses = vec![None; run_ids.len()];
+    for row in rows {
+        statuses[index(row.n)] = Some(Status {
+            run_id: row.run_id,
+            state: row.state,
+            reason: row.reason,
+            last_seq: row.last_seq,
+            requested_at: row.requested_at,
+            started_at: row.started_at,
+            updated_at: row.updated_at,
+            finished_at: row.finished_at,
+        });
+    }
+    Ok(statuses)
+}
+
 /// The status of one task's latest run.
 pub async fn of_task(db: impl PgExecutor<'_>, task_id: &TaskId) -> sqlx::Result<Option<Status>> {
     let asked = Asked { task_id: task_id.clone(), known: None };

@@ -22,11 +22,15 @@ use crate::db::Pool;
 use crate::postgres::Availability;
 use crate::reading::{Reading, Render};
 use crate::runs::Runs;
+use crate::streams::{Renders, Streams};
 
 pub use router::router;
 
 /// How a line of a log is told.
 pub const RENDER: Render = v1::line::write;
+
+/// How messages of streams are told.
+pub const STREAM_RENDERS: Renders = v2::streams::RENDERS;
 
 /// Where version 1 lives.
 pub const V1_PATH: &str = "/codvid-ai/ig-tracking";
@@ -46,6 +50,8 @@ pub struct Shared {
     pub reading: Reading,
     /// How runs are started.
     pub runs: Runs,
+    /// How they are followed.
+    pub streams: Streams,
     /// What `/metrics` prints.
     pub metrics: PrometheusHandle,
     /// Whether the database answers.

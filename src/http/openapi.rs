@@ -33,6 +33,7 @@ pub(super) const PAGE: &str = "/docs";
         (name = "profiles", description = "Accounts as they were last seen, their numbers over time, and their posts"),
         (name = "posts", description = "Posts as they were last seen, and their numbers over time"),
         (name = "reels", description = "The posts that are reels"),
+        (name = "streams", description = "What happens, as it happens"),
         (name = "problems", description = "The kinds of errors")),
     components(schemas(Problem, FieldError)))]
 struct Document;

@@ -29,11 +29,12 @@ pub(super) enum ProblemType {
     DatabaseAway,
     TimedOut,
     ShuttingDown,
+    TooManyStreams,
 }
 
 impl ProblemType {
     /// Those that have an address.
-    pub(super) const ALL: [Self; 14] = [
+    pub(super) const ALL: [Self; 15] = [
         Self::InvalidRequest,
         Self::NotFound,
         Self::MethodNotAllowed,
@@ -48,6 +49,7 @@ impl ProblemType {
         Self::DatabaseAway,
         Self::TimedOut,
         Self::ShuttingDown,
+        Self::TooManyStreams,
     ];
 
     /// All that there is to say of it: its name in addresses, its status, its title, and what it means for a client.
@@ -144,6 +146,13 @@ impl ProblemType {
                 StatusCode::SERVICE_UNAVAILABLE,
                 "This replica is shutting down",
                 "Another replica takes requests; this one has stopped to. Try again after `Retry-After` seconds.",
+            ),
+            Self::TooManyStreams => (
+                "too-many-streams",
+                StatusCode::SERVICE_UNAVAILABLE,
+                "This replica has as many streams as it takes",
+                "Streams stay open, and a replica takes so many of them (IGT_MAX_STREAMS). Close those that nobody reads; \
+                 try again after `Retry-After` seconds, or ask another replica.",
             ),
         }
     }

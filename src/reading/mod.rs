@@ -14,7 +14,7 @@ use quick_cache::sync::Cache;
 
 use crate::batcher::{Batcher, Limits, Work, distinct_by};
 use crate::db::status::{self, Asked, Event, Part, Status};
-use crate::db::{Failure, Pool, TaskId, in_request_time};
+use crate::db::{Failure, Pool, RunId, TaskId, in_request_time};
 
 pub use standing::Standing;
 pub use tail::Excerpt;
@@ -37,6 +37,7 @@ pub type Render = fn(&Event, &mut Vec<u8>);
 pub struct Reading {
     statuses: Batcher<Statuses>,
     parts: Batcher<Parts>,
+    runs: Batcher<RunStatuses>,
     standings: Arc<Cache<TaskId, Arc<Standing>, Size>>,
     render: Render,
 }
@@ -49,6 +50,7 @@ impl Reading {
         let standings = Cache::with_weighter((keep_bytes / USUAL) as usize, keep_bytes, Size);
         Self {
             statuses: Batcher::new(Statuses(pool.clone()), STATUSES),
+            runs: Batcher::new(RunStatuses(pool.clone()), STATUSES),
             parts: Batcher::new(Parts(pool), PARTS),
             standings: Arc::new(standings),
             render,
@@ -82,6 +84,16 @@ impl Reading {
         .await
     }
 
+    /// Where a run stands; `None` where there is no such run.
+    pub async fn run(&self, run_id: RunId) -> Result<Option<Status>, Failure> {
+        in_request_time(self.runs.ask(run_id)).await
+    }
+
+    /// A part of a run's log; those who ask for the same at the moment share what is read.
+    pub async fn part(&self, part: Part) -> Result<Arc<[Event]>, Failure> {
+        in_request_time(self.parts.ask(part)).await
+    }
+
     /// The last lines of a run's log. A tail of it that is kept may be behind its end, or ahead of it.
     async fn last_lines(&self, status: &Status, kept: Option<&Arc<Tail>>, lines: usize) -> Result<Excerpt, Failure> {
         let (run_id, until) = (status.run_id, status.last_seq);
@@ -110,6 +122,23 @@ impl Work for Statuses {
 
     async fn answer(&self, asked: &[Asked]) -> Result<Vec<Option<Status>>, Failure> {
         Ok(status::of_tasks(&self.0.for_request(), asked).await?)
+    }
+}
+
+/// The look-up of many runs.
+struct RunStatuses(Pool);
+
+impl Work for RunStatuses {
+    type Request = RunId;
+    type Answer = Option<Status>;
+    type Error = Failure;
+    const NAME: &'static str = "run";
+
+    async fn answer(&self, wanted: &[RunId]) -> Result<Vec<Option<Status>>, Failure> {
+        let (distinct, places) = distinct_by(wanted, |run_id| *run_id);
+        let distinct: Vec<_> = distinct.into_iter().copied().collect();
+        let read = status::of_runs(&self.0.for_request(), &distinct).await?;
+        Ok(places.into_iter().map(|place| read[place]).collect())
     }
 }
 

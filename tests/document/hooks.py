@@ -14,12 +14,25 @@ def before_call(ctx, case, kwargs):
     So requests that are meant to be taken go without a made-up one; one that came out of an earlier answer stays, and
     requests that are meant to be refused go as they are.
     """
+    is_meant_to_be_taken = case.meta is not None and case.meta.generation.mode.is_positive
+    given = [(case.query, "cursor")]
+    if case.operation.path.endswith("/runs/stream"):
+        given += [(case.query, "after"), (case.headers, "Last-Event-ID")]
+    for place, name in given:
+        if is_meant_to_be_taken and place and name in place and not is_given(place[name]):
+            del place[name]
     # A key is for one request, and each of these is another.
-    if case.headers and "Idempotency-Key" in case.headers and case.meta.generation.mode.is_positive:
+    if is_meant_to_be_taken and case.headers and "Idempotency-Key" in case.headers:
         case.headers["Idempotency-Key"] = str(uuid.uuid4())
-    cursor = (case.query or {}).get("cursor")
-    if cursor is not None and not is_given(cursor) and case.meta is not None and case.meta.generation.mode.is_positive:
-        del case.query["cursor"]
+    stop_streams(case)
+
+
+def stop_streams(case):
+    """Nobody waits for what may come: a stream is asked for what is there."""
+    if case.operation.path.endswith("/stream"):
+        case.query = {"follow": "false"} if case.query is None else case.query
+        if case.query.get("follow") in (None, True, "true"):
+            case.query["follow"] = "false"
 
 
 def is_given(cursor):

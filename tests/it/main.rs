@@ -34,4 +34,5 @@ mod settings;
 mod v2_document;
 mod v2_idempotency;
 mod v2_profiles;
+mod v2_streams;
 mod v2_tasks;

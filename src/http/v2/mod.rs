@@ -10,6 +10,7 @@ pub(super) mod posts;
 pub(super) mod problems;
 pub(super) mod profiles;
 pub(super) mod query;
+pub(super) mod streams;
 pub(super) mod tasks;
 pub(super) mod time;
 
@@ -33,6 +34,9 @@ pub(super) fn of_the_database() -> OpenApiRouter<App> {
         .routes(routes!(posts::captions))
         .routes(routes!(posts::reel))
         .routes(routes!(posts::reel_history))
+        .routes(routes!(streams::board::board))
+        .routes(routes!(streams::log::log))
+        .routes(routes!(streams::socket::socket))
 }
 
 /// The routes that answer without it.

@@ -9,6 +9,7 @@ mod mortal;
 mod program;
 mod proxy;
 mod replica;
+mod stream;
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -21,6 +22,7 @@ pub(crate) use program::{Finished, call};
 pub(crate) use proxy::{Moment, Proxy};
 pub(crate) use replica::{Answer, Replica, Started, V1};
 use serde_json::Value;
+pub(crate) use stream::{Doors, EventStream, Follower, Message, say};
 
 /// The program under test.
 pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_ig-tracking");
