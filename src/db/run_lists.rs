@@ -40,6 +40,8 @@ pub struct Run {
     pub last_exchange: i64,
     /// When it was asked for.
     pub requested_at: DateTime<Utc>,
+    /// How long ago that was when the run was read.
+    pub age_seconds: f64,
     /// When a worker first took it up.
     pub started_at: Option<DateTime<Utc>>,
     /// When it last moved.
@@ -106,6 +108,7 @@ macro_rules! page {
                    username as "username!", source as "source!: Source", trigger as "trigger!: Trigger",
                    state as "state!: RunState", reason as "reason: Reason", attempt as "attempt!",
                    last_seq as "last_seq!", last_exchange as "last_exchange!", requested_at as "requested_at!",
+                   extract(epoch from now() - requested_at)::float8 as "age_seconds!",
                    started_at, updated_at as "updated_at!", deadline_at as "deadline_at!", cancel_requested_at,
                    case when state = 'waiting' then claimable_at end as resumes_at, finished_at,
                    case when finished_at is null then checkpoint end as checkpoint
@@ -253,6 +256,11 @@ pub async fn page(db: &Pool, filter: &Filter, limit: i64) -> sqlx::Result<Vec<Ru
     Ok(found)
 }
 
+/// The same runs, by their ids alone.
+pub async fn ids(db: &Pool, filter: &Filter, limit: i64) -> sqlx::Result<Vec<RunId>> {
+    Ok(page(db, filter, limit).await?.into_iter().map(|run| run.run_id).collect())
+}
+
 impl Filter {
     /// The ids between which the wanted runs are; `None` where there is none.
     fn ids(&self) -> Option<(RunId, RunId)> {
@@ -298,8 +306,9 @@ pub async fn of_ids(db: impl PgExecutor<'_>, run_ids: &[RunId]) -> sqlx::Result<
         r#"
         select run_id as "run_id: RunId", task_id as "task_id: TaskId", kind as "kind: TaskKind", username,
                source as "source: Source", trigger as "trigger: Trigger", state as "state: RunState",
-               reason as "reason: Reason", attempt, last_seq, last_exchange, requested_at, started_at, updated_at,
-               deadline_at, cancel_requested_at, case when state = 'waiting' then claimable_at end as resumes_at,
+               reason as "reason: Reason", attempt, last_seq, last_exchange, requested_at,
+               extract(epoch from now() - requested_at)::float8 as "age_seconds!", started_at, updated_at, deadline_at,
+               cancel_requested_at, case when state = 'waiting' then claimable_at end as resumes_at,
                finished_at, case when finished_at is null then checkpoint end as checkpoint
         from runs
         where run_id = any($1)

@@ -30,6 +30,8 @@ pub(super) const PAGE: &str = "/docs";
         `GET /api/v2/problems`.", license(name = "MIT OR Apache-2.0")),
     tags(
         (name = "tasks", description = "What to track"),
+        (name = "runs", description = "Attempts to bring a task up to date"),
+        (name = "events", description = "What runs say and ask"),
         (name = "problems", description = "The kinds of errors")),
     components(schemas(Problem, FieldError)))]
 struct Document;

@@ -67,19 +67,15 @@ impl Work for Views {
     async fn answer(&self, wanted: &[RunId]) -> Result<Vec<Option<Arc<View>>>, Failure> {
         let (distinct, places) = distinct_by(wanted, |run_id| *run_id);
         let distinct: Vec<_> = distinct.into_iter().copied().collect();
-        let found = look(&self.0, &distinct).await?;
+        let database = self.0.request_pool.for_request();
+        let runs = run_lists::of_ids(&database, &distinct).await?;
+        let views = complete(&database, runs, self.0.policy.max_posts).await?;
+        let found: HashMap<_, _> = views.into_iter().map(|view| (view.run.run_id, Arc::new(view))).collect();
         Ok(places.into_iter().map(|place| found.get(&distinct[place]).cloned()).collect())
     }
 }
 
-/// These runs as they are now, in two statements; those that are not there are left out.
-pub(super) async fn look(core: &Core, run_ids: &[RunId]) -> sqlx::Result<HashMap<RunId, Arc<View>>> {
-    let database = core.request_pool.for_request();
-    let runs = run_lists::of_ids(&database, run_ids).await?;
-    let views = complete(&database, runs, core.policy.max_posts).await?;
-    Ok(views.into_iter().map(|view| (view.run.run_id, Arc::new(view))).collect())
-}
-
+/// The same runs with what they last said, in one more statement.
 async fn complete(database: &Pool, runs: Vec<Run>, max_posts: usize) -> sqlx::Result<Vec<View>> {
     let latest: Vec<_> = runs.iter().map(|run| (run.run_id, run.last_seq)).collect();
     let latest = if latest.is_empty() { Vec::new() } else { event_lists::latest(database, &latest).await? };

@@ -6,13 +6,15 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::broadcast::{self, Receiver};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
-use super::view::{View, look};
-use super::{Core, Runs};
+use super::Runs;
+use super::view::{View, Views};
+use crate::batcher::Batcher;
 use crate::db::RunId;
 
 /// How often to look when no hint comes.
@@ -51,11 +53,8 @@ impl Runs {
         if at_rest {
             let moved = self.core.live.moved();
             let closed = self.core.closed.clone();
-            tokio::spawn(closed.run_until_cancelled_owned(keep_looking(
-                Arc::clone(&self.core),
-                self.watch.clone(),
-                moved,
-            )));
+            let look = keep_looking(self.views.clone(), self.watch.clone(), moved);
+            tokio::spawn(closed.run_until_cancelled_owned(look));
         }
         Watched(receiver)
     }
@@ -89,7 +88,7 @@ impl Watch {
     }
 }
 
-async fn keep_looking(core: Arc<Core>, watch: Watch, mut moved: Receiver<RunId>) {
+async fn keep_looking(views: Batcher<Views>, watch: Watch, mut moved: Receiver<RunId>) {
     let mut next_look = Instant::now() + LOOK_EVERY;
     loop {
         let hinted = hints(&mut moved, next_look).await;
@@ -104,9 +103,12 @@ async fn keep_looking(core: Arc<Core>, watch: Watch, mut moved: Receiver<RunId>)
         if awaited.is_empty() {
             continue;
         }
-        match look(&core, &awaited).await {
-            Ok(found) => found.values().for_each(|view| watch.tell(view)),
-            Err(error) => tracing::debug!(%error, "could not look after runs that are waited for; trying again"),
+        for found in join_all(awaited.into_iter().map(|run_id| views.ask(run_id))).await {
+            match found {
+                Ok(Some(view)) => watch.tell(&view),
+                Ok(None) => {}
+                Err(error) => tracing::debug!(%error, "could not look after a run that is waited for; trying again"),
+            }
         }
     }
 }

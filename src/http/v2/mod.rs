@@ -2,13 +2,20 @@
 //!
 //! A file a resource. A route is documented where it is handled; one without its documentation cannot be entered here.
 
+mod accept;
+pub(super) mod events;
+mod filter;
 pub(super) mod handle;
+mod log;
 pub(super) mod page;
 pub(super) mod path;
 pub(super) mod problems;
 pub(super) mod query;
+mod run;
+pub(super) mod runs;
 pub(super) mod tasks;
 pub(super) mod time;
+mod wait;
 
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -17,11 +24,24 @@ use super::App;
 
 /// The routes below [`super::V2_PATH`] that read or write the database.
 pub(super) fn of_the_database() -> OpenApiRouter<App> {
-    OpenApiRouter::new().routes(routes!(tasks::list, tasks::create)).routes(routes!(
-        tasks::get,
-        tasks::change,
-        tasks::delete
-    ))
+    OpenApiRouter::new()
+        .routes(routes!(tasks::list, tasks::create))
+        .routes(routes!(tasks::get, tasks::change, tasks::delete))
+        .merge(of_runs())
+}
+
+/// Those of runs and what they say.
+fn of_runs() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(runs::start))
+        .routes(routes!(runs::list))
+        .routes(routes!(runs::get))
+        .routes(routes!(runs::cancel))
+        .routes(routes!(runs::retry))
+        .routes(routes!(events::of_run))
+        .routes(routes!(events::one))
+        .routes(routes!(events::requests))
+        .routes(routes!(events::search))
 }
 
 /// The routes that answer without it.

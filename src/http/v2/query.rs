@@ -53,6 +53,27 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
     }
 }
 
+/// No body, or an empty object.
+pub(in crate::http) struct NoBody;
+
+impl<S: Send + Sync> FromRequest<S> for NoBody {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+        #[derive(serde::Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Empty {}
+
+        let (parts, body) = request.into_parts();
+        let bytes = read(body).await?;
+        if bytes.trim_ascii().is_empty() {
+            return Ok(Self);
+        }
+        let Body(Empty {}) = Body::from_request(Request::from_parts(parts, bytes.into()), state).await?;
+        Ok(Self)
+    }
+}
+
 fn is_json(content_type: &[u8]) -> bool {
     let essence = content_type.split(|byte| *byte == b';').next().unwrap_or_default();
     essence.trim_ascii().eq_ignore_ascii_case(b"application/json")
