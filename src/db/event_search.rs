@@ -67,15 +67,27 @@ impl Filter {
     }
 }
 
+/// In the order of the key, from one end on: the other end stands also by the run alone, for that tells partitions.
+///
+/// By the run alone at both ends, and with what else is asked for in a way that the planner sees through, it would take
+/// all that for so rare that it gathers all there is and sorts it.
 macro_rules! end {
-    ($db:expr, $piece:expr, $offset:expr, $notable:tt, $order:tt) => {
+    ($db:expr, $piece:expr, $offset:expr, $notable:tt, $order:tt, $far:tt) => {
         sqlx::query!(
             r#"
             select run_id as "run_id: RunId", seq
             from events
-            where run_id >= $1 and run_id <= $2 and (run_id, seq) >= ($1, $3::bigint) and (run_id, seq) <= ($2, $4::bigint)
-            "# + $notable + r#"
-            order by run_id "# + $order + ", seq " + $order + r#"
+            where (run_id, seq) >= ($1::uuid, $3::bigint) and (run_id, seq) <= ($2::uuid, $4::bigint)
+            "#
+                + $far
+                + " "
+                + $notable
+                + r#"
+            order by run_id "#
+                + $order
+                + ", seq "
+                + $order
+                + r#"
             offset $5 limit 1
             "#,
             $piece.first.0.0,
@@ -121,22 +133,33 @@ macro_rules! count {
 }
 
 macro_rules! hits {
-    ($db:expr, $piece:expr, $filter:expr, $terms:expr, $limit:expr, $notable:tt, $order:tt) => {
+    ($db:expr, $piece:expr, $filter:expr, $terms:expr, $limit:expr, $notable:tt, $order:tt, $far:tt) => {
         sqlx::query_as!(
             Row,
             r#"
             select run_id as "run_id: RunId", seq, at, level as "level: Level", event_type, message,
                    fields::text as "fields!"
             from events e
-            where run_id >= $1 and run_id <= $2 and (run_id, seq) >= ($1, $3::bigint) and (run_id, seq) <= ($2, $4::bigint)
-                and ($5::text[] is null or e.event_type = any($5))
-                and ($6::text[] is null or e.level = any($6))
-                and ($7::text[] is null or e.fields ->> 'reason' = any($7))
-                and ($8::timestamptz is null or e.at >= $8)
-                and ($9::timestamptz is null or e.at < $9)
-                and ($10::text is null or e.message ilike $10 or e.fields::text ilike $10)
-            "# + $notable + r#"
-            order by run_id "# + $order + ", seq " + $order + r#"
+            where (run_id, seq) >= ($1::uuid, $3::bigint) and (run_id, seq) <= ($2::uuid, $4::bigint)
+                and case
+                    when ($5::text[] is null or e.event_type = any($5))
+                        and ($6::text[] is null or e.level = any($6))
+                        and ($7::text[] is null or e.fields ->> 'reason' = any($7))
+                        and ($8::timestamptz is null or e.at >= $8)
+                        and ($9::timestamptz is null or e.at < $9)
+                        and ($10::text is null or e.message ilike $10 or e.fields::text ilike $10)
+                    then true else false
+                end
+            "#
+                + $far
+                + " "
+                + $notable
+                + r#"
+            order by run_id "#
+                + $order
+                + ", seq "
+                + $order
+                + r#"
             limit $11
             "#,
             $piece.first.0.0,
@@ -159,9 +182,9 @@ macro_rules! hits {
 
 /// The condition of the index `events_notable`, or none; what is to be done with it follows.
 macro_rules! among {
-    ($among:expr, $statement:ident, $arguments:tt $(, $order:tt)?) => {
+    ($among:expr, $statement:ident, $arguments:tt $(, $order:tt, $far:tt)?) => {
         match $among {
-            Among::All => among!(@ $statement, $arguments, "" $(, $order)?),
+            Among::All => among!(@ $statement, $arguments, "" $(, $order, $far)?),
             Among::Notable => among!(
                 @ $statement,
                 $arguments,
@@ -169,12 +192,12 @@ macro_rules! among {
                     or event_type not in (
                         'scrape_started', 'account_fetched', 'posts_fetched', 'reels_filtered', 'processing_reels',
                         'reels_processed', 'known_posts_reached', 'profile_data_updated', 'scrape_completed'))"
-                $(, $order)?
+                $(, $order, $far)?
             ),
         }
     };
-    (@ $statement:ident, ($($argument:expr),*), $notable:tt $(, $order:tt)?) => {
-        $statement!($($argument,)* $notable $(, $order)?)
+    (@ $statement:ident, ($($argument:expr),*), $notable:tt $(, $order:tt, $far:tt)?) => {
+        $statement!($($argument,)* $notable $(, $order, $far)?)
     };
 }
 
@@ -188,8 +211,8 @@ pub async fn end(
 ) -> sqlx::Result<Option<Position>> {
     let offset = events - 1;
     match newest_first {
-        true => among!(among, end, (db, whole, offset), "desc"),
-        false => among!(among, end, (db, whole, offset), "asc"),
+        true => among!(among, end, (db, whole, offset), "desc", "and run_id >= $1"),
+        false => among!(among, end, (db, whole, offset), "asc", "and run_id <= $2"),
     }
 }
 
@@ -210,8 +233,8 @@ pub async fn hits(
 ) -> sqlx::Result<Vec<Hit>> {
     let terms = filter.terms();
     match newest_first {
-        true => among!(among, hits, (db, piece, filter, terms, limit), "desc"),
-        false => among!(among, hits, (db, piece, filter, terms, limit), "asc"),
+        true => among!(among, hits, (db, piece, filter, terms, limit), "desc", "and run_id >= $1"),
+        false => among!(among, hits, (db, piece, filter, terms, limit), "asc", "and run_id <= $2"),
     }
 }
 

@@ -99,6 +99,9 @@ struct Terms {
 }
 
 /// A page of runs along one index. The begin and the end stand around what reads along it.
+///
+/// What else is asked for stands in a way that the planner does not see through: it would take it for so rare that it
+/// gathers all there is and sorts it, where a page along the index has enough soon.
 macro_rules! page {
     ($db:expr, $filter:expr, $terms:expr, $order:tt, $begin:tt, $table:tt, $on:tt, $end:tt $(, $also:expr)*) => {
         sqlx::query_as!(
@@ -116,14 +119,17 @@ macro_rules! page {
                 select r.* from "# + $table + r#" as r
                 where "# + $on + r#"
                     and r.run_id >= $1 and r.run_id <= $2
-                    and ($3::timestamptz is null or r.requested_at >= $3)
-                    and ($4::timestamptz is null or r.requested_at < $4)
-                    and ($5::text is null or r.username = $5)
-                    and ($6::text is null or r.kind = $6)
-                    and ($7::text is null or r.source = $7)
-                    and ($8::text is null or r.trigger = $8)
-                    and ($9::text[] is null or r.state = any($9))
-                    and ($10::text[] is null or r.reason = any($10))
+                    and case
+                        when ($3::timestamptz is null or r.requested_at >= $3)
+                            and ($4::timestamptz is null or r.requested_at < $4)
+                            and ($5::text is null or r.username = $5)
+                            and ($6::text is null or r.kind = $6)
+                            and ($7::text is null or r.source = $7)
+                            and ($8::text is null or r.trigger = $8)
+                            and ($9::text[] is null or r.state = any($9))
+                            and ($10::text[] is null or r.reason = any($10))
+                        then true else false
+                    end
                 order by r.run_id "# + $order + r#"
                 limit $11 "# + $end + r#"
             ) as found
@@ -211,8 +217,35 @@ macro_rules! along_ids {
     };
 }
 
+/// Along what a list is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Along {
+    /// The runs of each task.
+    Tasks,
+    /// Those that have a reason, by state and reason.
+    Reasons,
+    /// Those that are active and have none.
+    Active,
+    /// All ids.
+    Ids,
+}
+
 /// Up to `limit` runs in the order of their ids, which is that of their requests.
 pub async fn page(db: &Pool, filter: &Filter, limit: i64) -> sqlx::Result<Vec<Run>> {
+    let mut found = Vec::new();
+    for along in filter.along() {
+        found.extend(read(db, filter, along, limit).await?);
+    }
+    found.sort_unstable_by_key(|run| run.run_id);
+    if filter.newest_first {
+        found.reverse();
+    }
+    found.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+    Ok(found)
+}
+
+/// The same of those that stand along this.
+pub async fn read(db: impl PgExecutor<'_>, filter: &Filter, along: Along, limit: i64) -> sqlx::Result<Vec<Run>> {
     let Some((first, last)) = filter.ids() else { return Ok(Vec::new()) };
     let as_str = |states: &Vec<RunState>| states.iter().copied().map(RunState::as_str).collect();
     let terms = Terms {
@@ -223,37 +256,19 @@ pub async fn page(db: &Pool, filter: &Filter, limit: i64) -> sqlx::Result<Vec<Ru
         reasons: filter.reasons.as_ref().map(|reasons| reasons.iter().copied().map(Reason::as_str).collect()),
         limit,
     };
-    let newest_first = filter.newest_first;
-    if filter.tasks.is_some() || filter.username.is_some() {
-        return match newest_first {
-            true => of_tasks!(db, filter, terms, "desc"),
-            false => of_tasks!(db, filter, terms, "asc"),
-        };
-    }
-    let Some((with_reason, without)) = filter.of_few() else {
-        return match newest_first {
-            true => along_ids!(db, filter, terms, "desc"),
-            false => along_ids!(db, filter, terms, "asc"),
-        };
-    };
+    let (with_reason, _) = filter.states_wanted();
     let every: Vec<_> = Reason::ALL.iter().copied().map(Reason::as_str).collect();
     let reasons = terms.reasons.as_ref().unwrap_or(&every);
-    let mut found = match newest_first {
-        _ if with_reason.is_empty() => Vec::new(),
-        true => by_reason!(db, filter, terms, "desc", &with_reason, reasons)?,
-        false => by_reason!(db, filter, terms, "asc", &with_reason, reasons)?,
-    };
-    found.extend(match newest_first {
-        _ if !without => Vec::new(),
-        true => active!(db, filter, terms, "desc")?,
-        false => active!(db, filter, terms, "asc")?,
-    });
-    found.sort_unstable_by_key(|run| run.run_id);
-    if newest_first {
-        found.reverse();
+    match (along, filter.newest_first) {
+        (Along::Tasks, true) => of_tasks!(db, filter, terms, "desc"),
+        (Along::Tasks, false) => of_tasks!(db, filter, terms, "asc"),
+        (Along::Reasons, true) => by_reason!(db, filter, terms, "desc", &with_reason, reasons),
+        (Along::Reasons, false) => by_reason!(db, filter, terms, "asc", &with_reason, reasons),
+        (Along::Active, true) => active!(db, filter, terms, "desc"),
+        (Along::Active, false) => active!(db, filter, terms, "asc"),
+        (Along::Ids, true) => along_ids!(db, filter, terms, "desc"),
+        (Along::Ids, false) => along_ids!(db, filter, terms, "asc"),
     }
-    found.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
-    Ok(found)
 }
 
 /// The same runs, by their ids alone.
@@ -279,22 +294,32 @@ impl Filter {
         (first <= last).then_some((first, last))
     }
 
-    /// Where only runs are wanted that are few among all: the wanted states that have a reason, and whether active ones
-    /// without a reason are wanted, too.
-    fn of_few(&self) -> Option<(Vec<&'static str>, bool)> {
-        let has_reason =
-            |state: &RunState| !matches!(state, RunState::Queued | RunState::Running | RunState::Succeeded);
-        let states = match (&self.states, &self.reasons) {
-            (Some(states), _) => states.as_slice(),
-            (None, Some(_)) => RunState::ALL.as_slice(),
-            (None, None) => return None,
-        };
-        let with_reason: Vec<_> = states.iter().filter(|state| has_reason(state)).map(|state| state.as_str()).collect();
-        if self.reasons.is_some() {
-            return Some((with_reason, false));
+    /// Along what the wanted runs are found; those of several are all of them, each once.
+    fn along(&self) -> Vec<Along> {
+        if self.tasks.is_some() || self.username.is_some() {
+            return vec![Along::Tasks];
         }
-        let is_few = !states.contains(&RunState::Succeeded);
-        is_few.then(|| (with_reason, states.iter().any(|state| !has_reason(state))))
+        if self.reasons.is_some() {
+            return vec![Along::Reasons];
+        }
+        // All but those that succeeded are few beside them.
+        let is_few = self.states.as_ref().is_some_and(|states| !states.contains(&RunState::Succeeded));
+        if !is_few {
+            return vec![Along::Ids];
+        }
+        let (with_reason, has_others) = self.states_wanted();
+        let reasons = (!with_reason.is_empty()).then_some(Along::Reasons);
+        reasons.into_iter().chain(has_others.then_some(Along::Active)).collect()
+    }
+
+    /// The wanted states in which a run has a reason, and whether others are wanted, too.
+    fn states_wanted(&self) -> (Vec<&'static str>, bool) {
+        let has_reason =
+            |state: &&RunState| !matches!(state, RunState::Queued | RunState::Running | RunState::Succeeded);
+        let states = self.states.as_deref().unwrap_or(&RunState::ALL);
+        let with_reason: Vec<_> = states.iter().filter(has_reason).map(|state| state.as_str()).collect();
+        let has_others = with_reason.len() < states.len();
+        (with_reason, has_others)
     }
 }
 

@@ -31,3 +31,8 @@ mod private_postgres;
 mod scans;
 mod schema;
 mod settings;
+mod v2;
+mod v2_events;
+mod v2_runs;
+mod v2_search;
+mod v2_wait;

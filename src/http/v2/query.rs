@@ -60,17 +60,18 @@ impl<S: Send + Sync> FromRequest<S> for NoBody {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
-        #[derive(serde::Deserialize)]
-        #[serde(deny_unknown_fields)]
-        struct Empty {}
-
         let (parts, body) = request.into_parts();
         let bytes = read(body).await?;
         if bytes.trim_ascii().is_empty() {
             return Ok(Self);
         }
-        let Body(Empty {}) = Body::from_request(Request::from_parts(parts, bytes.into()), state).await?;
-        Ok(Self)
+        let whole = Request::from_parts(parts, bytes.into());
+        // Not a struct without fields, which takes an empty array, too.
+        let Body(fields) = Body::<serde_json::Map<String, serde_json::Value>>::from_request(whole, state).await?;
+        match fields.keys().next() {
+            Some(name) => Err(ApiError::field(Location::Body, name, "is no field of this request, which takes none")),
+            None => Ok(Self),
+        }
     }
 }
 

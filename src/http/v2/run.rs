@@ -208,7 +208,7 @@ pub(in crate::http) struct Request {
     /// `web` or `graph`.
     #[schema(example = "web")]
     source: String,
-    /// The credential that it was made with; null where it was made as a guest.
+    /// The credential that it was made with, `guest` without one; null where that was not noted.
     #[schema(required = true, example = "alpha")]
     credential: Option<String>,
     /// The endpoint's short name.
