@@ -95,3 +95,49 @@ pub async fn drop_bodies(db: impl PgExecutor<'_>, older_than_days: i32, limit: i
     .await?;
     Ok(done.rows_affected())
 }
+
+/// An upstream request as clients are told of it.
+#[derive(Clone, Debug)]
+pub struct Told {
+    /// All that the run itself has of it.
+    pub exchange: Exchange,
+    /// `web` or `graph`.
+    pub source: String,
+}
+
+/// Up to `limit` upstream requests of a run behind this seq, oldest first.
+pub async fn after(db: impl PgExecutor<'_>, run_id: RunId, after: i64, limit: i64) -> sqlx::Result<Vec<Told>> {
+    let rows = sqlx::query!(
+        r#"
+        select seq, at, attempt, source, credential, endpoint, method, url, status, duration_ms, bytes, failure,
+               body is not null as "has_body!"
+        from run_exchanges
+        where run_id = $1 and seq > $2
+        order by seq
+        limit $3
+        "#,
+        run_id.0,
+        after,
+        limit,
+    )
+    .fetch_all(db)
+    .await?;
+    let told = rows.into_iter().map(|row| Told {
+        source: row.source,
+        exchange: Exchange {
+            seq: row.seq,
+            at: row.at,
+            attempt: row.attempt,
+            credential: row.credential,
+            endpoint: row.endpoint,
+            method: row.method,
+            url: row.url,
+            status: row.status,
+            duration_ms: row.duration_ms,
+            bytes: row.bytes,
+            failure: row.failure,
+            has_body: row.has_body,
+        },
+    });
+    Ok(told.collect())
+}

@@ -59,6 +59,11 @@ pub fn is_away(error: &sqlx::Error) -> bool {
     }
 }
 
+/// Whether a statement was given up because it had no answer in time.
+pub fn is_silence(error: &sqlx::Error) -> bool {
+    matches!(error, sqlx::Error::Io(error) if error.kind() == std::io::ErrorKind::TimedOut)
+}
+
 /// Whether the server speaks of itself and not of a statement: its connections, its resources, its operators (it shuts
 /// down, it starts up), its being read-only, the end that it has made to a transaction that said nothing.
 pub fn is_of_the_server(error: &dyn DatabaseError) -> bool {

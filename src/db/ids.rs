@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -65,6 +66,27 @@ impl From<TaskId> for String {
 #[serde(transparent)]
 #[sqlx(transparent)]
 pub struct RunId(pub Uuid);
+
+impl RunId {
+    /// The lowest id that a run can have that is asked for at this time; what `uuid_v7_floor` gives in the database.
+    pub fn floor(at: DateTime<Utc>) -> Self {
+        let millis = u128::try_from(at.timestamp_millis()).unwrap_or(0).min((1 << 48) - 1);
+        Self(Uuid::from_u128(millis << 80))
+    }
+
+    /// The id right before this one; `None` before the first.
+    pub fn before(self) -> Option<Self> {
+        self.0.as_u128().checked_sub(1).map(|id| Self(Uuid::from_u128(id)))
+    }
+
+    /// The id right behind this one; `None` behind the last.
+    pub fn behind(self) -> Option<Self> {
+        self.0.as_u128().checked_add(1).map(|id| Self(Uuid::from_u128(id)))
+    }
+
+    /// The least and the greatest id that there can be.
+    pub const ALL: (Self, Self) = (Self(Uuid::nil()), Self(Uuid::max()));
+}
 
 impl fmt::Display for RunId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

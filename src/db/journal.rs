@@ -16,7 +16,7 @@ use super::text::{ADDRESS, Fields, MESSAGE, clean_json, fit, fit_fields};
 use super::{Lease, RunId};
 
 /// How much a log line matters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, sqlx::Type)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize, utoipa::ToSchema, sqlx::Type)]
 #[serde(rename_all = "snake_case")]
 #[sqlx(type_name = "text", rename_all = "snake_case")]
 pub enum Level {

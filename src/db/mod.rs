@@ -7,6 +7,8 @@
 pub mod board;
 pub mod cancel;
 pub mod credentials;
+pub mod event_lists;
+pub mod event_search;
 pub mod exchanges;
 mod failure;
 pub mod health;
@@ -21,6 +23,7 @@ pub mod notify;
 pub mod partitions;
 mod pool;
 pub mod profiles;
+pub mod run_lists;
 pub mod runs;
 pub mod scans;
 pub mod session;

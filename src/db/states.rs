@@ -85,6 +85,23 @@ pub enum Reason {
 }
 
 impl Reason {
+    /// Every reason.
+    pub const ALL: [Self; 13] = [
+        Self::RateLimited,
+        Self::LoginRequired,
+        Self::ChallengeRequired,
+        Self::NotFound,
+        Self::Private,
+        Self::AgeRestricted,
+        Self::GeoBlocked,
+        Self::UpstreamChanged,
+        Self::UpstreamUnavailable,
+        Self::DeadlineExceeded,
+        Self::LeaseLost,
+        Self::CancelledByClient,
+        Self::InternalError,
+    ];
+
     /// The name in the database, in metrics and in answers.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -114,6 +131,8 @@ pub enum Trigger {
     Api,
     /// The demo.
     Demo,
+    /// A client's request to do an ended run anew.
+    Retry,
 }
 
 impl Trigger {
@@ -122,6 +141,7 @@ impl Trigger {
         match self {
             Self::Api => "api",
             Self::Demo => "demo",
+            Self::Retry => "retry",
         }
     }
 }

@@ -34,6 +34,8 @@ pub(super) const PAGE: &str = "/docs";
         (name = "posts", description = "Posts as they were last seen, and their numbers over time"),
         (name = "reels", description = "The posts that are reels"),
         (name = "streams", description = "What happens, as it happens"),
+        (name = "runs", description = "Attempts to bring a task up to date"),
+        (name = "events", description = "What runs say and ask"),
         (name = "problems", description = "The kinds of errors")),
     components(schemas(Problem, FieldError)))]
 struct Document;

@@ -190,7 +190,6 @@ impl ProblemType {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Location {
-    Path,
     Query,
     Header,
     Body,

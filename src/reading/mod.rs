@@ -4,6 +4,7 @@
 //! replica. Only what can never change is kept: the events of a run. Knows the database, and not who asks or in which
 //! form a line is told.
 
+pub mod search;
 mod standing;
 mod tail;
 

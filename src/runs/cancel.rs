@@ -38,6 +38,18 @@ impl Runs {
         Ok(self.to_the_end(cancel_task(Arc::clone(&self.core), task_id)).await??)
     }
 
+    /// Cancels a run, wherever it stands; asked again, it gives the same answer. `None` where there is no such run.
+    pub async fn cancel_run(&self, run_id: RunId) -> Result<Option<Cancellation>, RequestError> {
+        let core = Arc::clone(&self.core);
+        let cancel = async move { cancel_run(&core.request_pool.for_request(), &core.live, run_id).await };
+        let cancelled = self.to_the_end(cancel).await?;
+        match cancelled {
+            Ok(cancellation) => Ok(Some(cancellation)),
+            Err(sqlx::Error::RowNotFound) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     /// Deletes a task and cancels its active run; its history stays. `false` where there is no such task.
     pub async fn delete_task(&self, task_id: TaskId) -> Result<bool, RequestError> {
         Ok(self.to_the_end(delete_task(Arc::clone(&self.core), task_id)).await??)

@@ -14,6 +14,8 @@ mod ledger;
 mod retry;
 mod room;
 mod start;
+mod view;
+mod watch;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,6 +34,8 @@ use crate::pacing::Pacing;
 pub use cancel::{CancelOutcome, Cancellation, cancel_run};
 pub use journal::Journal;
 pub use start::{Pending, StartOutcome};
+pub use view::{ListRead, View};
+pub use watch::Watched;
 
 /// How runs are worked on this replica; see the settings of the same names.
 #[derive(Clone, Debug)]
@@ -83,6 +87,8 @@ pub enum RequestError {
 pub struct Runs {
     core: Arc<Core>,
     starts: Batcher<start::Starts>,
+    views: Batcher<view::Views>,
+    watch: watch::Watch,
 }
 
 struct Core {
@@ -131,7 +137,12 @@ impl Runs {
         if core.policy.concurrency > 0 {
             tokio::spawn(core.closing.clone().run_until_cancelled_owned(claim::claim_runs(Arc::clone(&core))));
         }
-        Self { starts: start::Starts::batched(Arc::clone(&core)), core }
+        Self {
+            starts: start::Starts::batched(Arc::clone(&core)),
+            views: view::Views::batched(Arc::clone(&core)),
+            watch: watch::Watch::default(),
+            core,
+        }
     }
 
     /// The identity of this boot.

@@ -8,6 +8,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::{Core, Runs, hand};
 use crate::batcher::{Batcher, Limits, Work, distinct_by};
+use crate::db::run_lists::Run;
 use crate::db::runs::Trigger;
 use crate::db::start::{Start, Started, Terms, start};
 use crate::db::tasks::TaskKind;
@@ -36,7 +37,14 @@ impl Runs {
     /// The work is done in a task of its own: a client that hangs up in the middle cannot leave a claimed run
     /// without its hand, and a shutdown waits for it.
     pub async fn start(&self, task_id: TaskId, kind: TaskKind, trigger: Trigger) -> Result<StartOutcome, Failure> {
-        in_request_time(self.starts.ask(Wanted { task_id, kind, trigger })).await
+        in_request_time(self.starts.ask(Wanted { task_id, kind, trigger, retry_of: None })).await
+    }
+
+    /// Starts a run of the same task as one that has ended; its first event names that one.
+    pub async fn retry(&self, ended: &Run) -> Result<StartOutcome, Failure> {
+        let (task_id, retry_of) = (ended.task_id.clone(), Some(ended.run_id));
+        let wanted = Wanted { task_id, kind: ended.kind, trigger: Trigger::Retry, retry_of };
+        in_request_time(self.starts.ask(wanted)).await
     }
 }
 
@@ -58,7 +66,8 @@ impl Runs {
         trigger: Trigger,
     ) -> sqlx::Result<Pending> {
         let core = Arc::clone(&self.core);
-        let (wanted, hand, before) = (Wanted { task_id, kind, trigger }, free_hand(&core), Instant::now());
+        let (wanted, hand, before) =
+            (Wanted { task_id, kind, trigger, retry_of: None }, free_hand(&core), Instant::now());
         let rows = [row(&wanted, hand.is_some())];
         let started = start(&mut **transaction, terms(&core), &rows).await?.pop().unwrap_or(Started::NoSuchTask);
         Ok(Pending { core, started, before, hand })
@@ -83,6 +92,7 @@ pub(super) struct Wanted {
     task_id: TaskId,
     kind: TaskKind,
     trigger: Trigger,
+    retry_of: Option<RunId>,
 }
 
 /// Starts many at once.
@@ -130,13 +140,17 @@ fn free_hand(core: &Core) -> Option<OwnedSemaphorePermit> {
 }
 
 fn row(wanted: &Wanted, claimed: bool) -> Start<'_> {
+    let mut fields = json!({"kind": wanted.kind, "trigger": wanted.trigger, "queued": !claimed});
+    if let Some(run_id) = wanted.retry_of {
+        fields["retry_of"] = json!(run_id);
+    }
     Start {
         task_id: &wanted.task_id,
         kind: wanted.kind,
         trigger: wanted.trigger,
         claimed,
         message: if claimed { started::AT_ONCE } else { started::QUEUED },
-        fields: json!({"kind": wanted.kind, "trigger": wanted.trigger, "queued": !claimed}),
+        fields,
     }
 }
 

@@ -92,6 +92,17 @@ impl AccountRead {
     }
 }
 
+/// How much of a list was read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ListRead {
+    /// `posts` or `reels`.
+    pub of: &'static str,
+    /// How many of them.
+    pub done: usize,
+    /// Of how many.
+    pub total: usize,
+}
+
 /// How far a list was read, page by page.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
@@ -214,6 +225,24 @@ impl Checkpoint {
         totals
     }
 
+    /// How much of what is known to be there was read, at the stage at which the run stands; `None` before and after the
+    /// posts and reels, and where it is not known how much there is.
+    pub fn progress(&self, max_posts: usize) -> Option<ListRead> {
+        let (posts, reels) = (as_count(self.scan.kept_posts), as_count(self.scan.kept_reels));
+        match self.stage() {
+            "posts" => {
+                let there = self.account.as_ref().and_then(|account| account.posts_count).map(as_count)?;
+                let (done, total) = (self.posts.codes.len() + posts, there.min(max_posts.max(posts)));
+                Some(ListRead { of: "posts", done, total: total.max(done) })
+            }
+            "reels" => {
+                let (done, total) = (self.reel_numbers.codes.len() + self.reels_missing.len(), self.reels.len());
+                Some(ListRead { of: "reels", done: done + reels, total: total.max(done) + reels })
+            }
+            _ => None,
+        }
+    }
+
     /// The stage at which the run stands, for a person.
     pub fn stage(&self) -> &'static str {
         match () {
@@ -312,6 +341,33 @@ mod tests {
         assert_eq!(serde_json::to_value(&read).unwrap(), row);
         assert_eq!(Checkpoint::from_row(Some(json!({"posts": 7}))).posts.pages, 0);
         assert_eq!(Checkpoint::from_row(None).stage(), "account");
+    }
+
+    #[test]
+    fn progress_is_of_the_list_that_is_being_read_and_never_beyond_its_end() {
+        let mut checkpoint = Checkpoint::default();
+        assert_eq!(checkpoint.progress(100), None, "it is not known how many there are");
+        let account = |posts: Option<i64>| AccountRead {
+            pk: None,
+            username: Username::parse("mill").unwrap(),
+            followers_count: None,
+            posts_count: posts,
+            is_private: false,
+        };
+        checkpoint.account = Some(account(None));
+        assert_eq!(checkpoint.progress(100), None, "nor here");
+        checkpoint.posts.advance([code("Ca"), code("Cb")], cursor("1"));
+        for (posts, max, done, total) in [(150, 100, 2, 100), (30, 100, 2, 30), (1, 100, 2, 2)] {
+            checkpoint.account = Some(account(Some(posts)));
+            assert_eq!(checkpoint.progress(max), Some(ListRead { of: "posts", done, total }));
+        }
+        (checkpoint.posts.done, checkpoint.reels_filtered) = (true, true);
+        checkpoint.reels = vec![code("Ca"), code("Cb"), code("Cc")];
+        checkpoint.reel_numbers.advance([code("Ca")], cursor("1"));
+        checkpoint.reels_missing.push(code("Cb"));
+        assert_eq!(checkpoint.progress(100), Some(ListRead { of: "reels", done: 2, total: 3 }));
+        checkpoint.reels_processed = true;
+        assert_eq!(checkpoint.progress(100), None);
     }
 
     #[test]

@@ -18,7 +18,7 @@ use std::future::Future;
 
 use chrono::{DateTime, Utc};
 
-pub use checkpoint::Checkpoint;
+pub use checkpoint::{Checkpoint, ListRead};
 pub use event::{Event, started};
 
 use crate::db::media::{NewMedia, NewNumbers};

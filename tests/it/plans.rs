@@ -1,10 +1,12 @@
 //! How the database does what is asked of it all the time: by keys, in one partition a run, whatever the size of the
 //! tables. The statements are the program's own, as they stand prepared on a connection after it has used them.
 
+use ig_tracking::db::event_search::{self, Among, Piece};
 use ig_tracking::db::journal;
+use ig_tracking::db::run_lists::{self, Along};
 use ig_tracking::db::start::start;
 use ig_tracking::db::status::{self, Part};
-use ig_tracking::db::{Lease, RunId, TaskId, heartbeat};
+use ig_tracking::db::{Lease, RunId, TaskId, event_lists, heartbeat};
 use sqlx::{AssertSqlSafe, PgConnection};
 use uuid::Uuid;
 
@@ -41,7 +43,13 @@ async fn used() -> (PgConnection, RunId, Database) {
 
 /// The plan of the prepared statement that has these words in it, as it is executed with these arguments.
 async fn plan(connection: &mut PgConnection, words: &str, arguments: &str) -> String {
-    let query = "select name from pg_prepared_statements where position($1 in statement) > 0 and name like 'sqlx%'";
+    plan_of(connection, &[words], arguments).await
+}
+
+/// The same for a statement that has all of these words in it.
+async fn plan_of(connection: &mut PgConnection, words: &[&str], arguments: &str) -> String {
+    let query = "select name from pg_prepared_statements where name like 'sqlx%'
+                     and (select bool_and(position(word in statement) > 0) from unnest($1::text[]) as word)";
     let names: Vec<String> = sqlx::query_scalar(query).bind(words).fetch_all(&mut *connection).await.unwrap();
     let [name] = &names[..] else { panic!("{names:?} have {words:?}") };
     let explain = format!("explain (analyze, costs off, timing off, summary off) execute {name} ({arguments})");
@@ -123,4 +131,97 @@ async fn the_heartbeat_finds_its_runs_by_key() {
     let plan = plan(&mut connection, "skip locked", &format!("'{{{run_id}}}', '{{1}}', 60")).await;
     assert_by_key(&plan);
     assert!(plan.contains("using runs_pkey"), "{plan}");
+}
+
+/// A run's log and the search over all use these on a connection, with tables in which some runs and events are out of the
+/// ordinary.
+async fn searched() -> (PgConnection, RunId, Database) {
+    let (mut connection, run_id, database) = used().await;
+    let rare = "
+        update runs set state = 'failed', reason = 'private' where state = 'succeeded' and abs(hashtext(task_id)) % 100 = 0;
+        update events set level = 'warning', event_type = 'rate_limited' where abs(hashtext(run_id::text || seq)) % 100 = 0;
+        analyze runs, events";
+    sqlx::raw_sql(rare).execute(&mut connection).await.unwrap();
+    sqlx::raw_sql("vacuum events, runs").execute(&mut connection).await.unwrap();
+    let (first, last) = RunId::ALL;
+    let all = Piece { first: (first, 0), last: (last, i64::MAX) };
+    let filter = event_lists::Filter::default();
+    for among in [Among::All, Among::Notable] {
+        event_search::end(&mut connection, all, among, 100, true).await.unwrap();
+        event_search::count(&mut connection, all, among, &filter).await.unwrap();
+        event_search::hits(&mut connection, all, among, &filter, 10, true).await.unwrap();
+    }
+    event_search::hits_of_runs(&mut connection, &[run_id], all, &filter, 10, true).await.unwrap();
+    for newest_first in [true, false] {
+        let filter = run_lists::Filter { newest_first, ..run_lists::Filter::default() };
+        for along in [Along::Ids, Along::Tasks, Along::Reasons, Along::Active] {
+            run_lists::read(&mut connection, &filter, along, 50).await.unwrap();
+        }
+    }
+    (connection, run_id, database)
+}
+
+const NIL: &str = "00000000-0000-0000-0000-000000000000";
+const MAX: &str = "ffffffff-ffff-ffff-ffff-ffffffffffff";
+
+#[tokio::test]
+async fn lists_of_runs_go_along_the_index_that_fits_and_no_further_than_a_page() {
+    let (mut connection, ..) = searched().await;
+    let none = "null, null, null, null, null, null, null, null";
+    for (words, arguments, index) in [
+        (
+            "from (\n                select r.* from runs as r\n                where true",
+            format!("'{NIL}', '{MAX}', {none}, 50"),
+            "runs_pkey",
+        ),
+        (
+            "select unnest($12::text[]) as task_id",
+            format!("'{NIL}', '{MAX}', {none}, 50, '{{task3,task4}}'"),
+            "runs_by_task",
+        ),
+        (
+            "unnest($13::text[]) as why (reason)",
+            format!("'{NIL}', '{MAX}', {none}, 50, '{{failed,waiting}}', '{{private,rate_limited}}'"),
+            "runs_by_reason",
+        ),
+    ] {
+        for order in ["desc", "asc"] {
+            let plan = plan_of(&mut connection, &[words, &format!("order by run_id {order}")], &arguments).await;
+            assert!(plan.contains(index) && !plan.contains("Seq Scan on runs"), "{plan}");
+            let most = plan.lines().filter(|line| line.contains(" runs r")).map(rows).max().unwrap();
+            assert!(most <= 50, "{most} rows read at once:\n{plan}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn searches_read_a_piece_by_its_key_and_what_is_notable_by_its_own_index() {
+    let (mut connection, run_id, _database) = searched().await;
+    let ends = format!("'{NIL}', '{MAX}', 0, 9223372036854775807");
+    let none = "null, null, null, null, null, null";
+    let notable = "or event_type not in (";
+    for (words, arguments) in [
+        (vec!["select run_id as \"run_id: RunId\", seq\n"], format!("{ends}, 99")),
+        (vec!["count(*) as \"count!\"", "and (run_id, seq) >= ($1, $3::bigint)"], format!("{ends}, {none}")),
+        (vec!["limit $11", "from events e\n            where (run_id, seq) >="], format!("{ends}, {none}, 10")),
+    ] {
+        let plan = plan_of(&mut connection, &[&words[..], &[notable]].concat(), &arguments).await;
+        // But for partitions without a row.
+        let scans: Vec<_> = plan.lines().filter(|line| line.contains("Scan") && rows(line) > 0).collect();
+        assert!(!scans.is_empty() && scans.iter().all(|scan| scan.contains("_run_id_seq_idx")), "{plan}");
+        if !words[0].contains("count") {
+            let most = scans.iter().map(|scan| rows(scan)).max().unwrap();
+            assert!(!plan.contains("Sort Method") && most <= 100, "{most} rows read of one partition:\n{plan}");
+        }
+    }
+    let arguments = format!("{ends}, {none}, 10, '{{{run_id}}}'");
+    let plan = plan_of(&mut connection, &["unnest($12::uuid[]) as wanted (id)"], &arguments).await;
+    assert_by_key(&plan);
+    assert_one_partition(&plan, "events");
+}
+
+/// How many rows a line of a plan says that it gave.
+fn rows(line: &str) -> u64 {
+    let rows = line.split("actual rows=").nth(1).map_or("0", |rest| rest.split([' ', ')', '.']).next().unwrap());
+    rows.parse().unwrap()
 }

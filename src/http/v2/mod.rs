@@ -2,17 +2,24 @@
 //!
 //! A file a resource. A route is documented where it is handled; one without its documentation cannot be entered here.
 
+mod accept;
+pub(super) mod events;
+mod filter;
 pub(super) mod handle;
 pub(super) mod idempotency;
+mod log;
 pub(super) mod page;
 pub(super) mod path;
 pub(super) mod posts;
 pub(super) mod problems;
 pub(super) mod profiles;
 pub(super) mod query;
+mod run;
+pub(super) mod runs;
 pub(super) mod streams;
 pub(super) mod tasks;
 pub(super) mod time;
+mod wait;
 
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -37,6 +44,21 @@ pub(super) fn of_the_database() -> OpenApiRouter<App> {
         .routes(routes!(streams::board::board))
         .routes(routes!(streams::log::log))
         .routes(routes!(streams::socket::socket))
+        .merge(of_runs())
+}
+
+/// Those of runs and what they say.
+fn of_runs() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(runs::start))
+        .routes(routes!(runs::list))
+        .routes(routes!(runs::get))
+        .routes(routes!(runs::cancel))
+        .routes(routes!(runs::retry))
+        .routes(routes!(events::of_run))
+        .routes(routes!(events::one))
+        .routes(routes!(events::requests))
+        .routes(routes!(events::search))
 }
 
 /// The routes that answer without it.

@@ -63,6 +63,29 @@ async fn json_of(request: Request) -> Result<Vec<u8>, ApiError> {
     read(request.into_body()).await
 }
 
+/// No body, or an empty object.
+pub(in crate::http) struct NoBody;
+
+impl<S: Send + Sync> FromRequest<S> for NoBody {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+        let (parts, body) = request.into_parts();
+        let bytes = read(body).await?;
+        if bytes.trim_ascii().is_empty() {
+            return Ok(Self);
+        }
+        let whole = Request::from_parts(parts, bytes.into());
+        // Not a struct without fields, which takes an empty array, too.
+        let Body { read: fields, .. } =
+            Body::<serde_json::Map<String, serde_json::Value>>::from_request(whole, state).await?;
+        match fields.keys().next() {
+            Some(name) => Err(ApiError::field(Location::Body, name, "is no field of this request, which takes none")),
+            None => Ok(Self),
+        }
+    }
+}
+
 fn is_json(content_type: &[u8]) -> bool {
     let essence = content_type.split(|byte| *byte == b';').next().unwrap_or_default();
     essence.trim_ascii().eq_ignore_ascii_case(b"application/json")

@@ -1,0 +1,208 @@
+//! The log of one run, filtered: all of it by the key of the run, in its one partition.
+
+use chrono::{DateTime, Utc};
+use sqlx::PgExecutor;
+
+use super::RunId;
+use super::journal::Level;
+use super::runs::Reason;
+use super::status::Event;
+
+/// Which events to tell; what is none is not asked for.
+#[derive(Clone, Debug, Default)]
+pub struct Filter {
+    /// Of one of these types.
+    pub types: Option<Vec<String>>,
+    /// Of one of these levels.
+    pub levels: Option<Vec<Level>>,
+    /// That name one of these reasons.
+    pub reasons: Option<Vec<Reason>>,
+    /// That happened then or later.
+    pub since: Option<DateTime<Utc>>,
+    /// That happened earlier.
+    pub until: Option<DateTime<Utc>>,
+    /// With this in their message or in the text of their fields, in whatever case.
+    pub text: Option<String>,
+}
+
+/// The same as the statements take it.
+pub(super) struct Terms<'a> {
+    pub(super) types: Option<&'a [String]>,
+    pub(super) levels: Option<Vec<&'static str>>,
+    pub(super) reasons: Option<Vec<&'static str>>,
+    pub(super) pattern: Option<String>,
+}
+
+impl Filter {
+    /// Whether it lets everything through.
+    pub fn is_empty(&self) -> bool {
+        let Self { types, levels, reasons, since, until, text } = self;
+        types.is_none() && levels.is_none() && reasons.is_none() && since.is_none() && until.is_none() && text.is_none()
+    }
+
+    pub(super) fn terms(&self) -> Terms<'_> {
+        let levels = self.levels.as_ref().map(|levels| levels.iter().copied().map(Level::as_str).collect());
+        let reasons = self.reasons.as_ref().map(|reasons| reasons.iter().copied().map(Reason::as_str).collect());
+        Terms { types: self.types.as_deref(), levels, reasons, pattern: self.text.as_deref().map(pattern) }
+    }
+}
+
+/// What a text looks like to `ilike` that stands somewhere in another.
+fn pattern(text: &str) -> String {
+    let mut pattern = String::with_capacity(text.len() + 2);
+    pattern.push('%');
+    for character in text.chars() {
+        if matches!(character, '\\' | '%' | '_') {
+            pattern.push('\\');
+        }
+        pattern.push(character);
+    }
+    pattern.push('%');
+    pattern
+}
+
+/// A part of a log, page by page.
+#[derive(Clone, Copy, Debug)]
+pub struct Place {
+    /// Only behind this seq.
+    pub after: i64,
+    /// Only before this one.
+    pub before: i64,
+    /// So many at most.
+    pub limit: i64,
+    /// So many are passed over.
+    pub offset: i64,
+    /// The latest first.
+    pub newest_first: bool,
+}
+
+macro_rules! events_of_run {
+    ($db:expr, $run_id:expr, $filter:expr, $terms:expr, $place:expr, $order:tt) => {
+        sqlx::query_as!(
+            Event,
+            r#"
+            select seq, at, level as "level: Level", event_type, message, fields::text as "fields!"
+            from events e
+            where e.run_id = $1 and e.seq > $2 and e.seq < $3
+                and ($4::text[] is null or e.event_type = any($4))
+                and ($5::text[] is null or e.level = any($5))
+                and ($6::text[] is null or e.fields ->> 'reason' = any($6))
+                and ($7::timestamptz is null or e.at >= $7)
+                and ($8::timestamptz is null or e.at < $8)
+                and ($9::text is null or e.message ilike $9 or e.fields::text ilike $9)
+            order by seq "#
+                + $order
+                + r#"
+            limit $10 offset $11
+            "#,
+            $run_id.0,
+            $place.after,
+            $place.before,
+            $terms.types as Option<&[String]>,
+            $terms.levels.as_deref() as Option<&[&str]>,
+            $terms.reasons.as_deref() as Option<&[&str]>,
+            $filter.since,
+            $filter.until,
+            $terms.pattern,
+            $place.limit,
+            $place.offset,
+        )
+        .fetch_all($db)
+        .await
+    };
+}
+
+/// A page of a run's events.
+pub async fn of_run(db: impl PgExecutor<'_>, run_id: RunId, filter: &Filter, place: Place) -> sqlx::Result<Vec<Event>> {
+    let terms = filter.terms();
+    match place.newest_first {
+        true => events_of_run!(db, run_id, filter, terms, place, "desc"),
+        false => events_of_run!(db, run_id, filter, terms, place, "asc"),
+    }
+}
+
+/// How many events of a run there are, up to this seq.
+pub async fn count_of_run(
+    db: impl PgExecutor<'_>,
+    run_id: RunId,
+    filter: &Filter,
+    until_seq: i64,
+) -> sqlx::Result<i64> {
+    let terms = filter.terms();
+    sqlx::query_scalar!(
+        r#"
+        select count(*) as "count!"
+        from events e
+        where e.run_id = $1 and e.seq <= $2
+            and ($3::text[] is null or e.event_type = any($3))
+            and ($4::text[] is null or e.level = any($4))
+            and ($5::text[] is null or e.fields ->> 'reason' = any($5))
+            and ($6::timestamptz is null or e.at >= $6)
+            and ($7::timestamptz is null or e.at < $7)
+            and ($8::text is null or e.message ilike $8 or e.fields::text ilike $8)
+        "#,
+        run_id.0,
+        until_seq,
+        terms.types as Option<&[String]>,
+        terms.levels.as_deref() as Option<&[&str]>,
+        terms.reasons.as_deref() as Option<&[&str]>,
+        filter.since,
+        filter.until,
+        terms.pattern,
+    )
+    .fetch_one(db)
+    .await
+}
+
+/// One event of a run.
+pub async fn one(db: impl PgExecutor<'_>, run_id: RunId, seq: i64) -> sqlx::Result<Option<Event>> {
+    sqlx::query_as!(
+        Event,
+        r#"
+        select seq, at, level as "level: Level", event_type, message, fields::text as "fields!"
+        from events
+        where run_id = $1 and seq = $2
+        "#,
+        run_id.0,
+        seq,
+    )
+    .fetch_optional(db)
+    .await
+}
+
+/// The latest event of each of these runs that has any, in any order; the seq of each is known.
+pub async fn latest(db: impl PgExecutor<'_>, runs: &[(RunId, i64)]) -> sqlx::Result<Vec<(RunId, Event)>> {
+    let run_ids: Vec<_> = runs.iter().map(|(run_id, _)| run_id.0).collect();
+    let seqs: Vec<_> = runs.iter().map(|(_, seq)| *seq).collect();
+    let rows = sqlx::query!(
+        r#"
+        select e.run_id as "run_id!: RunId", e.seq, e.at, e.level as "level: Level", e.event_type, e.message,
+               e.fields::text as "fields!"
+        from unnest($1::uuid[], $2::bigint[]) as wanted (run_id, seq)
+        cross join lateral (select * from events e where e.run_id = wanted.run_id and e.seq = wanted.seq) as e
+        "#,
+        &run_ids,
+        &seqs,
+    )
+    .fetch_all(db)
+    .await?;
+    let told = rows.into_iter().map(|row| {
+        let (event_type, message, fields) = (row.event_type, row.message, row.fields);
+        (row.run_id, Event { seq: row.seq, at: row.at, level: row.level, event_type, message, fields })
+    });
+    Ok(told.collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::pattern;
+
+    #[test]
+    fn what_has_a_meaning_in_a_pattern_is_a_character_like_any_other() {
+        for (text, expected) in
+            [("a", "%a%"), ("100%", r"%100\%%"), ("a_b", r"%a\_b%"), (r"\%", r"%\\\%%"), ("🎈é", "%🎈é%")]
+        {
+            assert_eq!(pattern(text), expected);
+        }
+    }
+}
