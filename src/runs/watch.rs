@@ -25,7 +25,10 @@ const GATHERS_FOR: Duration = Duration::from_millis(2);
 
 /// The runs that are waited for here.
 #[derive(Clone, Default)]
-pub(super) struct Watch(Arc<Mutex<HashMap<RunId, watch::Sender<Option<Arc<View>>>>>>);
+pub(super) struct Watch(Arc<Mutex<HashMap<RunId, Looks>>>);
+
+/// What is seen of a run, to all who wait for it.
+type Looks = watch::Sender<Option<Arc<View>>>;
 
 /// One run that is waited for.
 pub struct Watched(watch::Receiver<Option<Arc<View>>>);
