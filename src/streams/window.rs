@@ -150,7 +150,9 @@ mod tests {
     fn chunk(after: i64, until: i64, size: usize) -> Chunk<i64, bool> {
         let items: Vec<i64> = (after + 1..=until).collect();
         let render = |seq: &i64, text: &mut Vec<u8>| {
-            text.extend_from_slice(format!("<{seq:0size$}>").as_bytes());
+            // A width of a format has sixteen bits.
+            let digits = seq.to_string();
+            text.extend_from_slice(format!("<{}{digits}>", "0".repeat(size - digits.len())).as_bytes());
             text.len() - size - 1..text.len() - 1
         };
         Chunk::of((after, until), &items, render, |seq| (*seq, seq % 2 == 0))

@@ -158,7 +158,7 @@ async fn every_filter_of_a_log_lets_through_what_it_says_and_the_total_counts_it
             // All of it, page by page.
             let limit = [3, 50, 1000][random.random_range(0..3)].max(expected.len() / 10);
             let walked =
-                walk(&replica, &format!("{path}?{}", query.trim_start_matches('&')).trim_end_matches('?'), limit).await;
+                walk(&replica, format!("{path}?{}", query.trim_start_matches('&')).trim_end_matches('?'), limit).await;
             assert_eq!(seqs(&walked), expected, "round {round}: {query} by {limit}");
         } else {
             let (limit, offset) = (random.random_range(1..60), random.random_range(0..80));
