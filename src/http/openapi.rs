@@ -14,6 +14,7 @@ use utoipa_swagger_ui::Config;
 
 use super::error::ApiError;
 use super::problem::{FieldError, Problem, ProblemType};
+use super::v2::filter::EventType;
 
 /// Where the document is.
 pub(super) const PATH: &str = "/openapi.json";
@@ -37,7 +38,7 @@ pub(super) const PAGE: &str = "/docs";
         (name = "runs", description = "Attempts to bring a task up to date"),
         (name = "events", description = "What runs say and ask"),
         (name = "problems", description = "The kinds of errors")),
-    components(schemas(Problem, FieldError)))]
+    components(schemas(Problem, FieldError, EventType)))]
 struct Document;
 
 /// What the routes' document begins with.

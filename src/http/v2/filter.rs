@@ -48,7 +48,7 @@ impl<'de, T: Deserialize<'de> + PartialEq> Deserialize<'de> for Many<T> {
 /// A type of event: a word of the vocabulary, or one that there may be some day.
 #[derive(Clone, Debug, PartialEq, Eq, ToSchema)]
 #[schema(value_type = String, pattern = "^[a-z][a-z0-9_]{0,63}$", example = "rate_limited")]
-pub(super) struct EventType(pub(super) String);
+pub(in crate::http) struct EventType(pub(super) String);
 
 impl<'de> Deserialize<'de> for EventType {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -93,7 +93,7 @@ impl<'de> Deserialize<'de> for Count {
         if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
             return Err(D::Error::custom(format!("is {text}; it must be a whole number from 0 on")));
         }
-        Ok(Self(text.parse().unwrap_or(i64::MAX)))
+        text.parse().map(Self).map_err(|_| D::Error::custom(format!("is {text}; it must be {} at most", i64::MAX)))
     }
 }
 

@@ -4,7 +4,7 @@
 
 mod accept;
 pub(super) mod events;
-mod filter;
+pub(super) mod filter;
 pub(super) mod handle;
 pub(super) mod idempotency;
 mod log;

@@ -92,7 +92,7 @@ impl ToSchema for History {}
     params(Wanted, ("Last-Event-ID" = Option<String>, Header, nullable = false,
                     description = "The id of the last message seen")),
     responses(
-        (status = 200, description = "The runs", content_type = "text/event-stream", body = String),
+        (status = 200, description = "The runs", content_type = "text/event-stream", body = super::SseMessage),
         (status = 400, description = "A parameter or the `Last-Event-ID` is not as documented"),
         (status = 503, description = "`too-many-streams`, `database-away` or `shutting-down`")))]
 pub(in crate::http) async fn board(

@@ -46,7 +46,7 @@ pub(in crate::http) struct Wanted {
            ("Last-Event-ID" = Option<String>, Header, nullable = false, description = "The id of the last message seen",
             pattern = r"^[0-9]{1,15}(\.end)?$")),
     responses(
-        (status = 200, description = "The events", content_type = "text/event-stream", body = String),
+        (status = 200, description = "The events", content_type = "text/event-stream", body = super::SseMessage),
         (status = 204, description = "The run has ended, and the `Last-Event-ID` is that of its end"),
         (status = 400, description = "A parameter or the `Last-Event-ID` is not as documented"),
         (status = 404, description = "There is no such run"),

@@ -190,6 +190,18 @@ impl From<NoStream> for ApiError {
     }
 }
 
+/// A message of a stream, as an EventSource hands it over.
+#[derive(utoipa::ToSchema)]
+#[allow(dead_code, reason = "it is what the document says of a stream's text")]
+pub(super) struct SseMessage {
+    /// What kind of message it is; `message` where the stream says nothing.
+    event: Option<String>,
+    /// Where the stream has come to; sent again as `Last-Event-ID`.
+    id: Option<String>,
+    /// What it says, as JSON.
+    data: Option<String>,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
