@@ -46,7 +46,8 @@ async fn schemathesis_finds_nothing_that_is_not_as_documented() {
         "--seed",
         "6",
     ]);
-    command.args(["--no-color", "--workers", "2"]).arg(format!("{}/openapi.json", replica.address));
+    // Python 3.11 parses wrongly on two threads at once.
+    command.args(["--no-color", "--workers", "1"]).arg(format!("{}/openapi.json", replica.address));
     let said = run(command, "").await;
     std::fs::remove_dir_all(&folder).unwrap();
     let said = said.ok();

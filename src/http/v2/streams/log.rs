@@ -44,7 +44,7 @@ pub(in crate::http) struct Wanted {
 #[utoipa::path(get, path = "/runs/{run_id}/events/stream", tag = "streams",
     params(("run_id" = inline(RunId), Path, description = "The run"), Wanted,
            ("Last-Event-ID" = Option<String>, Header, nullable = false, description = "The id of the last message seen",
-            pattern = r"^[0-9]{1,15}(\.end)?$")),
+            pattern = r"^([0-9]{1,15}(\.end)?)?$")),
     responses(
         (status = 200, description = "The events", content_type = "text/event-stream", body = super::SseMessage),
         (status = 204, description = "The run has ended, and the `Last-Event-ID` is that of its end"),
