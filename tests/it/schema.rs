@@ -259,8 +259,6 @@ async fn a_look_up_by_run_reads_one_partition() {
 #[tokio::test]
 async fn appending_touches_no_index_of_runs() {
     let database = Database::fresh().await;
-    // While a table is analysed, room on a page that nobody needs any more cannot be used again.
-    sqlx::query("alter table runs set (autovacuum_enabled = off)").execute(&database.pool).await.unwrap();
     let run = claimed(&database.pool, "t").await;
     let updates = async || -> (i64, i64) {
         sqlx::query_as("select n_tup_upd, n_tup_hot_upd from pg_stat_user_tables where relname = 'runs'")
@@ -270,13 +268,14 @@ async fn appending_touches_no_index_of_runs() {
     };
     // A connection tells its statistics at the latest when it ends.
     let mut connection = PgConnection::connect(&database.url).await.unwrap();
-    for seq in 1..=40 {
+    // So few that all versions of the row fit on its page, whoever still looks at the earlier ones.
+    for seq in 1..=12 {
         let entry = Entry { checkpoint: Some(json!({"page": seq})), ..entry(&run, seq) };
         assert_eq!(journal::write(&mut connection, &[entry]).await.unwrap().len(), 1);
     }
     connection.close().await.unwrap();
     let (all, hot) =
-        eventually("the appends are counted", async || Some(updates().await).filter(|(all, _)| *all >= 40)).await;
+        eventually("the appends are counted", async || Some(updates().await).filter(|(all, _)| *all >= 12)).await;
     assert_eq!(all, hot);
 }
 
