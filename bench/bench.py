@@ -6,7 +6,7 @@ import signal
 import sys
 import time
 
-from suite import plot, requests, work
+from suite import plot, requests, streams, work
 from suite.bench import Bench, say
 from suite.process import Failed
 from suite.report import Report, machine
@@ -19,6 +19,7 @@ SECTIONS = {
     "first-request": work.first_request,
     "runs": work.runs,
     "memory": work.memory,
+    "streams": streams.streams,
     "plot": plot.plot,
     "50m": requests.fifty_million,
 }

@@ -71,7 +71,7 @@ pub(crate) async fn measure(settings: Settings) -> Result<(), Failed> {
 }
 
 /// Makes so many tasks, each with a run that a worker has in hand.
-async fn running(pool: &Pool, runs: i64) -> sqlx::Result<Vec<RunId>> {
+pub(super) async fn running(pool: &Pool, runs: i64) -> sqlx::Result<Vec<RunId>> {
     sqlx::query_scalar(
         "with task as (
              insert into tasks (task_id, kind, username)
@@ -102,7 +102,7 @@ async fn write(journal: Journal, run_id: RunId, events: i64, until: Instant) -> 
     Ok(entries)
 }
 
-fn entry(run_id: RunId, after_seq: i64, events: i64) -> Entry {
+pub(super) fn entry(run_id: RunId, after_seq: i64, events: i64) -> Entry {
     let event = |seq| NewEvent {
         level: Level::Info,
         event_type: words::EVENT_TYPE,

@@ -8,6 +8,7 @@ mod http;
 mod journal;
 mod plain;
 mod start;
+mod streams;
 mod unnest;
 mod words;
 
@@ -44,6 +45,8 @@ enum Program {
     FirstRequest(first_request::Settings),
     /// Start the runs of many tasks
     Start(start::Settings),
+    /// Follow one run with many viewers, and time its events
+    Streams(streams::Settings),
 }
 
 #[tokio::main]
@@ -54,6 +57,7 @@ async fn main() -> ExitCode {
         Program::Unnest(settings) => unnest::measure(settings).await,
         Program::FirstRequest(settings) => first_request::measure(settings).await,
         Program::Start(settings) => start::measure(settings).await,
+        Program::Streams(settings) => streams::measure(settings).await,
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
