@@ -205,30 +205,22 @@ impl Left {
             return Ok(Look { brought: false, has_more_to_come: false });
         };
         let known = match &*head.borrow() {
-            Head::There(_, window) => Some(window.until()),
+            Head::There(_, window) => Some(window.clone()),
             _ => None,
         };
+        let is_first = known.is_none();
         // Most logs are short, and are all here for whoever comes.
-        let mut until = known.unwrap_or((status.last_seq - PAGE).max(0));
-        let mut chunks = Vec::new();
-        while until < status.last_seq {
-            let part = Part { run_id, after: until, until: (until + PAGE).min(status.last_seq) };
+        let mut window = known.unwrap_or_else(|| Window::behind((status.last_seq - PAGE).max(0)));
+        let before = window.until();
+        while window.until() < status.last_seq {
+            let after = window.until();
+            let part = Part { run_id, after, until: (after + PAGE).min(status.last_seq) };
             count_read("log");
-            chunks.push(chunk_of(shared, part, &shared.reading.part(part).await?));
-            until = part.until;
+            window = window.and(chunk_of(shared, part, &shared.reading.part(part).await?));
         }
-        let (brought, is_over) = (!chunks.is_empty(), !status.state.is_active());
-        if brought || is_over || known.is_none() {
-            head.send_modify(|head| {
-                let mut window = match std::mem::replace(head, Head::Looking) {
-                    Head::There(_, window) => window,
-                    _ => Window::behind((status.last_seq - PAGE).max(0)),
-                };
-                for chunk in chunks {
-                    window = window.and(chunk);
-                }
-                *head = Head::There(status, window);
-            });
+        let (brought, is_over) = (window.until() > before, !status.state.is_active());
+        if brought || is_over || is_first {
+            head.send_replace(Head::There(status, window));
         }
         Ok(Look { brought, has_more_to_come: !is_over })
     }

@@ -1,6 +1,7 @@
 //! The latest of what is told, rendered once for all who follow it, in chunks that are shared and never copied.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -20,7 +21,7 @@ pub(super) struct Chunk<K, M> {
     after: K,
     until: K,
     text: Bytes,
-    lines: std::sync::Arc<[Line<K, M>]>,
+    lines: Arc<[Line<K, M>]>,
 }
 
 impl<K: Copy, M> Clone for Chunk<K, M> {
@@ -81,6 +82,12 @@ pub(super) struct Window<K, M> {
     after: K,
     until: K,
     chunks: Vec<Chunk<K, M>>,
+}
+
+impl<K: Copy, M> Clone for Window<K, M> {
+    fn clone(&self) -> Self {
+        Self { after: self.after, until: self.until, chunks: self.chunks.clone() }
+    }
 }
 
 /// What a window has for one who has seen all up to a key.

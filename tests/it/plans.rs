@@ -1,6 +1,7 @@
 //! How the database does what is asked of it all the time: by keys, in one partition a run, whatever the size of the
 //! tables. The statements are the program's own, as they stand prepared on a connection after it has used them.
 
+use ig_tracking::db::board::{self, Position};
 use ig_tracking::db::event_search::{self, Among, Piece};
 use ig_tracking::db::journal;
 use ig_tracking::db::run_lists::{self, Along};
@@ -16,9 +17,10 @@ use crate::schema::{TERMS, claimed, entry, profile_start};
 /// Tables large enough for an index to pay: 20,000 tasks, a finished run each, of two weeks, with 3 events each.
 const FILL: &str = "
     insert into tasks (task_id, kind, username) select 'task' || n, 'profile', 'anna' from generate_series(1, 20000) n;
-    insert into runs (run_id, task_id, kind, username, source, trigger, state, last_seq, started_at, finished_at, deadline_at)
+    insert into runs (run_id, task_id, kind, username, source, trigger, state, last_seq, started_at, finished_at, deadline_at,
+                      state_xid)
     select uuid_v7(now() + make_interval(weeks => n % 2)), 'task' || n, 'profile', 'anna', 'auto', 'api', 'succeeded', 3,
-           now(), now(), now()
+           now(), now(), now(), n::text::xid8
     from generate_series(1, 20000) n;
     insert into events (run_id, seq, at, level, event_type, message)
     select run_id, seq, now(), 'info', 'posts_fetched', 'Page read' from runs, generate_series(1, 3) seq where state = 'succeeded';
@@ -37,6 +39,10 @@ async fn used() -> (PgConnection, RunId, Database) {
     status::parts(&mut connection, &[Part { run_id: run.run_id, after: 0, until: 9 }]).await.unwrap();
     start(&mut connection, TERMS, &[profile_start(&task)]).await.unwrap();
     journal::write(&mut connection, &[entry(&run, 1)]).await.unwrap();
+    status::of_runs(&mut connection, &[run.run_id]).await.unwrap();
+    board::changes(&mut connection, Position::before(7), 500).await.unwrap();
+    board::active(&mut connection, Position::before(7), None, 500).await.unwrap();
+    board::ended(&mut connection, 7, 500).await.unwrap();
     heartbeat::keep(&mut connection, &[(run.run_id, Lease(1))], 60.0).await.unwrap();
     (connection, run.run_id, database)
 }
@@ -224,4 +230,26 @@ async fn searches_read_a_piece_by_its_key_and_what_is_notable_by_its_own_index()
 fn rows(line: &str) -> u64 {
     let rows = line.split("actual rows=").nth(1).map_or("0", |rest| rest.split([' ', ')', '.']).next().unwrap());
     rows.parse().unwrap()
+}
+
+#[tokio::test]
+async fn what_streams_look_for_is_found_by_key() {
+    let (mut connection, run_id, _database) = used().await;
+    let plan_of_run = plan(&mut connection, "as asked (run_id, n)", &format!("'{{{run_id}}}'")).await;
+    assert_by_key(&plan_of_run);
+    assert!(plan_of_run.contains("using runs_pkey"), "{plan_of_run}");
+
+    let nobody = Uuid::nil();
+    // From where they begin on, and no further than a page.
+    let arguments = format!("19000, '{nobody}', 50");
+    let changes = plan(&mut connection, "oldest as materialized", &arguments).await;
+    assert_by_key(&changes);
+    assert_eq!(changes.matches("using runs_by_change").count(), 2, "{changes}");
+    let arguments = format!("0, '{nobody}', null, 500");
+    let active = plan(&mut connection, "active as materialized", &arguments).await;
+    assert!(!active.contains("Seq Scan on runs"), "{active}");
+    assert!(active.contains("runs_claimable") || active.contains("runs_one_active_per_task"), "{active}");
+    let ended = plan(&mut connection, "state_xid desc", "20000, 100").await;
+    assert_by_key(&ended);
+    assert!(ended.contains("Backward using runs_by_change"), "{ended}");
 }

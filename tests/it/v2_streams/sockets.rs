@@ -6,8 +6,9 @@ use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message as Frame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
+use super::logs::metric;
 use super::{BRISK, events_of, held};
-use crate::harness::{World, say};
+use crate::harness::{World, eventually, say};
 
 #[tokio::test]
 async fn a_run_is_told_over_a_websocket_to_its_end() {
@@ -66,4 +67,27 @@ async fn who_says_too_much_at_once_is_cut_off() {
     }
     assert!(socket.next().await.is_none_or(|frame| frame.is_err()));
     world.instagram.let_go("talkative.anna").await;
+}
+
+#[tokio::test]
+async fn who_does_not_answer_pings_is_let_go_of_and_who_does_is_not() {
+    let (world, replica) = World::with_replica().await;
+    let run = held(&world, &replica, "t", "pinged.anna").await;
+    let path = format!("/runs/{run}/events/ws");
+    let _silent = replica.socket(&path).await;
+    let mut answering = replica.socket(&path).await;
+    let listens = tokio::spawn(async move {
+        while let Some(Ok(frame)) = answering.next().await {
+            if let Frame::Close(close) = frame {
+                return close;
+            }
+        }
+        None
+    });
+    let sockets = async || metric(&replica, "igt_streams{kind=\"socket\"}").await;
+    assert_eq!(sockets().await, 2.0);
+    eventually("one is let go of", async || (sockets().await < 2.0).then_some(())).await;
+    assert_eq!(sockets().await, 1.0);
+    world.instagram.let_go("pinged.anna").await;
+    assert_eq!(listens.await.unwrap().unwrap().code, CloseCode::Normal);
 }
