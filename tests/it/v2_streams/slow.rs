@@ -11,10 +11,10 @@ use crate::harness::{Replica, World, eventually};
 
 /// So many do not read, of a log of so many bytes.
 const SLOW: usize = 40;
-const EVENTS: i64 = 4000;
+const EVENTS: i64 = 2000;
 const EVENT_BYTES: i32 = 4000;
 
-/// What each may cost beside what the replica needs anyhow. All of the log for each would be 16 MiB.
+/// What each may cost beside what the replica needs anyhow. All of the log for each would be 8 MiB.
 const MIB_EACH: f64 = 1.5;
 
 #[tokio::test]
