@@ -3,6 +3,8 @@
 //! A setting that makes no sense is refused at start, by name; an empty variable counts as one that is not set.
 //! `.env.example` lists them all; a test keeps it so.
 
+mod http;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -13,10 +15,11 @@ use secrecy::SecretString;
 
 use crate::credentials::{Credentials, CredentialsError, Origin, PaceSettings};
 use crate::db::slots::Breaker;
-use crate::http::V1Dates;
 use crate::instagram::web::{DocIds, WebConfig};
 use crate::pacing::Terms;
 use crate::runs::Policy;
+
+pub use http::HttpSettings;
 
 /// Which database.
 #[derive(Args, Clone, Debug)]
@@ -51,39 +54,6 @@ pub enum Pooler {
     None,
     /// A pooler that gives each transaction another server connection.
     Transaction,
-}
-
-/// How the service is reached.
-#[derive(Args, Clone, Debug)]
-#[command(next_help_heading = "Interface")]
-pub struct HttpSettings {
-    /// The address to listen on; port 0 takes a free one
-    #[arg(long, env = "IGT_BIND", value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
-    pub bind: SocketAddr,
-
-    /// Let anybody who reaches the address use the service; without it, only a loopback address is listened on
-    #[arg(long, env = "IGT_ALLOW_ANONYMOUS", value_name = "BOOL", default_value_t = false, num_args = 0..=1,
-          default_missing_value = "true", action = clap::ArgAction::Set)]
-    pub allow_anonymous: bool,
-
-    /// MiB of memory in which the last lines of logs are kept that were read, so that they are read once
-    #[arg(long, env = "IGT_LOG_CACHE_MB", value_name = "MIB", default_value_t = 64,
-          value_parser = value_parser!(u32).range(1..=65_536))]
-    pub log_cache_mb: u32,
-
-    /// Streams of this replica at the same time, server-sent events and WebSockets; whoever wants one more is told to
-    /// come back. Each is an open file of the process
-    #[arg(long, env = "IGT_MAX_STREAMS", value_name = "N", default_value_t = 10_000,
-          value_parser = value_parser!(u32).range(0..=1_000_000))]
-    pub max_streams: u32,
-
-    /// Announce in a Deprecation header that version 1 is deprecated from this day on, as YYYY-MM-DD
-    #[arg(long, env = "IGT_V1_DEPRECATION", value_name = "DATE")]
-    pub v1_deprecation: Option<NaiveDate>,
-
-    /// Announce in a Sunset header that version 1 may be gone from this day on, as YYYY-MM-DD
-    #[arg(long, env = "IGT_V1_SUNSET", value_name = "DATE")]
-    pub v1_sunset: Option<NaiveDate>,
 }
 
 /// How runs are worked.
@@ -266,9 +236,9 @@ pub struct ServeSettings {
 pub enum SettingsError {
     /// Open to anybody without being told so.
     #[error(
-        "IGT_BIND (--bind) is {0}, which others can reach, and no key protects the service; bind to a loopback address \
-         such as 127.0.0.1:8080, or set IGT_ALLOW_ANONYMOUS=true (--allow-anonymous) if something in front of it \
-         decides who may"
+        "IGT_BIND (--bind) is {0}, which others can reach, and no key protects the service; make one with `ig-tracking \
+         keys create --name me --scope admin`, or bind to a loopback address such as 127.0.0.1:8080, or set \
+         IGT_ALLOW_ANONYMOUS=true (--allow-anonymous) if something in front of it decides who may"
     )]
     OpenToAnybody(SocketAddr),
     /// The end before the beginning of the end.
@@ -290,36 +260,6 @@ impl ServeSettings {
         self.http.check()?;
         self.source.credentials()?;
         Ok(())
-    }
-}
-
-impl HttpSettings {
-    /// Refuses what clap cannot see.
-    pub fn check(&self) -> Result<(), SettingsError> {
-        if !self.bind.ip().is_loopback() && !self.allow_anonymous {
-            return Err(SettingsError::OpenToAnybody(self.bind));
-        }
-        match (self.v1_deprecation, self.v1_sunset) {
-            (Some(deprecation), Some(sunset)) if sunset < deprecation => {
-                Err(SettingsError::SunsetBeforeDeprecation { sunset, deprecation })
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// The memory for lines of logs in bytes.
-    pub fn log_cache_bytes(&self) -> u64 {
-        u64::from(self.log_cache_mb) * 1024 * 1024
-    }
-
-    /// How many streams there may be.
-    pub fn max_streams(&self) -> usize {
-        self.max_streams as usize
-    }
-
-    /// The announced end of version 1.
-    pub fn v1_dates(&self) -> V1Dates {
-        V1Dates { deprecation: self.v1_deprecation, sunset: self.v1_sunset }
     }
 }
 

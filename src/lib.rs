@@ -10,6 +10,7 @@ pub mod credentials;
 pub mod db;
 pub mod http;
 pub mod instagram;
+pub mod keys;
 pub mod live;
 pub mod pacing;
 pub mod postgres;

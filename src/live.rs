@@ -53,6 +53,9 @@ struct Hint {
     /// These runs were asked to stop.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     cancelled: BTreeSet<RunId>,
+    /// A key or a session of the interface was made or revoked.
+    #[serde(skip_serializing_if = "is_false")]
+    keys: bool,
     /// Nothing happened; only to be heard.
     #[serde(skip_serializing_if = "is_false")]
     echo: bool,
@@ -75,6 +78,14 @@ pub struct Live {
     stirred: watch::Sender<()>,
     /// Whom our own hints are from.
     own: Uuid,
+    keys_changed: Arc<Notify>,
+}
+
+/// Tells every replica that a key or a session of the interface has changed; for commands that end right after it, too.
+pub async fn tell_keys_changed(pool: &Pool) {
+    if let Err(error) = notify::send(pool, &payloads(Hint { keys: true, ..Hint::default() })).await {
+        tracing::debug!(%error, "a hint was not sent; replicas find the change by asking");
+    }
 }
 
 impl Live {
@@ -88,6 +99,7 @@ impl Live {
             cancelled: broadcast::channel(BACKLOG).0,
             stirred: watch::Sender::new(()),
             own,
+            keys_changed: Arc::new(Notify::new()),
         };
         if pool.can_listen() {
             tokio::spawn(stop.clone().run_until_cancelled_owned(live.clone().listen(pool)));
@@ -136,6 +148,11 @@ impl Live {
         self.cancelled.subscribe()
     }
 
+    /// Wakes who keeps the keys when one may have changed.
+    pub fn keys_changed(&self) -> &Notify {
+        &self.keys_changed
+    }
+
     /// A hint that is not sent (the database is away, and many wait already) is nothing lost: the others poll.
     ///
     /// Who watches a run here is told at once, and does not wait for the way round by the database.
@@ -163,6 +180,9 @@ impl Live {
         }
         for run in &hint.cancelled {
             let _ = self.cancelled.send(*run);
+        }
+        if hint.keys {
+            self.keys_changed.notify_one();
         }
     }
 
@@ -226,6 +246,7 @@ impl Work for Hints {
             all.claimable |= hint.claimable;
             all.moved.extend(&hint.moved);
             all.cancelled.extend(&hint.cancelled);
+            all.keys |= hint.keys;
             all.echo |= hint.echo;
         }
         if let Err(error) = notify::send(&self.pool, &payloads(all)).await {
@@ -257,7 +278,8 @@ mod tests {
         let moved: BTreeSet<_> = (0..1000).map(|_| RunId(uuid::Uuid::now_v7())).collect();
         let cancelled = BTreeSet::from([RunId(uuid::Uuid::now_v7())]);
         let from = Some(Uuid::new_v4());
-        let hint = Hint { claimable: true, moved: moved.clone(), cancelled: cancelled.clone(), echo: true, from };
+        let hint =
+            Hint { claimable: true, moved: moved.clone(), cancelled: cancelled.clone(), keys: true, echo: true, from };
         let payloads = payloads(hint);
         assert!(payloads.iter().all(|payload| payload.len() < notify::MAX_PAYLOAD));
         let mut got = Hint::default();
@@ -266,10 +288,17 @@ mod tests {
             got.claimable |= hint.claimable;
             got.moved.extend(hint.moved);
             got.cancelled.extend(hint.cancelled);
+            got.keys |= hint.keys;
             got.echo |= hint.echo;
             assert_eq!(hint.from, from);
         }
-        assert_eq!(got, Hint { claimable: true, moved, cancelled, echo: true, from: None });
+        assert_eq!(got, Hint { claimable: true, moved, cancelled, keys: true, echo: true, from: None });
+    }
+
+    #[test]
+    fn what_a_later_version_says_beside_it_is_passed_over() {
+        let hint: Hint = serde_json::from_str(r#"{"claimable": true, "weather": ["rain"]}"#).unwrap();
+        assert_eq!(hint, Hint { claimable: true, ..Hint::default() });
     }
 
     #[test]

@@ -1,17 +1,17 @@
 //! Puts the service together; the order of start-up and of shutdown.
 //!
-//! Up: database, schema, partitions, source, hints, runs, and the listener last, so that whoever can connect is
+//! Up: database, schema, partitions, hints, keys, source, runs, and the listener last, so that whoever can connect is
 //! served. Down the other way round: no more requests, no more claims, runs in hand finish or are handed over, and the
 //! database is let go of at the very end.
 
 use std::future::Future;
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::serve::ListenerExt as _;
 use metrics_exporter_prometheus::PrometheusHandle;
-use tokio::net::TcpListener;
+use tokio::net::TcpSocket;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -19,6 +19,7 @@ use crate::config::{ServeSettings, SettingsError};
 use crate::credentials::Credentials;
 use crate::db::{self, Pool};
 use crate::http::{self, App, Shared};
+use crate::keys::Keys;
 use crate::live::Live;
 use crate::pacing::Pacing;
 use crate::postgres::private::Reviver;
@@ -44,6 +45,9 @@ const METRICS_UPKEEP_EVERY: Duration = Duration::from_secs(5);
 /// How long to wait before a private Postgres that is away is looked after again.
 const REVIVE_EVERY: Duration = Duration::from_secs(1);
 
+/// How many connections may wait to be taken.
+const BACKLOG: u32 = 1024;
+
 /// How long requests in flight may take at shutdown.
 const HTTP_DRAIN: Duration = Duration::from_secs(10);
 
@@ -59,6 +63,9 @@ pub enum ServiceError {
     /// The rows of the credentials.
     #[error("the credentials could not be entered into the database: {0}")]
     Credentials(#[source] sqlx::Error),
+    /// The keys of the interface.
+    #[error("the keys of the interface could not be read: {0}")]
+    Keys(#[source] sqlx::Error),
     /// The address.
     #[error("cannot listen on {address}: {error}; stop what listens there, or choose another IGT_BIND (--bind)")]
     Listen {
@@ -78,7 +85,7 @@ pub struct Service {
     grace: Duration,
     closing: CancellationToken,
     background: CancellationToken,
-    server: JoinHandle<std::io::Result<()>>,
+    server: JoinHandle<()>,
 }
 
 impl Service {
@@ -90,10 +97,8 @@ impl Service {
         metrics: PrometheusHandle,
     ) -> Result<Self, ServiceError> {
         settings.http.check()?;
-        let address = settings.http.bind;
-        let listener = TcpListener::bind(address).await.map_err(|error| ServiceError::Listen { address, error })?;
-        let address = listener.local_addr().map_err(|error| ServiceError::Listen { address, error })?;
-
+        // Taken now, so that a port in use is known at once, and listened on when there is somebody to answer.
+        let (address, socket) = (settings.http.bind, reserve(settings.http.bind)?);
         database.migrate().await?;
         make_partitions(&database.pool).await;
         forget_changes_to_come(&database.pool).await;
@@ -112,6 +117,14 @@ impl Service {
             tokio::spawn(background.clone().run_until_cancelled_owned(revive));
         }
         let live = Live::start(pool.clone(), background.clone());
+        let default_rate = NonZeroU32::new(settings.http.rate_limit);
+        let keys = Keys::begin(database.heartbeat_pool.clone(), live.clone(), default_rate).await;
+        let (keys, keep_keys) = keys.map_err(ServiceError::Keys)?;
+        settings.http.check_open(keys.any_made())?;
+        if keys.any_made() && keys.live() == 0 && !settings.http.allow_anonymous {
+            tracing::warn!("all keys are revoked or expired: nobody may do anything until one is made");
+        }
+        tokio::spawn(background.clone().run_until_cancelled_owned(keep_keys));
         let policy = settings.runs.policy();
         let max_posts = policy.max_posts;
         let terms = settings.source.terms(policy.throttle_cooldown);
@@ -128,16 +141,17 @@ impl Service {
             pool,
             runs: runs.clone(),
             streams: streams.clone(),
+            gate: Arc::new(settings.http.gate(keys)),
             metrics,
             availability,
             closing: closing.clone(),
             v1_dates: settings.http.v1_dates(),
             max_posts,
         });
-        // What is written goes out at once: a stream is told little, and often.
-        let listener = listener.tap_io(|connection| drop(connection.set_nodelay(true)));
-        let serve = axum::serve(listener, http::router(app)).with_graceful_shutdown(closing.clone().cancelled_owned());
-        let server = tokio::spawn(serve.into_future());
+        let listener = socket.listen(BACKLOG).map_err(|error| ServiceError::Listen { address, error })?;
+        let address = listener.local_addr().map_err(|error| ServiceError::Listen { address, error })?;
+        let serve = http::serve(listener, http::router(app), settings.http.head_within(), closing.clone());
+        let server = tokio::spawn(serve);
         tracing::info!(address = %format_args!("http://{address}"), "listening");
         Ok(Self { address, database, runs, streams, grace: settings.runs.grace(), closing, background, server })
     }
@@ -179,6 +193,18 @@ impl Service {
         }
         tracing::info!("stopped");
     }
+}
+
+/// Takes an address that is not listened on yet.
+fn reserve(address: SocketAddr) -> Result<TcpSocket, ServiceError> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() };
+    let reserve = |socket: TcpSocket| {
+        // A restart need not wait until the old connections are forgotten.
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        Ok(socket)
+    };
+    socket.and_then(reserve).map_err(|error| ServiceError::Listen { address, error })
 }
 
 /// A private server has nobody else who would start it again when it dies.

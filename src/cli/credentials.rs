@@ -6,7 +6,9 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use clap::{Args, Subcommand};
 
+use super::author::author;
 use super::runs::{open, say, time};
+use super::table::lines;
 use super::{Failed, exit};
 use crate::config::{DatabaseSettings, SourceSettings};
 use crate::db::Pool;
@@ -96,19 +98,13 @@ async fn show(pool: &Pool, json: bool) -> Result<ExitCode, Failed> {
 }
 
 fn table(credentials: &[Credential]) -> String {
-    let titles = ["name", "source", "kind", "state", "reason", "cooling until", "used", "last used"].map(str::to_owned);
-    let rows: Vec<[String; 8]> = std::iter::once(titles).chain(credentials.iter().map(row)).collect();
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or_default();
-    let widths: Vec<usize> = (0..8).map(width).collect();
-    let line = |row: &[String; 8]| {
-        let cells: Vec<String> = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
-        cells.join("  ").trim_end().to_owned()
-    };
+    let titles = ["name", "source", "kind", "state", "reason", "cooling until", "used", "last used"];
     let circuits = credentials.iter().filter_map(|one| Some((one.source.as_str(), one.circuit_open_until?)));
     let circuits: std::collections::BTreeMap<&str, DateTime<Utc>> = circuits.collect();
     let left_alone =
         |(source, until)| format!("source {source} failed again and again: nobody asks it until {}", time(until));
-    rows.iter().map(line).chain(circuits.into_iter().map(left_alone)).collect::<Vec<_>>().join("\n")
+    let lines = lines(titles, credentials.iter().map(row).collect());
+    lines.into_iter().chain(circuits.into_iter().map(left_alone)).collect::<Vec<_>>().join("\n")
 }
 
 fn row(credential: &Credential) -> [String; 8] {
@@ -138,7 +134,7 @@ fn row(credential: &Credential) -> [String; 8] {
 }
 
 async fn set(pool: &Pool, name: &str, ready: bool, note: Option<&str>) -> Result<ExitCode, Failed> {
-    if !set_ready(pool, name, ready, note).await? {
+    if !set_ready(pool, name, ready, note, &author()).await? {
         return Ok(nothing(name));
     }
     say(&if ready {

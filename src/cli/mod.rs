@@ -1,11 +1,14 @@
 //! The command line: what each command does, in terms of the other rooms.
 
+mod author;
 mod cancel;
 mod credentials;
 mod demo;
+mod keys;
 mod runs;
 mod sandbox;
 mod serve;
+mod table;
 mod tail;
 mod variables;
 
@@ -25,7 +28,7 @@ type Failed = Box<dyn std::error::Error + Send + Sync>;
 
 /// Exit codes beyond 0 (done), 1 (an error, told on standard error) and 2 (the command line cannot be read).
 mod exit {
-    /// There is no such task or run.
+    /// There is no such task, run, credential or key.
     pub(super) const NOT_FOUND: u8 = 3;
     /// The run failed.
     pub(super) const RUN_FAILED: u8 = 4;
@@ -85,6 +88,9 @@ enum Command {
     /// Look at the credentials that the sources are asked with, check one, take one out or put it back
     #[command(subcommand, after_help = exit_codes("0 done", credentials::EXIT_CODES))]
     Credentials(credentials::CredentialsCommand),
+    /// Make, list and revoke the keys of the interface
+    #[command(subcommand, after_help = exit_codes("0 done", keys::EXIT_CODES))]
+    Keys(keys::KeysCommand),
     /// Ask a service on this machine whether it is ready; for health checks
     #[command(after_help = "Exit codes: 0 it is ready · 1 it is not, and why · 2 the command line cannot be read")]
     Healthcheck(serve::HealthcheckSettings),
@@ -137,7 +143,8 @@ pub fn main() -> ExitCode {
 async fn run(cli: Cli) -> Result<ExitCode, Failed> {
     let Cli { command, database, logs } = cli;
     // Commands for a person speak for themselves; the service speaks in log lines.
-    let quiet = matches!(command, Command::Runs(_) | Command::Credentials(_) | Command::Healthcheck(_));
+    let quiet =
+        matches!(command, Command::Runs(_) | Command::Credentials(_) | Command::Keys(_) | Command::Healthcheck(_));
     if !quiet {
         telemetry::begin_logs(&logs)?;
     }
@@ -151,6 +158,7 @@ async fn run(cli: Cli) -> Result<ExitCode, Failed> {
         Command::Migrate => runs::migrate(&database).await,
         Command::Runs(command) => runs::run(command, &database).await,
         Command::Credentials(command) => credentials::run(command, &database).await,
+        Command::Keys(command) => keys::run(command, &database).await,
         Command::Healthcheck(settings) => serve::healthcheck(&settings).await,
         Command::PostgresWatchdog { data_dir } => {
             private::watchdog(&data_dir).await?;

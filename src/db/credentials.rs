@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use sqlx::PgExecutor;
 
+use super::audit::Author;
 use super::text::fit_if_any;
 
 /// A credential as a replica is started with it.
@@ -186,25 +187,43 @@ pub async fn list(db: impl PgExecutor<'_>) -> sqlx::Result<Vec<Credential>> {
 
 /// Takes a credential out, or puts it back; what it cooled for and its strikes are then forgotten. `false` where there
 /// is none of that name.
-pub async fn set_ready(db: impl PgExecutor<'_>, name: &str, ready: bool, note: Option<&str>) -> sqlx::Result<bool> {
-    let done = sqlx::query!(
+pub async fn set_ready(
+    db: impl PgExecutor<'_>,
+    name: &str,
+    ready: bool,
+    note: Option<&str>,
+    author: &Author,
+) -> sqlx::Result<bool> {
+    let set = sqlx::query_scalar!(
         r#"
-        update credentials
-        set state = case when $2 then 'ready' else 'disabled' end,
-            reason = case when $2 then null else 'operator' end,
-            note = $3,
-            disabled_at = case when $2 then null else now() end,
-            cooling_until = case when $2 then null else cooling_until end,
-            strikes = 0, strike_run = null, updated_at = now()
-        where name = $1
+        with set as (
+            update credentials
+            set state = case when $2 then 'ready' else 'disabled' end,
+                reason = case when $2 then null else 'operator' end,
+                note = $3,
+                disabled_at = case when $2 then null else now() end,
+                cooling_until = case when $2 then null else cooling_until end,
+                strikes = 0, strike_run = null, updated_at = now()
+            where name = $1
+            returning name, note
+        ), audited as (
+            insert into audit (who, act, object, details, request_id, address)
+            select $4, case when $2 then 'credentials.enable' else 'credentials.disable' end, name,
+                   jsonb_build_object('note', note), $5, $6
+            from set
+        )
+        select true as "set!" from set
         "#,
         name,
         ready,
         fit_if_any(note),
+        author.who,
+        author.request_id,
+        author.address,
     )
-    .execute(db)
+    .fetch_optional(db)
     .await?;
-    Ok(done.rows_affected() > 0)
+    Ok(set.is_some())
 }
 
 /// How many credentials of a source are in a state, and whether its circuit is open.

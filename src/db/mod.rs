@@ -4,7 +4,9 @@
 //! else of ours; [`Pool`] is where they get their connections. Statements on the hot path are single and set-based:
 //! what stands in one statement commits or does not, whoever hangs up. No statement joins a small table with a big one.
 
+pub mod audit;
 pub mod board;
+pub mod browsers;
 pub mod cancel;
 pub mod credentials;
 pub mod event_lists;
@@ -17,6 +19,7 @@ pub mod history;
 pub mod idempotency;
 mod ids;
 pub mod journal;
+pub mod keys;
 pub mod media;
 pub mod migrations;
 pub mod notify;

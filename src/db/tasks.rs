@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use sqlx::PgExecutor;
 use utoipa::ToSchema;
 
+use super::audit::Author;
 use super::states::{Reason, RunState};
 use super::{RunId, TaskId};
 
@@ -329,14 +330,18 @@ pub struct Deleted {
 }
 
 /// Deletes a task and asks its active run to stop; its history stays. `None` where there is no such task.
-pub async fn delete(db: impl PgExecutor<'_>, task_id: &TaskId) -> sqlx::Result<Option<Deleted>> {
+pub async fn delete(db: impl PgExecutor<'_>, task_id: &TaskId, author: &Author) -> sqlx::Result<Option<Deleted>> {
     sqlx::query_as!(
         Deleted,
         r#"
         with deleted as (
             update tasks set state = 'deleted', deleted_at = now(), updated_at = now()
             where task_id = $1 and state = 'active'
-            returning task_id
+            returning task_id, kind, username
+        ), audited as (
+            insert into audit (who, act, object, details, request_id, address)
+            select $2, 'tasks.delete', task_id, jsonb_build_object('kind', kind, 'username', username), $3, $4
+            from deleted
         ), stopping as (
             update runs r
             set cancel_requested_at = coalesce(r.cancel_requested_at, now()),
@@ -348,6 +353,9 @@ pub async fn delete(db: impl PgExecutor<'_>, task_id: &TaskId) -> sqlx::Result<O
         select (select run_id from stopping) as "stopping: RunId" from deleted
         "#,
         task_id.as_str(),
+        author.who,
+        author.request_id,
+        author.address,
     )
     .fetch_optional(db)
     .await

@@ -1,5 +1,5 @@
-//! What every request passes through: its id, its log line and metrics, the form of its error, a net for panics, a time
-//! limit.
+//! What every request passes through: its id, its log line and metrics, who may, the form of its error, the headers that
+//! protect, a net for panics, a time limit.
 //!
 //! It is one layer and not one for each: a layer is a service that is cloned and a future that is boxed, for each request.
 
@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::Router;
-use axum::extract::{MatchedPath, Request};
-use axum::http::{HeaderName, HeaderValue, header};
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::{HeaderName, HeaderValue, Method, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use chrono::{NaiveDate, NaiveTime};
@@ -18,10 +18,11 @@ use futures_util::FutureExt as _;
 use tracing::Instrument as _;
 use uuid::Uuid;
 
-use super::V1Dates;
+use super::auth::{self, Gate, RequestId};
 use super::error::{self, ApiError};
 use super::problem::ProblemType;
 use super::query::whole_number;
+use super::{V1Dates, protection};
 use crate::postgres::Availability;
 
 /// A request takes at most this long, beside the time that it asks to be kept waiting; beyond it the answer is 503.
@@ -35,20 +36,36 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// A request id that a client sends is taken over up to this length; a longer one, or none to speak of, is replaced.
 const MAX_REQUEST_ID: usize = 128;
 
+/// Bytes of a request's path and query; beyond them the answer is 414.
+const MAX_TARGET_BYTES: usize = 8 * 1024;
+
 /// Puts the layer around all routes.
-pub(super) fn wrap(routes: Router) -> Router {
-    routes.layer(middleware::from_fn(accompany))
+pub(super) fn wrap(routes: Router, gate: Arc<Gate>) -> Router {
+    routes.layer(middleware::from_fn_with_state(gate, accompany))
 }
 
 /// Goes with a request to its answer, and leaves one log line and one count.
-async fn accompany(matched: Option<MatchedPath>, request: Request, next: Next) -> Response {
+async fn accompany(
+    State(gate): State<Arc<Gate>>,
+    matched: Option<MatchedPath>,
+    mut request: Request,
+    next: Next,
+) -> Response {
     let began = Instant::now();
     let id = id_of(&request);
     let (method, uri) = (request.method().clone(), request.uri().clone());
     // Of the highest level, so that errors have their request's id whatever the filter leaves out.
     let span = tracing::error_span!("request", request_id = id.to_str().unwrap_or_default());
-    let response = answer(request, next).instrument(span.clone()).await;
+    if method != Method::GET {
+        request.extensions_mut().insert(RequestId(id.clone()));
+    }
+    let by_tls = gate.is_by_tls(request.headers());
+    let for_pages = gate.for_pages(request.headers());
+    let route = matched.as_ref().map(MatchedPath::as_str);
+    let response = answer(&gate, route, request, next).instrument(span.clone()).await;
     let mut response = error::tell(response, uri.path(), id.to_str().unwrap_or_default()).await;
+    protection::protect(uri.path(), by_tls, &mut response);
+    response.headers_mut().extend(for_pages);
     response.headers_mut().insert(REQUEST_ID, id);
 
     let (took, status, path) = (began.elapsed(), response.status(), uri.path());
@@ -62,7 +79,7 @@ async fn accompany(matched: Option<MatchedPath>, request: Request, next: Next) -
             status.as_u16()
         );
     });
-    let route = matched.as_ref().map_or("none", MatchedPath::as_str).to_owned();
+    let route = route.unwrap_or("none").to_owned();
     let labels = [("method", method.to_string()), ("route", route), ("status", status.as_str().to_owned())];
     metrics::counter!("igt_http_requests_total", &labels).increment(1);
     metrics::histogram!("igt_http_request_seconds", &labels[..2]).record(took.as_secs_f64());
@@ -83,10 +100,10 @@ fn id_of(request: &Request) -> HeaderValue {
 }
 
 /// The answer of the routes, or the one in its place where they panic or take too long.
-async fn answer(request: Request, next: Next) -> Response {
+async fn answer(gate: &Gate, route: Option<&str>, request: Request, next: Next) -> Response {
     let waits = whole_number(request.uri().query(), "wait").unwrap_or(0).clamp(0, i64::from(MAX_WAIT_SECONDS));
     let limit = REQUEST_TIMEOUT + Duration::from_secs(waits.unsigned_abs());
-    let in_time = tokio::time::timeout(limit, next.run(request));
+    let in_time = tokio::time::timeout(limit, admit(gate, route, request, next));
     match AssertUnwindSafe(in_time).catch_unwind().await {
         Ok(Ok(response)) => response,
         Ok(Err(_)) => {
@@ -94,6 +111,26 @@ async fn answer(request: Request, next: Next) -> Response {
         }
         Err(panic) => panicked(&*panic),
     }
+}
+
+/// The answer of the routes, to whoever may have it.
+async fn admit(gate: &Gate, route: Option<&str>, mut request: Request, next: Next) -> Response {
+    if request.uri().path_and_query().is_some_and(|target| target.as_str().len() > MAX_TARGET_BYTES) {
+        let detail = format!("The path with its query has more than {MAX_TARGET_BYTES} bytes");
+        return ApiError::new(ProblemType::UriTooLong, detail).into_response();
+    }
+    if let Some(answer) = gate.preflight(&request) {
+        return answer;
+    }
+    let (allowance, let_in) = auth::who_may(gate, route, &mut request).await;
+    let mut response = match let_in {
+        Ok(()) => next.run(request).await,
+        Err(error) => error.into_response(),
+    };
+    if let Some(allowance) = allowance {
+        auth::tell_allowance(&allowance, response.headers_mut());
+    }
+    response
 }
 
 fn panicked(panic: &(dyn Any + Send)) -> Response {
@@ -165,7 +202,9 @@ mod tests {
     use serde_json::{Value, json};
     use tower::ServiceExt as _;
 
+    use super::super::Origins;
     use super::*;
+    use crate::keys::Keys;
 
     async fn asked(path: &str) -> (StatusCode, Value, String) {
         async fn panics() {
@@ -173,7 +212,15 @@ mod tests {
         }
         let plain = || async { (StatusCode::IM_A_TEAPOT, "short and stout") };
         let routes = Router::new().route("/panics", get(panics)).route("/plain", get(plain));
-        let router = wrap(Router::new().nest("/api/v2", routes.clone()).merge(routes));
+        let gate = Gate {
+            keys: Keys::none(),
+            attempts: None,
+            allow_anonymous: true,
+            is_loopback: true,
+            origins: Origins::default(),
+            behind_tls: false,
+        };
+        let router = wrap(Router::new().nest("/api/v2", routes.clone()).merge(routes), Arc::new(gate));
         let request = Request::builder().uri(path).header(REQUEST_ID, "mine").body(Body::empty()).unwrap();
         let response = router.oneshot(request).await.unwrap();
         assert_eq!(response.headers()[REQUEST_ID], "mine");

@@ -1,14 +1,17 @@
 //! The interface: routes, layers, answers. Starts runs, reads rows, writes tasks; knows nothing of Instagram but
 //! what a username looks like.
 
+mod auth;
 mod body;
 mod error;
 mod layers;
 mod openapi;
 mod operations;
 mod problem;
+mod protection;
 mod query;
 mod router;
+mod serve;
 mod v1;
 mod v2;
 
@@ -24,7 +27,9 @@ use crate::reading::{Reading, Render};
 use crate::runs::Runs;
 use crate::streams::{Renders, Streams};
 
+pub use auth::{Gate, Origins};
 pub use router::router;
+pub use serve::serve;
 
 /// How a line of a log is told.
 pub const RENDER: Render = v1::line::write;
@@ -52,6 +57,8 @@ pub struct Shared {
     pub runs: Runs,
     /// How they are followed.
     pub streams: Streams,
+    /// What decides who may.
+    pub gate: Arc<Gate>,
     /// What `/metrics` prints.
     pub metrics: PrometheusHandle,
     /// Whether the database answers.

@@ -9,9 +9,13 @@ use axum::response::{IntoResponse, Redirect, Response};
 use utoipa::OpenApi as _;
 use utoipa::openapi::path::Operation;
 use utoipa::openapi::response::ResponseBuilder;
+use utoipa::openapi::security::{
+    ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme,
+};
 use utoipa::openapi::{ContentBuilder, OpenApi, Ref, RefOr};
 use utoipa_swagger_ui::Config;
 
+use super::auth::COOKIE;
 use super::error::ApiError;
 use super::problem::{FieldError, Problem, ProblemType};
 use super::v2::filter::EventType;
@@ -37,6 +41,7 @@ pub(super) const PAGE: &str = "/docs";
         (name = "streams", description = "What happens, as it happens"),
         (name = "runs", description = "Attempts to bring a task up to date"),
         (name = "events", description = "What runs say and ask"),
+        (name = "access", description = "Who may, and what they did"),
         (name = "problems", description = "The kinds of errors")),
     components(schemas(Problem, FieldError, EventType)))]
 struct Document;
@@ -50,6 +55,7 @@ pub(super) fn document() -> OpenApi {
 
 /// Says of every operation what holds for all: which errors it can answer with, and that every error is a problem.
 pub(super) fn complete(mut document: OpenApi) -> OpenApi {
+    add_security(&mut document);
     for item in document.paths.paths.values_mut() {
         let operations = [&mut item.get, &mut item.post, &mut item.put, &mut item.patch, &mut item.delete];
         for operation in operations.into_iter().flatten() {
@@ -68,8 +74,33 @@ fn name(operation: &mut Operation) {
     }
 }
 
+/// The three ways to show who asks, any of which will do; an operation that needs none says so itself.
+fn add_security(document: &mut OpenApi) {
+    let said = |place: fn(ApiKeyValue) -> ApiKey, name, words| {
+        SecurityScheme::ApiKey(place(ApiKeyValue::with_description(name, words)))
+    };
+    let bearer =
+        HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format("igt_…").description(Some("A key")).build();
+    let schemes = [
+        ("bearer", SecurityScheme::Http(bearer)),
+        ("api_key", said(ApiKey::Header, "X-API-Key", "A key")),
+        (
+            "session",
+            said(ApiKey::Cookie, COOKIE, "The session of a browser that is signed in (`POST /api/v2/session`)"),
+        ),
+    ];
+    let components = document.components.get_or_insert_default();
+    let any = schemes.each_ref().map(|(name, _)| SecurityRequirement::new::<_, [&str; 0], &str>(*name, []));
+    components.security_schemes.extend(schemes.map(|(name, scheme)| (name.to_owned(), scheme.into())));
+    document.security = Some(any.into());
+}
+
 fn add_errors(operation: &mut Operation) {
-    for problem in [ProblemType::InternalError, ProblemType::DatabaseAway] {
+    let is_open = operation.security.is_some();
+    let of_keys = [ProblemType::Unauthorized, ProblemType::Forbidden, ProblemType::TooManyRequests];
+    let of_keys = of_keys.into_iter().filter(|_| !is_open);
+    let of_all = [ProblemType::UriTooLong, ProblemType::InternalError, ProblemType::DatabaseAway];
+    for problem in of_keys.chain(of_all) {
         let response = ResponseBuilder::new().description(problem.title()).build();
         operation.responses.responses.entry(problem.status().as_str().to_owned()).or_insert(response.into());
     }

@@ -16,6 +16,9 @@ pub(super) enum ProblemType {
     /// Said by the framework, and no more than its status says.
     Unspecified,
     InvalidRequest,
+    Unauthorized,
+    Forbidden,
+    CrossOrigin,
     NotFound,
     MethodNotAllowed,
     NotAcceptable,
@@ -23,8 +26,10 @@ pub(super) enum ProblemType {
     TaskBusy,
     NotProcessing,
     PayloadTooLarge,
+    UriTooLong,
     UnsupportedMediaType,
     IdempotencyKeyReused,
+    TooManyRequests,
     InternalError,
     DatabaseAway,
     TimedOut,
@@ -34,8 +39,11 @@ pub(super) enum ProblemType {
 
 impl ProblemType {
     /// Those that have an address.
-    pub(super) const ALL: [Self; 15] = [
+    pub(super) const ALL: [Self; 20] = [
         Self::InvalidRequest,
+        Self::Unauthorized,
+        Self::Forbidden,
+        Self::CrossOrigin,
         Self::NotFound,
         Self::MethodNotAllowed,
         Self::NotAcceptable,
@@ -43,8 +51,10 @@ impl ProblemType {
         Self::TaskBusy,
         Self::NotProcessing,
         Self::PayloadTooLarge,
+        Self::UriTooLong,
         Self::UnsupportedMediaType,
         Self::IdempotencyKeyReused,
+        Self::TooManyRequests,
         Self::InternalError,
         Self::DatabaseAway,
         Self::TimedOut,
@@ -62,6 +72,27 @@ impl ProblemType {
                 "The request cannot be read",
                 "A parameter, a header or the body is not as documented. `errors` names each field at fault, where it \
                  stands and what to send instead. Sending the same again gives the same answer.",
+            ),
+            Self::Unauthorized => (
+                "unauthorized",
+                StatusCode::UNAUTHORIZED,
+                "A key is needed",
+                "The request shows no key, or one that is wrong, unknown, expired or revoked, or a session that has ended. \
+                 Send a key as `Authorization: Bearer igt_…` or as `X-API-Key`. `detail` says which it was.",
+            ),
+            Self::Forbidden => (
+                "forbidden",
+                StatusCode::FORBIDDEN,
+                "The key does not allow this",
+                "`needed_scope` names the scope that is needed: `read` to look, `run` to change tasks and runs, too, \
+                 `admin` for everything.",
+            ),
+            Self::CrossOrigin => (
+                "cross-origin",
+                StatusCode::FORBIDDEN,
+                "A page of another origin may not do this",
+                "A browser asks on behalf of a web page of another origin, and the request shows no key of its own. Show \
+                 one in a header.",
             ),
             Self::NotFound => (
                 "not-found",
@@ -109,6 +140,12 @@ impl ProblemType {
                 "The body is too large",
                 "The request's body has more bytes than are taken. `detail` says how many are.",
             ),
+            Self::UriTooLong => (
+                "uri-too-long",
+                StatusCode::URI_TOO_LONG,
+                "The path or the query is too long",
+                "The path with its query has more bytes than are taken. `detail` says how many are.",
+            ),
             Self::UnsupportedMediaType => (
                 "unsupported-media-type",
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -121,6 +158,13 @@ impl ProblemType {
                 "The Idempotency-Key was used for another request",
                 "A key stands for one request: method, path and body. Choose a new one for another; a UUID will do. A key \
                  is forgotten after a day.",
+            ),
+            Self::TooManyRequests => (
+                "too-many-requests",
+                StatusCode::TOO_MANY_REQUESTS,
+                "There were too many requests",
+                "The key has made more requests than it may, or too many wrong keys came from this address. Try again after \
+                 `Retry-After` seconds; `RateLimit` says how many are left.",
             ),
             Self::InternalError => (
                 "internal-error",

@@ -1,5 +1,7 @@
 //! The table of contents of the interface.
 
+use std::sync::Arc;
+
 use axum::Router;
 use axum::routing::{delete, get, post};
 use utoipa::openapi::OpenApi;
@@ -29,6 +31,7 @@ pub fn router(app: App) -> Router {
         Router::new().route("/readyz", get(operations::readyz)).route("/version", get(operations::version));
     let of_the_database = layers::need_database(of_the_database, app.availability.clone());
 
+    let gate = Arc::clone(&app.gate);
     let routes = Router::new()
         .nest(V1_PATH, version_1)
         .merge(version_2)
@@ -42,7 +45,7 @@ pub fn router(app: App) -> Router {
         .fallback(operations::unknown_path)
         .method_not_allowed_fallback(operations::wrong_method)
         .with_state(app);
-    layers::wrap(routes)
+    layers::wrap(routes, gate)
 }
 
 /// Version 2, with its document.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::{Core, RequestError, Runs, count_end, room};
+use crate::db::audit::Author;
 use crate::db::runs::{Reason, RunState};
 use crate::db::{self, Pool, RunId, TaskId};
 use crate::live::Live;
@@ -51,8 +52,8 @@ impl Runs {
     }
 
     /// Deletes a task and cancels its active run; its history stays. `false` where there is no such task.
-    pub async fn delete_task(&self, task_id: TaskId) -> Result<bool, RequestError> {
-        Ok(self.to_the_end(delete_task(Arc::clone(&self.core), task_id)).await??)
+    pub async fn delete_task(&self, task_id: TaskId, author: Author) -> Result<bool, RequestError> {
+        Ok(self.to_the_end(delete_task(Arc::clone(&self.core), task_id, author)).await??)
     }
 }
 
@@ -71,9 +72,9 @@ async fn cancel_task(core: Arc<Core>, task_id: TaskId) -> sqlx::Result<CancelOut
     })
 }
 
-async fn delete_task(core: Arc<Core>, task_id: TaskId) -> sqlx::Result<bool> {
+async fn delete_task(core: Arc<Core>, task_id: TaskId, author: Author) -> sqlx::Result<bool> {
     let database = core.request_pool.for_request();
-    let Some(deleted) = db::tasks::delete(&database, &task_id).await? else { return Ok(false) };
+    let Some(deleted) = db::tasks::delete(&database, &task_id, &author).await? else { return Ok(false) };
     if let Some(run_id) = deleted.stopping
         && let Err(error) = cancel_run(&database, &core.live, run_id).await
     {

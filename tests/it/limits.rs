@@ -331,9 +331,9 @@ async fn whatever_a_client_sends_is_answered_in_json() {
         replica.get(path).await.error(400);
     }
     replica.get("/task_details/%00").await.error(404);
-    let long = "x".repeat(20_000);
+    let long = "x".repeat(8_000);
     replica.get(&format!("/task_details/{long}")).await.error(404);
-    for query in ["%00", "%ff", "%ed%a0%80", "\u{fffd}", "1e400", &"9".repeat(20_000), "&&&===", "5%00"] {
+    for query in ["%00", "%ff", "%ed%a0%80", "\u{fffd}", "1e400", &"9".repeat(4_000), "&&&===", "5%00"] {
         let tasks = replica.get(&format!("/tasks?limit={query}&offset={query}")).await.ok();
         assert!(tasks["response"].as_array().unwrap().len() <= 1, "{query}");
         replica.get(&format!("/task_status/nobody?logs_count={query}")).await.ok();

@@ -35,6 +35,7 @@ mod v2;
 mod v2_document;
 mod v2_events;
 mod v2_idempotency;
+mod v2_keys;
 mod v2_profiles;
 mod v2_runs;
 mod v2_search;

@@ -1,7 +1,7 @@
 //! The OpenAPI document of version 2 is what it was, and the service is what the document says.
 
 use crate::harness::machine::{project, run, schemathesis};
-use crate::harness::{Answer, Replica, World, snapshot};
+use crate::harness::{Answer, Replica, World, make_key, snapshot};
 
 async fn fetched(replica: &Replica, path: &str) -> Answer {
     replica.ask(reqwest::Method::GET, path, None).await
@@ -23,10 +23,13 @@ async fn the_document_changes_only_where_somebody_meant_it_to() {
 /// requests in which one takes up what another gave.
 #[tokio::test]
 async fn schemathesis_finds_nothing_that_is_not_as_documented() {
-    let (world, replica) = World::with_replica().await;
+    let world = World::new().await;
+    let replica = world.replica(&[("IGT_SIGN_IN_FAILURES", "0")]).await;
     // The examples of the document name these.
     world.scrape(&replica, "nasa-daily", "nasa").await;
     world.scrape_reels(&replica, "reels", "nasa").await;
+    // It sees, too, that nothing is answered without a key.
+    let key = make_key(&world, "schemathesis", "admin", &[]).await;
     // A folder of its own for what it keeps of a run: the next one begins anew.
     let folder = std::env::temp_dir().join(format!("schemathesis-{}", uuid::Uuid::new_v4()));
     std::fs::create_dir(&folder).unwrap();
@@ -46,6 +49,7 @@ async fn schemathesis_finds_nothing_that_is_not_as_documented() {
         "--seed",
         "6",
     ]);
+    command.env("KEY_ID", key.split('_').nth(1).unwrap()).args(["--header", &format!("Authorization: Bearer {key}")]);
     // Python 3.11 parses wrongly on two threads at once.
     command.args(["--no-color", "--workers", "1"]).arg(format!("{}/openapi.json", replica.address));
     let said = run(command, "").await;

@@ -7,6 +7,7 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
 use super::super::App;
+use super::super::auth::By;
 use super::super::body::read;
 use super::super::error::ApiError;
 use super::super::problem::ProblemType;
@@ -119,9 +120,10 @@ pub(in crate::http) async fn list(State(app): State<App>, RawQuery(query): RawQu
 /// `DELETE task/<task_id>`: the task takes no more runs, an active one is cancelled, its history stays.
 pub(in crate::http) async fn delete(
     State(app): State<App>,
+    By(author): By,
     KnownTaskId(task_id): KnownTaskId,
 ) -> Result<Response, ApiError> {
-    if !app.runs.delete_task(task_id.clone()).await? {
+    if !app.runs.delete_task(task_id.clone(), author).await? {
         return Err(ApiError::no_such_task());
     }
     Ok(Json(json!({"result": true, "message": "Task deleted successfully", "task_id": task_id})).into_response())

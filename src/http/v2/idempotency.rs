@@ -15,6 +15,7 @@ use sha2::{Digest as _, Sha256};
 use utoipa::IntoParams;
 
 use super::super::App;
+use super::super::auth::who;
 use super::super::error::ApiError;
 use super::super::problem::{Location, ProblemType};
 use crate::db::idempotency::{self, Answer, Found, Key};
@@ -59,7 +60,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Once {
             (Some(_), Some(_)) => return Err(wrong("is given twice; give it once")),
         };
         let (method, path) = (parts.method.clone(), parts.uri.path().to_owned());
-        Ok(Self { principal: "anonymous".to_owned(), key, method, path })
+        Ok(Self { principal: who(parts), key, method, path })
     }
 }
 

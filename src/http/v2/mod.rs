@@ -3,10 +3,12 @@
 //! A file a resource. A route is documented where it is handled; one without its documentation cannot be entered here.
 
 mod accept;
+pub(super) mod audit;
 pub(super) mod events;
 pub(super) mod filter;
 pub(super) mod handle;
 pub(super) mod idempotency;
+pub(super) mod keys;
 mod log;
 pub(super) mod page;
 pub(super) mod path;
@@ -16,6 +18,7 @@ pub(super) mod profiles;
 pub(super) mod query;
 mod run;
 pub(super) mod runs;
+pub(super) mod session;
 pub(super) mod streams;
 pub(super) mod tasks;
 pub(super) mod time;
@@ -44,6 +47,10 @@ pub(super) fn of_the_database() -> OpenApiRouter<App> {
         .routes(routes!(streams::board::board))
         .routes(routes!(streams::log::log))
         .routes(routes!(streams::socket::socket))
+        .routes(routes!(session::sign_in, session::show, session::sign_out))
+        .routes(routes!(keys::list))
+        .routes(routes!(keys::revoke))
+        .routes(routes!(audit::list))
         .merge(of_runs())
 }
 

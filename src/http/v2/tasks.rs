@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::super::App;
+use super::super::auth::By;
 use super::super::error::ApiError;
 use super::super::problem::ProblemType;
 use super::handle::Handle;
@@ -242,9 +243,10 @@ pub(in crate::http) async fn change(
         (status = 404, description = "There is no such task")))]
 pub(in crate::http) async fn delete(
     State(app): State<App>,
+    By(author): By,
     path::Of(task_id): path::Of<TaskId>,
 ) -> Result<StatusCode, ApiError> {
-    if app.runs.delete_task(task_id).await? { Ok(StatusCode::NO_CONTENT) } else { Err(no_such_task()) }
+    if app.runs.delete_task(task_id, author).await? { Ok(StatusCode::NO_CONTENT) } else { Err(no_such_task()) }
 }
 
 /// 404.

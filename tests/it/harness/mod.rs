@@ -15,6 +15,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 pub(crate) use database::Database;
+use ig_tracking::db::audit::Author;
 pub(crate) use instagram::Instagram;
 pub(crate) use judge::{assert_no_transaction_open, assert_sound, story};
 pub(crate) use mortal::{Frozen, MortalServer};
@@ -95,6 +96,22 @@ pub(crate) fn snapshot(otherwise: &str, path: &Path, found: &str) {
     let diff = similar::TextDiff::from_lines(expected.as_str(), found);
     let diff = diff.unified_diff().context_radius(5).header(&name.to_string(), "what was found").to_string();
     assert!(expected == found, "{otherwise}:\n{diff}");
+}
+
+/// Whoever does by hand what a client would have done.
+pub(crate) fn tester() -> Author {
+    Author { who: "tester".to_owned(), request_id: None, address: None }
+}
+
+/// Makes a key as an operator does, and gives its text.
+pub(crate) async fn make_key(world: &World, name: &str, scope: &str, more: &[&str]) -> String {
+    let arguments = [&["keys", "create", "--name", name, "--scope", scope], more].concat();
+    let made = call(&arguments, &[("DATABASE_URL", &world.database.url)]).finished().await;
+    assert_eq!(made.code, Some(0), "{made:?}");
+    let text = made.stdout.strip_suffix('\n').unwrap().to_owned();
+    assert!(text.starts_with("igt_") && !text.contains(char::is_whitespace), "{text:?}");
+    assert!(made.stderr.contains(text.split('_').nth(1).unwrap()) && !made.stderr.contains(&text), "{made:?}");
+    text
 }
 
 /// Looks again and again until there is something to see.

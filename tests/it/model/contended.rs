@@ -12,8 +12,7 @@ use sqlx::pool::PoolConnection;
 use sqlx::{Connection as _, PgConnection, PgPool, Postgres};
 use tokio::task::JoinHandle;
 
-use crate::harness::assert_sound;
-use crate::harness::{Database, eventually};
+use crate::harness::{Database, assert_sound, eventually, tester};
 
 const LEASE_SECONDS: f64 = 3600.0;
 
@@ -83,7 +82,8 @@ async fn a_cancellation_that_waits_for_the_end_of_a_run_finds_it_ended() {
     assert!(write(&mut ending, run, 1, END).await);
     let asking = waits(&pool, |mut other| async move { cancel::ask(&mut *other, run).await.unwrap().is_some() }).await;
     let deleting =
-        waits(&pool, |mut other| async move { tasks::delete(&mut *other, &task()).await.unwrap().unwrap() }).await;
+        waits(&pool, |mut other| async move { tasks::delete(&mut *other, &task(), &tester()).await.unwrap().unwrap() })
+            .await;
     ending.commit().await.unwrap();
     assert!(!asking.await.unwrap());
     assert_eq!(deleting.await.unwrap().stopping, None);

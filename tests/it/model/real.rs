@@ -12,6 +12,7 @@ use sqlx::{PgPool, Postgres};
 
 use super::life::{Action, Fate, Grip, Life, Moment};
 use super::tables::{Entry, Kind, Outcome, Run, State, Tables, Writer};
+use crate::harness::tester;
 
 /// Longer than any test: time passes where a walk says so.
 const LEASE_SECONDS: f64 = 3600.0;
@@ -148,7 +149,7 @@ impl Real {
             }
             Statement::AskToStop { run } => {
                 // As by the deletion of the task, which is made anew for the next start; one by itself would do.
-                tasks::delete(&mut *self.connection, &self.task).await.unwrap().unwrap();
+                tasks::delete(&mut *self.connection, &self.task, &tester()).await.unwrap().unwrap();
                 tasks::create(&mut *self.connection, &self.task, TaskKind::Profile, "anna").await.unwrap();
                 let run_id = self.run_id(run);
                 let asked = cancel::ask(&mut *self.connection, run_id).await.unwrap().unwrap();

@@ -14,6 +14,7 @@ use utoipa::{IntoParams, PartialSchema, ToSchema};
 use uuid::Uuid;
 
 use super::super::super::App;
+use super::super::super::auth::LetIn;
 use super::super::super::error::ApiError;
 use super::super::super::problem::Location;
 use super::super::page;
@@ -98,6 +99,7 @@ impl ToSchema for History {}
 pub(in crate::http) async fn board(
     State(app): State<App>,
     Query(wanted): Query<Wanted>,
+    let_in: LetIn,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let after = match (last_event_id(&headers)?, &wanted.after) {
@@ -110,7 +112,7 @@ pub(in crate::http) async fn board(
     };
     let filter = Filter { states: wanted.state, task_id: wanted.task, kind: wanted.kind };
     let viewer = app.streams.board(after, wanted.history.0, filter, wanted.follow.unwrap_or(true)).await?;
-    Ok(event_stream(stream::unfold(Some(viewer), next)))
+    Ok(event_stream(let_in, stream::unfold(Some(viewer), next)))
 }
 
 /// A run as it stands.

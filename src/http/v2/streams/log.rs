@@ -12,6 +12,7 @@ use serde_json::json;
 use utoipa::IntoParams;
 
 use super::super::super::App;
+use super::super::super::auth::LetIn;
 use super::super::super::error::ApiError;
 use super::super::path;
 use super::super::query::Query;
@@ -55,6 +56,7 @@ pub(in crate::http) async fn log(
     State(app): State<App>,
     path::Of(run_id): path::Of<RunId>,
     Query(wanted): Query<Wanted>,
+    let_in: LetIn,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let Begin { seq, has_seen_end } = Begin::read(&headers, wanted.after)?;
@@ -62,7 +64,7 @@ pub(in crate::http) async fn log(
     if has_seen_end && viewer.is_at_end() {
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
-    Ok(event_stream(stream::unfold(Some(viewer), next)))
+    Ok(event_stream(let_in, stream::unfold(Some(viewer), next)))
 }
 
 /// An event in its frame.

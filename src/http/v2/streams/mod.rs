@@ -21,6 +21,7 @@ use utoipa::openapi::schema::{ObjectBuilder, SchemaType, Type};
 use utoipa::openapi::{RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
+use super::super::auth::LetIn;
 use super::super::error::ApiError;
 use super::super::problem::{Location, ProblemType};
 use super::time::Time;
@@ -100,10 +101,11 @@ fn retry_after_shutdown() -> u64 {
     rand::random_range(RETRY_AFTER_SHUTDOWN_MS)
 }
 
-/// An answer that goes on.
-fn event_stream(frames: impl Stream<Item = Bytes> + Send + 'static) -> Response {
+/// An answer that goes on, as long as who asked may hear it.
+fn event_stream(let_in: LetIn, frames: impl Stream<Item = Bytes> + Send + 'static) -> Response {
     use futures_util::StreamExt as _;
 
+    let frames = frames.take_until(Box::pin(let_in.over()));
     let begin = futures_util::stream::once(async { Bytes::from(format!("retry: {RETRY_MS}\n\n")) });
     let body = Body::from_stream(begin.chain(frames).map(Ok::<_, Infallible>));
     let headers = [

@@ -15,6 +15,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::super::super::App;
+use super::super::super::auth::LetIn;
 use super::super::super::error::ApiError;
 use super::super::super::problem::Location;
 use super::super::path;
@@ -41,11 +42,14 @@ const MAX_WAITING_BYTES: usize = 1024 * 1024;
 /// The service restarts; another replica goes on (RFC 6455's registry).
 const SERVICE_RESTART: u16 = 1012;
 
+/// Why a connection ends with 1008.
+const REFUSED: Utf8Bytes = Utf8Bytes::from_static("the key or the session is not taken any more");
+
 /// Follow a run's log over WebSocket
 ///
 /// A text message an event, the same as in the stream of server-sent events; the last one is
 /// `{"end": {run_id, state, reason, last_seq, finished_at}}`, and then the connection is closed with 1000. 1012 says that
-/// this replica shuts down, and its reason behind which seq to go on. What a client sends is not heeded; more than 4 KiB at
+/// this replica shuts down, and its reason behind which seq to go on; 1008, that the key is not taken any more. What a client sends is not heeded; more than 4 KiB at
 /// once, or no pong for 30 s, closes the connection.
 #[utoipa::path(get, path = "/runs/{run_id}/events/ws", tag = "streams",
     params(("run_id" = inline(RunId), Path, description = "The run"), Wanted),
@@ -58,6 +62,7 @@ pub(in crate::http) async fn socket(
     State(app): State<App>,
     path::Of(run_id): path::Of<RunId>,
     Query(wanted): Query<Wanted>,
+    let_in: LetIn,
     headers: HeaderMap,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, ApiError> {
@@ -74,7 +79,7 @@ pub(in crate::http) async fn socket(
         .read_buffer_size(READ_BYTES)
         .write_buffer_size(WRITE_BYTES)
         .max_write_buffer_size(MAX_WAITING_BYTES);
-    Ok(upgrade.on_upgrade(move |socket| streams.serve(serve(socket, viewer))))
+    Ok(upgrade.on_upgrade(move |socket| streams.serve(serve(socket, viewer, let_in))))
 }
 
 /// Why a client is sent no more.
@@ -85,7 +90,7 @@ enum Over {
     Gone,
 }
 
-async fn serve(socket: WebSocket, viewer: RunViewer) {
+async fn serve(socket: WebSocket, viewer: RunViewer, let_in: LetIn) {
     let (mut sink, stream) = socket.split();
     let heard = watch::Sender::new(Instant::now());
     let over = {
@@ -94,6 +99,7 @@ async fn serve(socket: WebSocket, viewer: RunViewer) {
         tokio::select! {
             () = &mut reading => Over::Gone,
             over = &mut writing => over,
+            () = let_in.over() => Over::Told(CloseFrame { code: close_code::POLICY, reason: REFUSED }),
         }
     };
     if let Over::Told(frame) = over {
