@@ -58,16 +58,18 @@ pub struct Pending {
 
 impl Runs {
     /// Starts a run of a task, if none is active, in a transaction of the caller's, who lets it begin once it is committed.
+    /// With `retry_of` it does anew what that run did.
     pub async fn start_in(
         &self,
         transaction: &mut Transaction,
         task_id: TaskId,
         kind: TaskKind,
-        trigger: Trigger,
+        retry_of: Option<RunId>,
     ) -> sqlx::Result<Pending> {
         let core = Arc::clone(&self.core);
-        let (wanted, hand, before) =
-            (Wanted { task_id, kind, trigger, retry_of: None }, free_hand(&core), Instant::now());
+        let trigger = if retry_of.is_some() { Trigger::Retry } else { Trigger::Api };
+        let wanted = Wanted { task_id, kind, trigger, retry_of };
+        let (hand, before) = (free_hand(&core), Instant::now());
         let rows = [row(&wanted, hand.is_some())];
         let started = start(&mut **transaction, terms(&core), &rows).await?.pop().unwrap_or(Started::NoSuchTask);
         Ok(Pending { core, started, before, hand })

@@ -7,7 +7,7 @@ use super::{Core, Runs};
 use crate::batcher::{Batcher, Limits, Work, distinct_by};
 use crate::db::run_lists::{self, Run};
 use crate::db::status::Event;
-use crate::db::{Failure, Pool, RunId, event_lists, in_request_time};
+use crate::db::{Failure, Pool, RunId, Transaction, event_lists, in_request_time};
 use crate::scrape::Checkpoint;
 
 pub use crate::scrape::ListRead;
@@ -41,6 +41,13 @@ impl Runs {
     /// A run as it is now; `None` where there is none of this id. Many who ask for the same one share a look.
     pub async fn view(&self, run_id: RunId) -> Result<Option<Arc<View>>, Failure> {
         in_request_time(self.views.ask(run_id)).await
+    }
+
+    /// The same as a transaction of the caller's sees it.
+    pub async fn view_in(&self, transaction: &mut Transaction, run_id: RunId) -> sqlx::Result<Option<View>> {
+        let runs = run_lists::of_ids(&mut **transaction, &[run_id]).await?;
+        let latest = event_lists::latest(&mut **transaction, &ends(&runs)).await?;
+        Ok(views(runs, latest, self.core.policy.max_posts).pop())
     }
 
     /// The same for runs that were just read, in their order.
@@ -77,8 +84,17 @@ impl Work for Views {
 
 /// The same runs with what they last said, in one more statement.
 async fn complete(database: &Pool, runs: Vec<Run>, max_posts: usize) -> sqlx::Result<Vec<View>> {
-    let latest: Vec<_> = runs.iter().map(|run| (run.run_id, run.last_seq)).collect();
-    let latest = if latest.is_empty() { Vec::new() } else { event_lists::latest(database, &latest).await? };
+    let ends = ends(&runs);
+    let latest = if ends.is_empty() { Vec::new() } else { event_lists::latest(database, &ends).await? };
+    Ok(views(runs, latest, max_posts))
+}
+
+/// Where the logs of runs end.
+fn ends(runs: &[Run]) -> Vec<(RunId, i64)> {
+    runs.iter().map(|run| (run.run_id, run.last_seq)).collect()
+}
+
+fn views(runs: Vec<Run>, latest: Vec<(RunId, Event)>, max_posts: usize) -> Vec<View> {
     let mut latest: HashMap<_, _> = latest.into_iter().collect();
     let view = |mut run: Run| {
         let checkpoint = run.checkpoint.take();
@@ -90,5 +106,5 @@ async fn complete(database: &Pool, runs: Vec<Run>, max_posts: usize) -> sqlx::Re
             run,
         }
     };
-    Ok(runs.into_iter().map(view).collect())
+    runs.into_iter().map(view).collect()
 }

@@ -74,3 +74,30 @@ async fn a_key_that_is_none_is_refused_by_name() {
         assert_eq!(problem["errors"][0]["field"], "Idempotency-Key", "{problem}");
     }
 }
+
+#[tokio::test]
+async fn a_run_is_started_and_done_anew_once_under_a_key() {
+    let (world, replica) = World::with_replica().await;
+    replica.create("create_task", "t", "anna.keyed").await;
+    world.instagram.hold("anna.keyed", 0).await;
+    let first = keyed(&replica, "/tasks/t/runs", "start", None).await;
+    assert_eq!(first.status, 202, "{}", first.text);
+    let location = first.header("location").unwrap().to_owned();
+    assert_eq!(location, format!("/api/v2/runs/{}", first.json()["run_id"].as_str().unwrap()));
+    let again = keyed(&replica, "/tasks/t/runs", "start", Some(json!({}))).await;
+    assert_eq!((&again.text, again.header("location")), (&first.text, Some(&*location)));
+    // Another request finds the task busy, and its key stays free.
+    let busy = keyed(&replica, "/tasks/t/runs", "other", None).await;
+    assert_eq!(busy.problem(409, "task-busy")["run_id"], first.json()["run_id"]);
+    world.instagram.let_go("anna.keyed").await;
+    assert_eq!(world.ended(&replica, "t").await["status"], "completed");
+
+    let retry = location.strip_prefix("/api/v2").unwrap().to_owned() + "/retry";
+    let anew = keyed(&replica, &retry, "other", None).await;
+    assert_eq!((anew.status.as_u16(), &anew.json()["trigger"]), (202, &json!("retry")));
+    assert_eq!(world.ended(&replica, "t").await["status"], "completed");
+    assert_eq!(keyed(&replica, &retry, "other", None).await.text, anew.text);
+    let runs = replica.v2_get("/runs").await;
+    assert_eq!(runs["items"].as_array().unwrap().len(), 2);
+    keyed(&replica, "/tasks/none/runs", "k", None).await.problem(404, "not-found");
+}

@@ -115,6 +115,11 @@ pub(in crate::http) type Then = Box<dyn FnOnce() + Send>;
 pub(in crate::http) type Act = Result<(Done, Then), ApiError>;
 
 impl Once {
+    /// Whether the client sent a key.
+    pub(in crate::http) fn has_key(&self) -> bool {
+        self.key.is_some()
+    }
+
     /// Does what is asked for, in a transaction, unless it was done under this key already.
     ///
     /// In a task of its own: a client that hangs up cannot leave a commit of which nobody knows, and a shutdown waits.

@@ -4,6 +4,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use futures_util::FutureExt as _;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
@@ -13,6 +14,7 @@ use super::super::problem::ProblemType;
 use super::events::narrow;
 use super::filter::Many;
 use super::handle::Handle;
+use super::idempotency::{Done, IdempotencyKey, Once, Then};
 use super::page::{Cursor, Limit, Order, Page};
 use super::query::{NoBody, Query};
 use super::run::{Run, address, no_such_run};
@@ -28,29 +30,65 @@ use crate::runs::{Cancellation, StartOutcome, View};
 ///
 /// Answered at once; the run is worked in the background. A task has one active run at most: where it has one, the answer
 /// is 409 and tells of it.
-#[utoipa::path(post, path = "/tasks/{task_id}/runs", tag = "runs", params(("task_id" = TaskId, Path)),
+#[utoipa::path(post, path = "/tasks/{task_id}/runs", tag = "runs",
+    params(("task_id" = TaskId, Path), IdempotencyKey),
     responses(
         (status = 202, description = "The new run", body = Run,
          headers(("Location" = String, description = "Where it is"))),
-        (status = 400, description = "The body is neither empty nor `{}`"),
+        (status = 400, description = "The body is neither empty nor `{}`, or the key is not as documented"),
         (status = 404, description = "There is no such task"),
         (status = 409, description = "`task-busy`: the task has an active run, which `run_id`, `state`, `step`, \
          `age_seconds` and `Location` tell of", headers(("Location" = String, description = "Where the active run is"))),
         (status = 413, description = "The body has more than 64 KiB"),
-        (status = 415, description = "The body is not JSON by its Content-Type")))]
+        (status = 415, description = "The body is not JSON by its Content-Type"),
+        (status = 422, description = "`idempotency-key-reused`: the key was used for another request")))]
 pub(in crate::http) async fn start(
     State(app): State<App>,
     path::Of(task_id): path::Of<TaskId>,
+    once: Once,
     NoBody: NoBody,
 ) -> Result<Response, ApiError> {
-    started(&app, &task_id).await
+    let task = tasks::find(&app.database(), &task_id).await?.ok_or_else(super::tasks::no_such_task)?;
+    if once.has_key() {
+        return begun_once(&app, once, (task_id, task.kind), None).await;
+    }
+    let wanted = Start::OfTask(&task_id, task.kind);
+    begun(&app, wanted).await?.ok_or_else(super::tasks::no_such_task)
 }
 
-/// Starts a run, and tells of it or of the one that is in its way.
-pub(super) async fn started(app: &App, task_id: &TaskId) -> Result<Response, ApiError> {
-    let task = tasks::find(&app.database(), task_id).await?.ok_or_else(super::tasks::no_such_task)?;
-    let wanted = Start::OfTask(task_id, task.kind);
-    begun(app, wanted).await?.ok_or_else(super::tasks::no_such_task)
+/// Starts a run under a key, in the transaction that keeps the key and the answer.
+async fn begun_once(
+    app: &App,
+    once: Once,
+    (task_id, kind): (TaskId, TaskKind),
+    retry_of: Option<RunId>,
+) -> Result<Response, ApiError> {
+    let runs = app.runs.clone();
+    once.run(app, b"", move |transaction| {
+        async move {
+            let pending = runs.start_in(transaction, task_id.clone(), kind, retry_of).await?;
+            match pending.outcome() {
+                StartOutcome::Started(run_id) => {
+                    let view = runs.view_in(transaction, run_id).await?.ok_or(sqlx::Error::RowNotFound)?;
+                    let done = Done::new(StatusCode::ACCEPTED, &Run::from(&view), Some(address(run_id)));
+                    let then: Then = Box::new(move || pending.begin());
+                    Ok(Ok((done, then)))
+                }
+                StartOutcome::Busy => {
+                    let latest = status::of_task(&mut **transaction, &task_id).await?;
+                    let view = match latest {
+                        Some(latest) => runs.view_in(transaction, latest.run_id).await?,
+                        None => None,
+                    };
+                    Ok(Err(busy(view.as_ref())))
+                }
+                // The kind is the task's own, which never changes.
+                StartOutcome::NoSuchTask | StartOutcome::OtherKind => Ok(Err(super::tasks::no_such_task())),
+            }
+        }
+        .boxed()
+    })
+    .await
 }
 
 /// What to start.
@@ -284,7 +322,8 @@ pub(in crate::http) async fn cancel(
 ///
 /// Starts a new run of the same task. Its trigger is `retry`, and its first event names the run that it does anew
 /// (`retry_of`).
-#[utoipa::path(post, path = "/runs/{run_id}/retry", tag = "runs", params(("run_id" = RunId, Path)),
+#[utoipa::path(post, path = "/runs/{run_id}/retry", tag = "runs",
+    params(("run_id" = RunId, Path), IdempotencyKey),
     responses(
         (status = 202, description = "The new run", body = Run,
          headers(("Location" = String, description = "Where it is"))),
@@ -293,15 +332,20 @@ pub(in crate::http) async fn cancel(
         (status = 409, description = "`task-busy`: this run or another one of its task is active",
          headers(("Location" = String, description = "Where the active run is"))),
         (status = 413, description = "The body has more than 64 KiB"),
-        (status = 415, description = "The body is not JSON by its Content-Type")))]
+        (status = 415, description = "The body is not JSON by its Content-Type"),
+        (status = 422, description = "`idempotency-key-reused`: the key was used for another request")))]
 pub(in crate::http) async fn retry(
     State(app): State<App>,
     path::Of(run_id): path::Of<RunId>,
+    once: Once,
     NoBody: NoBody,
 ) -> Result<Response, ApiError> {
     let view = app.runs.view(run_id).await?.ok_or_else(no_such_run)?;
     if view.run.state.is_active() {
         return Err(busy(Some(&view)));
+    }
+    if once.has_key() {
+        return begun_once(&app, once, (view.run.task_id.clone(), view.run.kind), Some(run_id)).await;
     }
     begun(&app, Start::Again(&view.run)).await?.ok_or_else(|| {
         let task_id = &view.run.task_id;
