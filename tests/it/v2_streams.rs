@@ -38,7 +38,7 @@ async fn held(world: &World, replica: &Replica, task: &str, username: &str) -> S
 async fn events_of(world: &World, run_id: &str) -> Vec<Value> {
     sqlx::query_scalar(
         r#"select jsonb_build_object('seq', seq, 'at', to_char(at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
-               'level', level, 'type', event_type, 'message', message, 'fields', fields)
+               'level', level, 'event_type', event_type, 'message', message, 'fields', fields)
            from events where run_id = $1::uuid order by seq"#,
     )
     .bind(run_id)

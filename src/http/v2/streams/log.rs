@@ -37,7 +37,7 @@ pub(in crate::http) struct Wanted {
 /// Follow a run's log
 ///
 /// Server-sent events: the events that are there, then those that come, to the run's end. A message has the event's seq as
-/// its `id` and the event as its data: `seq`, `at`, `level`, `type`, `message`, `fields`. Then comes `event: end`, whose
+/// its `id` and the event as its data: `seq`, `at`, `level`, `event_type`, `message`, `fields`. Then comes `event: end`, whose
 /// data are `run_id`, `state`, `reason`, `last_seq`, `finished_at`, and the stream ends. Its id is `<last_seq>.end`: who
 /// comes back with that is answered 204, so that a browser comes back no more; who comes back with the last event's gets the
 /// end again. `event: reconnect` comes before the stream ends because this replica shuts down: another one goes on behind

@@ -52,7 +52,6 @@ struct Told<'a> {
     seq: i64,
     at: Time,
     level: Level,
-    #[serde(rename = "type")]
     event_type: &'a str,
     message: &'a str,
     fields: &'a RawValue,
@@ -236,7 +235,7 @@ mod tests {
         };
         let mut text = b"before".to_vec();
         let place = log::frame(&event, &mut text);
-        let json = r#"{"seq":3,"at":"2025-08-08T12:09:39.000001Z","level":"info","type":"posts_fetched","message":"Page 1\nof \"2\"","fields":{"page": 1}}"#;
+        let json = r#"{"seq":3,"at":"2025-08-08T12:09:39.000001Z","level":"info","event_type":"posts_fetched","message":"Page 1\nof \"2\"","fields":{"page": 1}}"#;
         assert_eq!(std::str::from_utf8(&text[place]).unwrap(), json);
         assert_eq!(String::from_utf8(text).unwrap(), format!("beforeid: 3\ndata: {json}\n\n"));
     }
