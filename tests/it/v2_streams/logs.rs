@@ -23,7 +23,7 @@ async fn a_run_is_told_from_its_first_event_to_its_end_while_it_is_worked() {
     for _ in events_of(&world, &run).await {
         told.push(stream.next().await.unwrap());
     }
-    assert_eq!(told[0].data["type"], "scrape_started");
+    assert_eq!(told[0].data["event_type"], "scrape_started");
     world.instagram.let_go("told.anna").await;
     told.extend(stream.rest().await);
     assert_whole(&world, &run, &told).await;
@@ -130,7 +130,7 @@ async fn one_stream_too_many_is_told_to_come_back() {
     assert_eq!(refused.status(), 503);
     assert_eq!(refused.headers()["retry-after"], "1");
     let problem: Value = refused.json().await.unwrap();
-    assert_eq!(problem["type"], "/api/v2/problems/too-many-streams", "{problem}");
+    assert_eq!(problem["event_type"], "/api/v2/problems/too-many-streams", "{problem}");
     // Whoever goes makes room.
     drop(one);
     eventually("there is room", async || EventStream::ask(&url, None).await.unwrap().ok()).await;
