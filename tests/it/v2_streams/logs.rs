@@ -130,7 +130,7 @@ async fn one_stream_too_many_is_told_to_come_back() {
     assert_eq!(refused.status(), 503);
     assert_eq!(refused.headers()["retry-after"], "1");
     let problem: Value = refused.json().await.unwrap();
-    assert_eq!(problem["event_type"], "/api/v2/problems/too-many-streams", "{problem}");
+    assert_eq!(problem["type"], "/api/v2/problems/too-many-streams", "{problem}");
     // Whoever goes makes room.
     drop(one);
     eventually("there is room", async || EventStream::ask(&url, None).await.unwrap().ok()).await;
