@@ -188,7 +188,8 @@ async fn body(pool: &Pool, name: &str, seq: i64) -> Result<ExitCode, Failed> {
     let answer = answer.ok_or_else(|| format!("there is no {of}; it made {}", run.last_exchange))?;
     let kept = answer.body.ok_or_else(|| {
         format!(
-            "no body of {of} is kept: it could be read whole, had none, or its time is over (IGT_BODY_RETENTION_DAYS)"
+            "no body of {of} is kept: it could be read whole and its run ended well or in a later attempt, it had none, or \
+             its time is over (IGT_BODY_RETENTION_DAYS)"
         )
     })?;
     let whole =

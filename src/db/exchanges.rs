@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
-use sqlx::PgExecutor;
+use sqlx::{PgConnection, PgExecutor};
 
 use super::RunId;
 
@@ -69,6 +69,26 @@ pub async fn body(db: impl PgExecutor<'_>, run_id: RunId, seq: i64) -> sqlx::Res
     sqlx::query_as!(Body, "select body, bytes from run_exchanges where run_id = $1 and seq = $2", run_id.0, seq)
         .fetch_optional(db)
         .await
+}
+
+/// Keeps the bodies (zstd) of answers to earlier requests of a run, by the requests' numbers. Runs in the transaction whose
+/// first statement was the run's fenced write.
+pub async fn keep_bodies(db: &mut PgConnection, run_id: RunId, bodies: &[(i64, Vec<u8>)]) -> sqlx::Result<()> {
+    let seqs: Vec<_> = bodies.iter().map(|(seq, _)| *seq).collect();
+    let bodies: Vec<_> = bodies.iter().map(|(_, body)| body.as_slice()).collect();
+    sqlx::query!(
+        r#"
+        update run_exchanges x set body = kept.body
+        from unnest($2::bigint[], $3::bytea[]) as kept (seq, body)
+        where x.run_id = $1 and x.seq = kept.seq and x.body is null
+        "#,
+        run_id.0,
+        &seqs,
+        &bodies as &[&[u8]],
+    )
+    .execute(db)
+    .await?;
+    Ok(())
 }
 
 /// Removes the bodies of up to `limit` requests whose runs were asked for more than so many days ago; their rows stay.

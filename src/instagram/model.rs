@@ -202,6 +202,15 @@ pub struct Exchange {
     pub bytes: u64,
     /// The name of the failure, where there was one: `FailureKind::as_str`.
     pub failure: Option<&'static str>,
-    /// The answer's body, kept only where there was a failure or something could not be read; cut at 256 KiB.
+    /// Whether something in the answer could not be read, though the rest of it was.
+    pub has_unread: bool,
+    /// The answer's body without secrets, cut at 256 KiB; `None` where no answer came or it had none.
     pub body: Option<Vec<u8>>,
+}
+
+impl Exchange {
+    /// Whether the answer is worth keeping whatever becomes of the run: it failed, or could not be read whole.
+    pub fn is_evidence(&self) -> bool {
+        self.failure.is_some() || self.has_unread
+    }
 }

@@ -9,13 +9,14 @@ use chrono::{DateTime, Utc};
 use tokio::sync::Mutex;
 
 use super::Core;
+use super::answers::Answers;
 use super::lease::Grip;
-use super::room::{self, AskedWith};
+use super::room::{self, AskedWith, Bodies};
 use crate::db::journal::{self, Entry, Transition, Written};
 use crate::db::profiles::Tracked;
 use crate::db::runs::Claimed;
 use crate::db::scans::{Before, Covered, Depth, Kept};
-use crate::db::{Failure, health, media, profiles, scans};
+use crate::db::{Failure, exchanges, health, media, profiles, scans};
 use crate::instagram::{Exchange, Shortcode, Source};
 use crate::scrape::{Checkpoint, Event, Findings, Halt, Job, Ledger, Step};
 
@@ -39,6 +40,7 @@ struct Position {
     last_exchange: i64,
     profile_id: Option<i64>,
     checkpoint: Checkpoint,
+    answers: Answers,
     halted: Option<Halt>,
 }
 
@@ -58,6 +60,7 @@ impl RunLedger {
             last_exchange: run.last_exchange,
             profile_id: run.profile_id,
             checkpoint: Checkpoint::from_row(run.checkpoint.clone()),
+            answers: Answers::new(Arc::clone(&core.answers)),
             halted: None,
         };
         Self { core, run, grip, position: Arc::new(Mutex::new(position)), taken_up: Instant::now(), asked_with: None }
@@ -124,7 +127,10 @@ impl RunLedger {
             events.splice(0..0, room::dropped(dropped));
         }
         let mut bodies_kept = kept.bodies_kept;
-        let exchanges = room::rows_of(exchanges, self.asked_with.as_ref(), &mut bodies_kept, is_end);
+        let bodies = Bodies::of(transition);
+        let rows = room::rows_of(exchanges, self.asked_with.as_ref(), &mut bodies_kept, bodies);
+        let (exchanges, held): (_, Vec<_>) = rows.into_iter().unzip();
+        let shown = if bodies == Bodies::BadEnd { position.answers.take() } else { Vec::new() };
         if let Some(checkpoint) = &mut checkpoint {
             (checkpoint.events_dropped, checkpoint.bodies_kept) = (dropped, bodies_kept);
         }
@@ -144,7 +150,7 @@ impl RunLedger {
         let mut in_doubt = false;
         let (written, profile_id) = loop {
             Arc::make_mut(&mut entry).age_seconds = happened.elapsed().as_secs_f64();
-            match self.write_once(&entry, &findings, position.profile_id).await {
+            match self.write_once(&entry, &findings, &shown, position.profile_id).await {
                 Ok(Some(done)) => break done,
                 Ok(None) => return Err(Halt::LeaseLost),
                 Err(error) if passes(&error) => {
@@ -164,6 +170,11 @@ impl RunLedger {
                 return Err(Halt::LeaseLost);
             }
         };
+        for (seq, body) in (position.last_exchange + 1..).zip(held) {
+            if let Some(body) = body {
+                position.answers.hold(seq, body);
+            }
+        }
         position.last_seq += entry.events.len() as i64;
         position.last_exchange += entry.exchanges.len() as i64;
         position.profile_id = profile_id;
@@ -180,12 +191,13 @@ impl RunLedger {
         &self,
         entry: &Arc<Entry>,
         findings: &Findings,
+        shown: &[(i64, Vec<u8>)],
         profile_id: Option<i64>,
     ) -> Result<Option<(Written, Option<i64>)>, Failure> {
-        let written = if findings.is_empty() {
+        let written = if findings.is_empty() && shown.is_empty() {
             self.core.journal.write(Arc::clone(entry)).await?.map(|written| (written, profile_id))
         } else {
-            self.core.pool.in_time(self.store(entry, findings, profile_id)).await?
+            self.core.pool.in_time(self.store(entry, findings, shown, profile_id)).await?
         };
         if written.is_some() {
             return Ok(written);
@@ -227,11 +239,13 @@ impl RunLedger {
         self.position.lock().await.profile_id
     }
 
-    /// The entry and what was found, in one transaction whose first statement is the fence.
+    /// The entry and what was found, or the answers that led to a bad end, in one transaction whose first statement is the
+    /// fence.
     async fn store(
         &self,
         entry: &Entry,
         findings: &Findings,
+        shown: &[(i64, Vec<u8>)],
         mut profile_id: Option<i64>,
     ) -> sqlx::Result<Option<(Written, Option<i64>)>> {
         let mut transaction = self.core.pool.begin().await?;
@@ -254,6 +268,9 @@ impl RunLedger {
             if let Some(scan) = &findings.scan {
                 scans::remember(&mut transaction, run_id, seq, profile_id, scan).await?;
             }
+        }
+        if !shown.is_empty() {
+            exchanges::keep_bodies(&mut transaction, run_id, shown).await?;
         }
         transaction.commit().await?;
         self.core.journal.committed(run_id);
@@ -325,8 +342,7 @@ fn count_exchanges(source: &'static str, exchanges: &[Exchange]) {
         let labels =
             [("source", source), ("endpoint", exchange.endpoint), ("outcome", exchange.failure.unwrap_or("ok"))];
         metrics::counter!("igt_upstream_requests_total", &labels).increment(1);
-        // A body is kept of an answer that failed, or in which something could not be read.
-        if exchange.failure == Some("unexpected_shape") || (exchange.failure.is_none() && exchange.body.is_some()) {
+        if exchange.failure == Some("unexpected_shape") || (exchange.failure.is_none() && exchange.has_unread) {
             let labels = [("source", source), ("endpoint", exchange.endpoint)];
             metrics::counter!("igt_upstream_changed_total", &labels).increment(1);
         }

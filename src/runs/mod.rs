@@ -4,6 +4,7 @@
 //! very statement that starts it), keeps it by the replica's heartbeat, and writes for it only while its lease
 //! holds. The rows are the truth: a replica may die at any line, and another one's next claim takes its runs up.
 
+mod answers;
 mod asking;
 mod cancel;
 mod claim;
@@ -102,6 +103,8 @@ struct Core {
     live: Live,
     journal: journal::Journal,
     held: lease::Held,
+    /// What all hands together hold of answers.
+    answers: Arc<answers::Room>,
     hands: Arc<Semaphore>,
     /// Cancelled when no more runs are taken up.
     closing: CancellationToken,
@@ -120,6 +123,7 @@ impl Runs {
             worker: WorkerId::generate(),
             journal: journal::Journal::begin(pool.clone(), live.clone()),
             held: lease::Held::default(),
+            answers: Arc::default(),
             hands: Arc::new(Semaphore::new(policy.concurrency)),
             closing: CancellationToken::new(),
             closed: CancellationToken::new(),

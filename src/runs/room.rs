@@ -1,16 +1,18 @@
-//! How much a run may keep: so many events in its log, so many bodies of answers, so much of each.
+//! How much a run may keep: so many events in its log, so many bodies of answers, so much of each; and which.
 
 use std::sync::Arc;
 
-use crate::db::journal::NewExchange;
+use super::answers::pack;
+use crate::db::journal::{NewExchange, Transition};
+use crate::db::runs::RunState;
 use crate::instagram::Exchange;
 use crate::scrape::Event;
 
 /// Places in the log that progress leaves free: for the word that some of it was dropped, and for the last word.
 const LAST_WORDS: i64 = 2;
 
-/// Bodies that a run keeps; of further answers the row only. Those that come with the last word are kept in any case:
-/// they show by what the run ended.
+/// Bodies that a run keeps of answers that failed or could not be read whole; of further ones the row only. Those that
+/// come with the last word are kept in any case: they show by what the run ended.
 const MAX_BODIES: u32 = 100;
 
 /// A body is kept up to this size, before compression.
@@ -43,17 +45,45 @@ pub(super) struct AskedWith {
     pub(super) credential: Arc<str>,
 }
 
-/// The rows of requests, with the bodies for which there is room; `kept` counts these.
+/// What becomes of the bodies of a step's answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Bodies {
+    /// Those that show something are kept as far as there is room; the others are held, see [`super::answers`].
+    Step,
+    /// Those that show something are kept, and the others let go: the run ended well, or a client ended it.
+    End,
+    /// All are kept: the run ended otherwise.
+    BadEnd,
+}
+
+impl Bodies {
+    /// As a transition says.
+    pub(super) fn of(transition: Transition) -> Self {
+        match transition {
+            Transition::Finish(RunState::Failed | RunState::Partial, _) => Self::BadEnd,
+            Transition::Finish(..) => Self::End,
+            _ => Self::Step,
+        }
+    }
+}
+
+/// The rows of requests, with the bodies that are kept; `kept` counts these. Beside each the body that is held.
 pub(super) fn rows_of(
     exchanges: Vec<Exchange>,
     asked_with: Option<&AskedWith>,
     kept: &mut u32,
-    is_end: bool,
-) -> Vec<NewExchange> {
+    bodies: Bodies,
+) -> Vec<(NewExchange, Option<Vec<u8>>)> {
     let row = |exchange: Exchange| {
-        let body = exchange.body.filter(|_| is_end || *kept < MAX_BODIES);
+        let is_kept = match bodies {
+            Bodies::Step => exchange.is_evidence() && *kept < MAX_BODIES,
+            Bodies::End => exchange.is_evidence(),
+            Bodies::BadEnd => true,
+        };
+        let is_held = bodies == Bodies::Step && !exchange.is_evidence();
+        let (body, held) = if is_kept { (exchange.body, None) } else { (None, exchange.body.filter(|_| is_held)) };
         *kept += u32::from(body.is_some());
-        NewExchange {
+        let row = NewExchange {
             source: asked_with.map_or("web", |asked_with| asked_with.source),
             credential: asked_with.map(|asked_with| Arc::clone(&asked_with.credential)),
             endpoint: exchange.endpoint,
@@ -63,8 +93,9 @@ pub(super) fn rows_of(
             duration_ms: exchange.duration.as_secs_f64() * 1000.0,
             bytes: i64::try_from(exchange.bytes).unwrap_or(i64::MAX),
             failure: exchange.failure,
-            body: body.and_then(|body| zstd::encode_all(&body[..body.len().min(MAX_BODY_BYTES)], 3).ok()),
-        }
+            body: body.and_then(|body| pack(&body[..body.len().min(MAX_BODY_BYTES)])),
+        };
+        (row, held)
     };
     exchanges.into_iter().map(row).collect()
 }
@@ -74,6 +105,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::db::runs::Reason;
     use crate::instagram::Unread;
 
     fn step() -> Vec<Event> {
@@ -92,25 +124,47 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_hundred_bodies_are_kept_and_those_of_the_end() {
-        let exchange = |body: Option<usize>| Exchange {
+    fn exchange(failure: Option<&'static str>, body: Option<usize>) -> Exchange {
+        Exchange {
             endpoint: "feed",
             method: "GET",
             url: String::new(),
             status: Some(200),
             duration: Duration::ZERO,
             bytes: 1,
-            failure: None,
+            failure,
+            has_unread: false,
             body: body.map(|size| vec![b'x'; size]),
-        };
+        }
+    }
+
+    #[test]
+    fn a_hundred_bodies_are_kept_and_those_of_the_end() {
+        let bad = |body| exchange(Some("server_error"), body);
         let mut kept = 0;
-        let rows =
-            rows_of((0..150).flat_map(|_| [exchange(None), exchange(Some(300_000))]).collect(), None, &mut kept, false);
+        let exchanges = (0..150).flat_map(|_| [bad(None), bad(Some(300_000))]).collect();
+        let rows: Vec<_> = rows_of(exchanges, None, &mut kept, Bodies::Step).into_iter().unzip::<_, _, _, Vec<_>>().0;
         assert_eq!((rows.len(), kept), (300, 100));
         assert_eq!(rows.iter().filter(|row| row.body.is_some()).count(), 100);
         assert!(rows[..200].iter().skip(1).step_by(2).all(|row| row.body.is_some()));
         assert_eq!(zstd::decode_all(&rows[1].body.as_ref().unwrap()[..]).unwrap().len(), MAX_BODY_BYTES);
-        assert!(rows_of(vec![exchange(Some(1))], None, &mut kept, true)[0].body.is_some());
+        for bodies in [Bodies::End, Bodies::BadEnd] {
+            assert!(rows_of(vec![bad(Some(1))], None, &mut kept, bodies)[0].0.body.is_some());
+        }
+    }
+
+    #[test]
+    fn a_body_that_shows_nothing_is_held_until_the_end_and_kept_with_it_where_that_is_bad() {
+        for (transition, is_kept, is_held) in [
+            (Transition::Stay, false, true),
+            (Transition::Wait(1.0, Reason::RateLimited), false, true),
+            (Transition::Finish(RunState::Succeeded, None), false, false),
+            (Transition::Finish(RunState::Cancelled, None), false, false),
+            (Transition::Finish(RunState::Partial, None), true, false),
+            (Transition::Finish(RunState::Failed, None), true, false),
+        ] {
+            let rows = rows_of(vec![exchange(None, Some(9))], None, &mut 0, Bodies::of(transition));
+            assert_eq!((rows[0].0.body.is_some(), rows[0].1.is_some()), (is_kept, is_held), "{transition:?}");
+        }
     }
 }

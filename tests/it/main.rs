@@ -8,6 +8,7 @@
 mod harness;
 
 mod batches;
+mod bodies;
 mod cancel;
 mod clients;
 mod commands;

@@ -103,8 +103,7 @@ impl Visit {
         failure: Option<&Failure>,
         unread: &[Unread],
     ) {
-        let keep = failure.is_some() || !unread.is_empty();
-        let body = received.filter(|received| keep && !received.body.is_empty());
+        let body = received.filter(|received| !received.body.is_empty());
         let body = body.map(|received| self.kept(&received.body));
         self.exchanges.push(Exchange {
             endpoint,
@@ -114,6 +113,7 @@ impl Visit {
             duration,
             bytes: received.map_or(0, |received| received.body.len() as u64),
             failure: failure.map(|failure| failure.kind.as_str()),
+            has_unread: !unread.is_empty(),
             body,
         });
     }

@@ -46,6 +46,8 @@ static FB_DTSG: LazyLock<Regex> = LazyLock::new(|| {
     )
 });
 
+static CSRF: LazyLock<Regex> = LazyLock::new(|| regex(r#"\\?"csrf_token\\?"\s*:\s*\\?"([^"\\]+)"#));
+
 static SCRIPT: LazyLock<Regex> = LazyLock::new(|| regex(r"(?is)<script\b([^>]*)>(.*?)</script\s*>"));
 
 static TITLE: LazyLock<Regex> = LazyLock::new(|| regex(r"(?is)<title\b[^>]*>(.*?)</title>"));
@@ -67,6 +69,11 @@ pub(super) fn tokens(html: &str) -> Option<Tokens> {
     };
     let tokens = Tokens { lsd: find(&LSD), fb_dtsg: find(&FB_DTSG) };
     (tokens != Tokens::default()).then_some(tokens)
+}
+
+/// The csrf tokens of a page: it may tell a new one before the cookie does.
+pub(super) fn csrf_tokens(html: &str) -> impl Iterator<Item = &str> {
+    CSRF.captures_iter(html).filter_map(|found| Some(found.get(1)?.as_str()))
 }
 
 /// The page's title.
@@ -187,6 +194,8 @@ mod tests {
             assert_eq!(tokens.fb_dtsg, Some(format!("dtsg-{number}")));
         }
         assert!(tokens("<html></html>").is_none());
+        let config = r#"{"csrf_token":"csrf-1"} "{\"csrf_token\":\"csrf-2\"}""#;
+        assert_eq!(csrf_tokens(config).collect::<Vec<_>>(), ["csrf-1", "csrf-2"]);
     }
 
     #[test]

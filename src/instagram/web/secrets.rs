@@ -86,7 +86,9 @@ impl Visit {
         let own = if is_page { page::tokens(&String::from_utf8_lossy(body)) } else { None }.unwrap_or_default();
         let looked_at = &body[..body.len().min(limit + 2 * LONGEST)];
         let text = String::from_utf8_lossy(looked_at);
-        let scrubbed = own.values().fold(self.scrub(&text), |text, secret| text.replace(secret, REMOVED));
+        let csrf = if is_page { page::csrf_tokens(&text).collect() } else { Vec::new() };
+        let found = own.values().chain(csrf.into_iter().filter(|secret| secret.len() >= SHORTEST));
+        let scrubbed = found.fold(self.scrub(&text), |text, secret| text.replace(secret, REMOVED));
         let mut kept = if scrubbed == text { looked_at.to_vec() } else { scrubbed.into_bytes() };
         if looked_at.len() < body.len() {
             // At its end half a secret may stand, which was not found.

@@ -37,7 +37,7 @@ async fn an_account_is_read_with_its_first_page_and_asked_for_with_the_token_in_
     assert!(!seen.query.contains("secret"), "{}", seen.query);
     let exchanges = visit.take_exchanges();
     assert_eq!((exchanges.len(), exchanges[0].endpoint, exchanges[0].status), (1, "business_discovery", Some(200)));
-    assert!(exchanges[0].bytes > 0 && exchanges[0].body.is_none());
+    assert!(exchanges[0].bytes > 0 && !exchanges[0].is_evidence());
     assert!(visit.take_exchanges().is_empty());
 }
 

@@ -44,7 +44,7 @@ async fn an_account_is_read_with_its_headers_sent_and_its_first_posts() {
         ("web_profile_info", Some(200), None)
     );
     assert_eq!(exchanges[0].url, format!("{}{INFO}?username=mill", site.url));
-    assert!(exchanges[0].bytes > 0 && exchanges[0].body.is_none());
+    assert!(exchanges[0].bytes > 0 && !exchanges[0].is_evidence());
     assert!(visit.take_exchanges().is_empty());
 }
 
@@ -129,7 +129,7 @@ async fn a_missing_field_is_news_and_a_null_one_is_not() {
         let mut visit = site.guest();
         let profile = visit.account(&mill()).await.unwrap();
         assert_eq!((profile.account.followers, profile.unread.len()), (None, notes));
-        assert_eq!(visit.take_exchanges()[0].body.is_some(), notes > 0);
+        assert_eq!(visit.take_exchanges()[0].is_evidence(), notes > 0);
         if let Some(unread) = profile.unread.first() {
             assert_eq!(unread.path, "data.user.edge_followed_by.count");
         }

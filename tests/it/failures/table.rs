@@ -1,0 +1,403 @@
+//! The table: each fault of the sandbox, and what becomes of a run that meets it as a guest and with a session.
+
+/// A fault and what becomes of a run that meets it.
+pub(super) struct Row {
+    /// The fault's name, with its number where it takes one: what stands before the account's own name.
+    pub(super) fault: &'static str,
+    pub(super) guest: Outcome,
+    pub(super) session: Outcome,
+}
+
+#[derive(Clone, Copy)]
+pub(super) struct Outcome {
+    /// State and reason.
+    pub(super) end: (&'static str, Option<&'static str>),
+    /// How many of the latest posts are stored.
+    pub(super) posts: Posts,
+    /// The requests that failed, in order, as `endpoint status failure`, of a profile run.
+    pub(super) failed: &'static [&'static str],
+    /// The events beyond those of a smooth run, of a profile run.
+    pub(super) events: &'static [&'static str],
+    /// Words that the last event's message must have.
+    pub(super) says: &'static str,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+pub(super) enum Posts {
+    /// All that the setting allows and the account has.
+    All,
+    /// Exactly so many.
+    Only(i64),
+}
+
+const fn smooth() -> Outcome {
+    Outcome { end: ("completed", None), posts: Posts::All, failed: &[], events: &[], says: "completed in" }
+}
+
+impl Outcome {
+    /// All went well in the end.
+    const fn after(failed: &'static [&'static str], events: &'static [&'static str]) -> Self {
+        Self { failed, events, ..smooth() }
+    }
+
+    pub(super) const fn failed(reason: &'static str, failed: &'static [&'static str], says: &'static str) -> Self {
+        Self { end: ("failed", Some(reason)), posts: Posts::Only(0), failed, events: &[], says }
+    }
+
+    const fn partial(reason: &'static str, posts: Posts, says: &'static str) -> Self {
+        Self { end: ("partial", Some(reason)), posts, failed: &[], events: &[], says }
+    }
+
+    const fn with(self, failed: &'static [&'static str], events: &'static [&'static str]) -> Self {
+        Self { failed, events, ..self }
+    }
+}
+
+const fn both(fault: &'static str, outcome: Outcome) -> Row {
+    Row { fault, guest: outcome, session: outcome }
+}
+
+const WAITED: &[&str] = &["rate_limited", "run_resumed"];
+pub(super) const RETRIED: &[&str] = &["retry_scheduled", "run_resumed"];
+const RETRIED_TO_THE_LAST: &[&str] = &[
+    "retry_scheduled",
+    "run_resumed",
+    "retry_scheduled",
+    "run_resumed",
+    "retry_scheduled",
+    "run_resumed",
+    "retry_scheduled",
+    "run_resumed",
+];
+const CHANGED: &[&str] = &["upstream_changed"];
+const COOKIE_WANTED: &str = "set IGT_WEB_COOKIE to the cookie of a signed-in browser";
+const COOKIE_DEAD: &str = "sign in again and set IGT_WEB_COOKIE to the fresh cookie";
+
+pub(super) static TABLE: &[Row] = &[
+    both(
+        "missing",
+        Outcome::failed(
+            "not_found",
+            &["web_profile_info 404 not_found", "profile_page 404 not_found"],
+            "User not found",
+        ),
+    ),
+    both(
+        "nulluser",
+        Outcome::failed(
+            "not_found",
+            &["web_profile_info 200 not_found", "profile_page 404 not_found"],
+            "data.user is null",
+        ),
+    ),
+    // One endpoint's word is not enough, and the other's is.
+    both("ghosted", Outcome::after(&["web_profile_info 404 not_found"], &[])),
+    both("asset", Outcome::after(&["web_profile_info 400 endpoint_broken"], &[])),
+    both("private", Outcome::partial("private", Posts::Only(0), "its posts are for approved followers only")),
+    both(
+        "agegated",
+        Outcome::failed("age_restricted", &["web_profile_info 200 age_restricted"], "shown to adults only"),
+    ),
+    both(
+        "regulated",
+        Outcome::failed("age_restricted", &["web_profile_info 200 age_restricted"], "shown to adults only"),
+    ),
+    both("geoblocked", Outcome::failed("geo_blocked", &["web_profile_info 400 geo_blocked"], "geoblock_required")),
+    Row {
+        fault: "consent",
+        guest: Outcome::failed("challenge_required", &["web_profile_info 400 consent_required"], "scrape again later"),
+        session: Outcome::failed(
+            "challenge_required",
+            &["web_profile_info 400 consent_required"],
+            "open Instagram in the browser",
+        ),
+    },
+    both(
+        "throttled.1",
+        Outcome {
+            events: &[
+                "rate_limited",
+                "run_resumed",
+                "rate_limited",
+                "run_resumed",
+                "rate_limited",
+                "run_resumed",
+                "rate_limited",
+                "run_resumed",
+            ],
+            ..Outcome::failed("rate_limited", &["web_profile_info 429 throttled"; 5], "it was tried 5 times")
+        },
+    ),
+    both("throttledonce.1", Outcome::after(&["web_profile_info 429 throttled"], WAITED)),
+    // Asked to wait: one wait, then another endpoint, and no loop.
+    Row {
+        fault: "pleasewait",
+        guest: Outcome::partial("login_required", Posts::Only(0), COOKIE_WANTED)
+            .with(&["web_profile_info 401 please_wait", "feed 401 please_wait"], WAITED),
+        session: Outcome::partial("login_required", Posts::Only(0), COOKIE_DEAD)
+            .with(&["web_profile_info 401 please_wait", "timeline 401 please_wait", "feed 401 please_wait"], WAITED),
+    },
+    Row {
+        fault: "loginwall",
+        guest: Outcome {
+            events: WAITED,
+            ..Outcome::failed(
+                "login_required",
+                &["web_profile_info 401 please_wait", "profile_page 302 login_required"],
+                COOKIE_WANTED,
+            )
+        },
+        session: Outcome {
+            events: WAITED,
+            ..Outcome::failed(
+                "login_required",
+                &["web_profile_info 401 please_wait", "profile_page 302 login_required"],
+                COOKIE_DEAD,
+            )
+        },
+    },
+    Row {
+        fault: "guestwall",
+        guest: Outcome {
+            events: WAITED,
+            ..Outcome::failed(
+                "login_required",
+                &["web_profile_info 401 please_wait", "profile_page 302 login_required"],
+                COOKIE_WANTED,
+            )
+        },
+        session: smooth(),
+    },
+    // No other endpoint can go on from there: the same one is asked once more, and what was read stays.
+    Row {
+        fault: "wallafter.2",
+        guest: Outcome::partial("login_required", Posts::Only(24), COOKIE_WANTED)
+            .with(&["feed 401 please_wait"; 2], WAITED),
+        session: Outcome::partial("login_required", Posts::Only(24), COOKIE_DEAD)
+            .with(&["timeline 401 please_wait"; 2], WAITED),
+    },
+    Row {
+        fault: "loggedout",
+        guest: Outcome::failed("login_required", &["web_profile_info 403 login_required"], COOKIE_WANTED),
+        session: Outcome::failed("login_required", &["web_profile_info 403 login_required"], COOKIE_DEAD),
+    },
+    // A session that is challenged is asked for nothing more.
+    Row {
+        fault: "challenged",
+        guest: Outcome::failed(
+            "challenge_required",
+            &["web_profile_info 400 challenge_required"],
+            "scrape again later",
+        ),
+        session: Outcome::failed(
+            "challenge_required",
+            &["web_profile_info 400 challenge_required"],
+            "let the session rest",
+        ),
+    },
+    Row {
+        fault: "feedback",
+        guest: Outcome::failed(
+            "challenge_required",
+            &["web_profile_info 400 challenge_required"],
+            "scrape again later",
+        ),
+        session: Outcome::failed(
+            "challenge_required",
+            &["web_profile_info 400 challenge_required"],
+            "let the session rest",
+        ),
+    },
+    // A guest asks no document of GraphQL for a profile; a session refreshes its tokens once and turns to the feed.
+    Row { fault: "forbidden", guest: smooth(), session: Outcome::after(&["timeline 403 forbidden"; 3], CHANGED) },
+    Row { fault: "forbiddenonce", guest: smooth(), session: Outcome::after(&["timeline 403 forbidden"], &[]) },
+    Row { fault: "staledoc", guest: smooth(), session: Outcome::after(&["timeline 200 unexpected_shape"; 2], CHANGED) },
+    Row { fault: "rotateddoc", guest: smooth(), session: Outcome::after(&["timeline 200 unexpected_shape"], CHANGED) },
+    both(
+        "broken",
+        Outcome {
+            events: RETRIED_TO_THE_LAST,
+            ..Outcome::failed("upstream_unavailable", &["web_profile_info 500 server_error"; 5], "it was tried 5 times")
+        },
+    ),
+    Row {
+        fault: "flaky.1",
+        guest: Outcome::after(
+            &["web_profile_info 500 server_error", "feed 500 server_error"],
+            &["retry_scheduled", "run_resumed", "retry_scheduled", "run_resumed"],
+        ),
+        session: Outcome::after(
+            &["web_profile_info 500 server_error", "profile_page 500 server_error", "timeline 500 server_error"],
+            &["retry_scheduled", "run_resumed", "retry_scheduled", "run_resumed", "retry_scheduled", "run_resumed"],
+        ),
+    },
+    // A wall or a throttle: once more, and not again.
+    Row {
+        fault: "html",
+        guest: Outcome {
+            events: RETRIED,
+            ..Outcome::failed("login_required", &["web_profile_info 200 html_instead_of_json"; 2], COOKIE_WANTED)
+        },
+        session: Outcome {
+            events: RETRIED,
+            ..Outcome::failed("login_required", &["web_profile_info 200 html_instead_of_json"; 2], COOKIE_DEAD)
+        },
+    },
+    Row {
+        fault: "senthome",
+        guest: Outcome {
+            events: RETRIED,
+            ..Outcome::failed("login_required", &["web_profile_info 302 html_instead_of_json"; 2], COOKIE_WANTED)
+        },
+        session: Outcome {
+            events: RETRIED,
+            ..Outcome::failed("login_required", &["web_profile_info 302 html_instead_of_json"; 2], COOKIE_DEAD)
+        },
+    },
+    both(
+        "truncated",
+        Outcome {
+            events: RETRIED_TO_THE_LAST,
+            ..Outcome::failed(
+                "upstream_unavailable",
+                &["web_profile_info 200 truncated_body"; 5],
+                "the answer broke off",
+            )
+        },
+    ),
+    both(
+        "cut",
+        Outcome {
+            events: RETRIED_TO_THE_LAST,
+            ..Outcome::failed(
+                "upstream_unavailable",
+                &["web_profile_info 200 truncated_body"; 5],
+                "the answer ends early",
+            )
+        },
+    ),
+    both(
+        "failstatus",
+        Outcome {
+            events: RETRIED_TO_THE_LAST,
+            ..Outcome::failed(
+                "upstream_unavailable",
+                &["web_profile_info 200 server_error"; 5],
+                "there was a problem with your request",
+            )
+        },
+    ),
+    both(
+        "toldlimit",
+        Outcome {
+            events: &[
+                "rate_limited",
+                "run_resumed",
+                "rate_limited",
+                "run_resumed",
+                "rate_limited",
+                "run_resumed",
+                "rate_limited",
+                "run_resumed",
+            ],
+            ..Outcome::failed("rate_limited", &["web_profile_info 200 throttled"; 5], "rate limit exceeded")
+        },
+    ),
+    both(
+        "mismatch",
+        Outcome::failed("upstream_changed", &["web_profile_info 400 forbidden"], "set IGT_WEB_USER_AGENT"),
+    ),
+    both(
+        "proof",
+        Outcome::failed("challenge_required", &["web_profile_info 400 challenge_required"], "challenge_required"),
+    ),
+    Row {
+        fault: "sentlogin",
+        guest: Outcome::failed("login_required", &["web_profile_info 302 login_required"], COOKIE_WANTED),
+        session: Outcome::failed("login_required", &["web_profile_info 302 login_required"], COOKIE_DEAD),
+    },
+    both(
+        "sentproof",
+        Outcome::failed(
+            "challenge_required",
+            &["web_profile_info 302 challenge_required"],
+            "redirected to /challenge/",
+        ),
+    ),
+    // The other endpoint's word is another one, and counts.
+    both(
+        "restricted",
+        Outcome::failed(
+            "age_restricted",
+            &["web_profile_info 404 not_found", "profile_page 200 age_restricted"],
+            "Restricted profile",
+        ),
+    ),
+    // Begun anew once, and no loop; what was read stays, once.
+    Row {
+        fault: "lapsed",
+        guest: Outcome::partial("upstream_unavailable", Posts::Only(12), "Invalid cursor")
+            .with(&["feed 400 cursor_refused"; 2], &["list_restarted"]),
+        session: Outcome::partial("upstream_unavailable", Posts::Only(12), "Invalid cursor")
+            .with(&["timeline 400 cursor_refused"; 2], &["list_restarted"]),
+    },
+    // Late, and in time.
+    both("slow.1", smooth()),
+    Row {
+        fault: "fieldexception",
+        guest: smooth(),
+        session: Outcome::partial("upstream_changed", Posts::All, "errors beside its data").with(&[], CHANGED),
+    },
+    both("renamed", Outcome::partial("upstream_changed", Posts::All, "edge_followed_by.count").with(&[], CHANGED)),
+    both("norevealed", Outcome::partial("upstream_changed", Posts::All, "edge_followed_by.count").with(&[], CHANGED)),
+    both("nulls", smooth()),
+    both("hidden", smooth()),
+    both("ownerless", smooth()),
+    both("emptyedges", smooth()),
+    both("repeating", smooth()),
+    both("empty", Outcome { posts: Posts::Only(0), ..smooth() }),
+    both("looping", Outcome::partial("upstream_unavailable", Posts::Only(36), "led round in a circle after 36 of ")),
+    both(
+        "unknownkind",
+        Outcome::partial("upstream_changed", Posts::All, "media_type").with(&[], &["upstream_changed"; 2]),
+    ),
+    // What no column can hold is replaced or cut, and costs nothing else.
+    both("nul", smooth()),
+    both("halfpair", smooth()),
+    both("notext", smooth()),
+    both("longtext.1", smooth()),
+    both("verbose.1", Outcome::failed("upstream_changed", &["web_profile_info 400 unexpected_shape"], "no no no")),
+    both("deep", Outcome::failed("upstream_changed", &["web_profile_info 200 unexpected_shape"], "recursion limit")),
+    both(
+        "deepaside",
+        Outcome::failed("upstream_changed", &["web_profile_info 200 unexpected_shape"], "recursion limit"),
+    ),
+    both(
+        "endless",
+        Outcome::failed("upstream_changed", &["web_profile_info 200 unexpected_shape"], "larger than 16 MiB"),
+    ),
+    both(
+        "beyond",
+        Outcome::partial("upstream_changed", Posts::All, "edge_followed_by.count").with(&[], &["upstream_changed"; 12]),
+    ),
+    both(
+        "garbled",
+        Outcome::partial("upstream_changed", Posts::All, "could not be read at").with(&[], &["upstream_changed"; 4]),
+    ),
+];
+
+/// What tells something of the session that meets it: it is taken out, or cools where several meet it.
+pub(super) const OF_THE_SESSION: [&str; 12] = [
+    "consent",
+    "loggedout",
+    "loginwall",
+    "challenged",
+    "proof",
+    "sentproof",
+    "sentlogin",
+    "feedback",
+    "pleasewait",
+    "html",
+    "senthome",
+    "wallafter.2",
+];
