@@ -80,7 +80,8 @@ async fn begun_once(
                         Some(latest) => runs.view_in(transaction, latest.run_id).await?,
                         None => None,
                     };
-                    Ok(Err(busy(view.as_ref())))
+                    // It may have ended since.
+                    Ok(Err(busy(view.as_ref().filter(|view| view.run.state.is_active()))))
                 }
                 // The kind is the task's own, which never changes.
                 StartOutcome::NoSuchTask | StartOutcome::OtherKind => Ok(Err(super::tasks::no_such_task())),
