@@ -76,12 +76,16 @@ pub struct Place {
     pub newest_first: bool,
 }
 
-macro_rules! events_of_run {
-    ($db:expr, $run_id:expr, $filter:expr, $terms:expr, $place:expr, $order:tt) => {
-        sqlx::query_as!(
-            Event,
-            r#"
-            select seq, at, level as "level: Level", event_type, message, fields::text as "fields!"
+/// A statement over the events `e` of a run between two seqs, both excluded, that the filter lets through: its first nine
+/// parameters are these.
+macro_rules! of_run {
+    (
+        $query:ident, [$($row:ident)?], $run_id:expr, $after:expr, $before:expr, $filter:expr, $terms:expr,
+        [$select:tt], [$($end:tt)+] $(, $argument:expr)* $(,)?
+    ) => {
+        sqlx::$query!(
+            $($row,)?
+            $select + r#"
             from events e
             where e.run_id = $1 and e.seq > $2 and e.seq < $3
                 and ($4::text[] is null or e.event_type = any($4))
@@ -90,34 +94,46 @@ macro_rules! events_of_run {
                 and ($7::timestamptz is null or e.at >= $7)
                 and ($8::timestamptz is null or e.at < $8)
                 and ($9::text is null or e.message ilike $9 or e.fields::text ilike $9)
-            order by seq "#
-                + $order
-                + r#"
-            limit $10 offset $11
-            "#,
+            "# + $($end)+,
             $run_id.0,
-            $place.after,
-            $place.before,
+            $after,
+            $before,
             $terms.types as Option<&[String]>,
             $terms.levels.as_deref() as Option<&[&str]>,
             $terms.reasons.as_deref() as Option<&[&str]>,
             $filter.since,
             $filter.until,
             $terms.pattern,
-            $place.limit,
-            $place.offset,
+            $($argument),*
         )
-        .fetch_all($db)
-        .await
     };
 }
 
 /// A page of a run's events.
 pub async fn of_run(db: impl PgExecutor<'_>, run_id: RunId, filter: &Filter, place: Place) -> sqlx::Result<Vec<Event>> {
     let terms = filter.terms();
+    macro_rules! page {
+        ($order:tt) => {
+            of_run!(
+                query_as,
+                [Event],
+                run_id,
+                place.after,
+                place.before,
+                filter,
+                terms,
+                [r#"select seq, at, level as "level: Level", event_type, message, fields::text as "fields!""#],
+                ["order by seq " + $order + " limit $10 offset $11"],
+                place.limit,
+                place.offset,
+            )
+            .fetch_all(db)
+            .await
+        };
+    }
     match place.newest_first {
-        true => events_of_run!(db, run_id, filter, terms, place, "desc"),
-        false => events_of_run!(db, run_id, filter, terms, place, "asc"),
+        true => page!("desc"),
+        false => page!("asc"),
     }
 }
 
@@ -128,30 +144,10 @@ pub async fn count_of_run(
     filter: &Filter,
     until_seq: i64,
 ) -> sqlx::Result<i64> {
-    let terms = filter.terms();
-    sqlx::query_scalar!(
-        r#"
-        select count(*) as "count!"
-        from events e
-        where e.run_id = $1 and e.seq <= $2
-            and ($3::text[] is null or e.event_type = any($3))
-            and ($4::text[] is null or e.level = any($4))
-            and ($5::text[] is null or e.fields ->> 'reason' = any($5))
-            and ($6::timestamptz is null or e.at >= $6)
-            and ($7::timestamptz is null or e.at < $7)
-            and ($8::text is null or e.message ilike $8 or e.fields::text ilike $8)
-        "#,
-        run_id.0,
-        until_seq,
-        terms.types as Option<&[String]>,
-        terms.levels.as_deref() as Option<&[&str]>,
-        terms.reasons.as_deref() as Option<&[&str]>,
-        filter.since,
-        filter.until,
-        terms.pattern,
-    )
-    .fetch_one(db)
-    .await
+    let (terms, before) = (filter.terms(), until_seq.saturating_add(1));
+    of_run!(query_scalar, [], run_id, 0, before, filter, terms, [r#"select count(*) as "count!""#], [""],)
+        .fetch_one(db)
+        .await
 }
 
 /// One event of a run.

@@ -102,20 +102,23 @@ macro_rules! end {
     };
 }
 
-macro_rules! count {
-    ($db:expr, $piece:expr, $filter:expr, $terms:expr, $notable:tt) => {
-        sqlx::query_scalar!(
-            r#"
-            select count(*) as "count!"
-            from events e
-            where run_id >= $1 and run_id <= $2 and (run_id, seq) >= ($1, $3::bigint) and (run_id, seq) <= ($2, $4::bigint)
-                and ($5::text[] is null or e.event_type = any($5))
-                and ($6::text[] is null or e.level = any($6))
-                and ($7::text[] is null or e.fields ->> 'reason' = any($7))
-                and ($8::timestamptz is null or e.at >= $8)
-                and ($9::timestamptz is null or e.at < $9)
-                and ($10::text is null or e.message ilike $10 or e.fields::text ilike $10)
-            "# + $notable,
+/// A statement over events `e` within a piece, of which some are hits: its first ten parameters are the piece and the
+/// filter, and what the filter asks for stands between its beginning and its end.
+macro_rules! filtered {
+    (
+        $query:ident, [$($row:ident)?], $piece:expr, $filter:expr, $terms:expr,
+        [$($begin:tt)+], [$($end:tt)+] $(, $argument:expr)* $(,)?
+    ) => {
+        sqlx::$query!(
+            $($row,)?
+            $($begin)+ + r#"
+                    ($5::text[] is null or e.event_type = any($5))
+                    and ($6::text[] is null or e.level = any($6))
+                    and ($7::text[] is null or e.fields ->> 'reason' = any($7))
+                    and ($8::timestamptz is null or e.at >= $8)
+                    and ($9::timestamptz is null or e.at < $9)
+                    and ($10::text is null or e.message ilike $10 or e.fields::text ilike $10)
+            "# + $($end)+,
             $piece.first.0.0,
             $piece.last.0.0,
             $piece.first.1,
@@ -126,6 +129,26 @@ macro_rules! count {
             $filter.since,
             $filter.until,
             $terms.pattern,
+            $($argument),*
+        )
+    };
+}
+
+macro_rules! count {
+    ($db:expr, $piece:expr, $filter:expr, $terms:expr, $notable:tt) => {
+        filtered!(
+            query_scalar,
+            [],
+            $piece,
+            $filter,
+            $terms,
+            [r#"
+            select count(*) as "count!"
+            from events e
+            where run_id >= $1 and run_id <= $2 and (run_id, seq) >= ($1, $3::bigint) and (run_id, seq) <= ($2, $4::bigint)
+                and
+            "#],
+            [$notable],
         )
         .fetch_one($db)
         .await
@@ -134,23 +157,20 @@ macro_rules! count {
 
 macro_rules! hits {
     ($db:expr, $piece:expr, $filter:expr, $terms:expr, $limit:expr, $notable:tt, $order:tt, $far:tt) => {
-        sqlx::query_as!(
-            Row,
-            r#"
+        filtered!(
+            query_as,
+            [Row],
+            $piece,
+            $filter,
+            $terms,
+            [r#"
             select run_id as "run_id: RunId", seq, at, level as "level: Level", event_type, message,
                    fields::text as "fields!"
             from events e
             where (run_id, seq) >= ($1::uuid, $3::bigint) and (run_id, seq) <= ($2::uuid, $4::bigint)
-                and case
-                    when ($5::text[] is null or e.event_type = any($5))
-                        and ($6::text[] is null or e.level = any($6))
-                        and ($7::text[] is null or e.fields ->> 'reason' = any($7))
-                        and ($8::timestamptz is null or e.at >= $8)
-                        and ($9::timestamptz is null or e.at < $9)
-                        and ($10::text is null or e.message ilike $10 or e.fields::text ilike $10)
-                    then true else false
-                end
-            "#
+                and case when
+            "#],
+            ["then true else false end "
                 + $far
                 + " "
                 + $notable
@@ -161,17 +181,7 @@ macro_rules! hits {
                 + $order
                 + r#"
             limit $11
-            "#,
-            $piece.first.0.0,
-            $piece.last.0.0,
-            $piece.first.1,
-            $piece.last.1,
-            $terms.types as Option<&[String]>,
-            $terms.levels.as_deref() as Option<&[&str]>,
-            $terms.reasons.as_deref() as Option<&[&str]>,
-            $filter.since,
-            $filter.until,
-            $terms.pattern,
+            "#],
             $limit,
         )
         .fetch_all($db)
@@ -246,32 +256,22 @@ pub async fn count_of_runs(
     filter: &Filter,
 ) -> sqlx::Result<i64> {
     let (terms, run_ids) = (filter.terms(), ids(runs));
-    sqlx::query_scalar!(
-        r#"
+    filtered!(
+        query_scalar,
+        [],
+        piece,
+        filter,
+        terms,
+        [r#"
         select count(*) as "count!"
         from unnest($11::uuid[]) as wanted (run_id)
         cross join lateral (
             select from events e
             where e.run_id = wanted.run_id
                 and (run_id, seq) >= ($1::uuid, $3::bigint) and (run_id, seq) <= ($2::uuid, $4::bigint)
-                and ($5::text[] is null or e.event_type = any($5))
-                and ($6::text[] is null or e.level = any($6))
-                and ($7::text[] is null or e.fields ->> 'reason' = any($7))
-                and ($8::timestamptz is null or e.at >= $8)
-                and ($9::timestamptz is null or e.at < $9)
-                and ($10::text is null or e.message ilike $10 or e.fields::text ilike $10)
-        ) as event
-        "#,
-        piece.first.0.0,
-        piece.last.0.0,
-        piece.first.1,
-        piece.last.1,
-        terms.types as Option<&[String]>,
-        terms.levels.as_deref() as Option<&[&str]>,
-        terms.reasons.as_deref() as Option<&[&str]>,
-        filter.since,
-        filter.until,
-        terms.pattern,
+                and
+        "#],
+        [") as event"],
         &run_ids,
     )
     .fetch_one(db)
@@ -280,9 +280,13 @@ pub async fn count_of_runs(
 
 macro_rules! hits_of_runs {
     ($db:expr, $run_ids:expr, $piece:expr, $filter:expr, $terms:expr, $limit:expr, $order:tt) => {
-        sqlx::query_as!(
-            Row,
-            r#"
+        filtered!(
+            query_as,
+            [Row],
+            $piece,
+            $filter,
+            $terms,
+            [r#"
             select run_id as "run_id!: RunId", seq as "seq!", at as "at!", level as "level!: Level",
                    event_type as "event_type!", message as "message!", fields::text as "fields!"
             from unnest($12::uuid[]) as wanted (id)
@@ -290,13 +294,9 @@ macro_rules! hits_of_runs {
                 select * from events e
                 where e.run_id = wanted.id
                     and (run_id, seq) >= ($1::uuid, $3::bigint) and (run_id, seq) <= ($2::uuid, $4::bigint)
-                    and ($5::text[] is null or e.event_type = any($5))
-                    and ($6::text[] is null or e.level = any($6))
-                    and ($7::text[] is null or e.fields ->> 'reason' = any($7))
-                    and ($8::timestamptz is null or e.at >= $8)
-                    and ($9::timestamptz is null or e.at < $9)
-                    and ($10::text is null or e.message ilike $10 or e.fields::text ilike $10)
-                order by seq "#
+                    and
+            "#],
+            ["order by seq "
                 + $order
                 + r#"
                 limit $11
@@ -307,17 +307,7 @@ macro_rules! hits_of_runs {
                 + $order
                 + r#"
             limit $11
-            "#,
-            $piece.first.0.0,
-            $piece.last.0.0,
-            $piece.first.1,
-            $piece.last.1,
-            $terms.types as Option<&[String]>,
-            $terms.levels.as_deref() as Option<&[&str]>,
-            $terms.reasons.as_deref() as Option<&[&str]>,
-            $filter.since,
-            $filter.until,
-            $terms.pattern,
+            "#],
             $limit,
             &$run_ids,
         )

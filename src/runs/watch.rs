@@ -64,7 +64,7 @@ impl Runs {
 }
 
 impl Watch {
-    fn lock(&self) -> MutexGuard<'_, HashMap<RunId, watch::Sender<Option<Arc<View>>>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<RunId, Looks>> {
         // Nothing that can panic is done under the lock.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -93,6 +93,5 @@ pub(in crate::http) async fn list(
         before: before.map(|(audit_id,)| audit_id),
     };
     let found = audit::list(&app.database(), &filter, wanted.limit.and_one()).await?;
-    let found: Vec<Act> = found.into_iter().map(Act::from).collect();
-    Ok(Json(Page::of(found, wanted.limit, |act| (act.audit_id,))))
+    Ok(Json(Page::of(found, wanted.limit, |last| (last.audit_id,)).map(Act::from)))
 }

@@ -13,7 +13,7 @@ use super::super::problem::ProblemType;
 use super::filter::{Count, EventType, Many, Switch, Text};
 use super::handle::Handle;
 use super::log::{self, EventPage, Form, Whole};
-use super::page::{Cursor, Limit, Order, Page};
+use super::page::{Cursor, Limit, Order, Page, Paging};
 use super::path;
 use super::query::Query;
 use super::run::{Event, Request, no_such_run};
@@ -148,24 +148,10 @@ pub(in crate::http) async fn one(
         .ok_or_else(|| ApiError::new(ProblemType::NotFound, format!("There is no event {seq} of a run {run_id}")))
 }
 
-/// Which requests of a run to tell.
-#[derive(Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub(in crate::http) struct Requests {
-    /// How many at most.
-    #[param(inline)]
-    #[serde(default)]
-    limit: Limit,
-    /// The `next_cursor` of the page before.
-    #[param(nullable = false, min_length = 1)]
-    cursor: Option<String>,
-}
-
 /// What a run asked of its source
 ///
 /// Every request with its answer's status, size and time, the first first.
-#[utoipa::path(get, path = "/runs/{run_id}/requests", tag = "events", params(("run_id" = RunId, Path), Requests),
+#[utoipa::path(get, path = "/runs/{run_id}/requests", tag = "events", params(("run_id" = RunId, Path), Paging),
     responses(
         (status = 200, description = "A page of its requests", body = Page<Request>),
         (status = 400, description = "A parameter is not as documented"),
@@ -173,15 +159,14 @@ pub(in crate::http) struct Requests {
 pub(in crate::http) async fn requests(
     State(app): State<App>,
     path::Of(run_id): path::Of<RunId>,
-    Query(wanted): Query<Requests>,
+    Query(wanted): Query<Paging>,
 ) -> Result<Json<Page<Request>>, ApiError> {
     let after: Option<(i64,)> = Cursor::read(wanted.cursor.as_deref())?;
     let database = app.database();
     db::runs::find(&database, run_id).await?.ok_or_else(no_such_run)?;
     let after = after.map_or(0, |(seq,)| seq);
     let found = db::exchanges::after(&database, run_id, after, wanted.limit.and_one()).await?;
-    let requests: Vec<_> = found.into_iter().map(Request::from).collect();
-    Ok(Json(Page::of(requests, wanted.limit, |request| (request.seq,))))
+    Ok(Json(Page::of(found, wanted.limit, |told| (told.exchange.seq,)).map(Request::from)))
 }
 
 /// Which events of all runs to tell.

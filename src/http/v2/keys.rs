@@ -4,14 +4,14 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use chrono::{DateTime, Utc};
-use serde::{Deserialize, Serialize};
-use utoipa::{IntoParams, ToSchema};
+use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::super::App;
 use super::super::auth::By;
 use super::super::error::ApiError;
 use super::super::problem::ProblemType;
-use super::page::{Cursor, Limit, Page};
+use super::page::{Cursor, Page, Paging};
 use super::path;
 use super::query::Query;
 use super::time::Time;
@@ -62,36 +62,21 @@ impl From<keys::Key> for Key {
     }
 }
 
-/// Which keys to list.
-#[derive(Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub(in crate::http) struct Wanted {
-    /// How many at most.
-    #[param(inline)]
-    #[serde(default)]
-    limit: Limit,
-    /// The `next_cursor` of the page before.
-    #[param(nullable = false, min_length = 1)]
-    cursor: Option<String>,
-}
-
 /// List the keys
 ///
 /// In the order in which they were made, those that are expired or revoked included. Needs the scope `admin`.
-#[utoipa::path(get, path = "/keys", tag = "access", params(Wanted),
+#[utoipa::path(get, path = "/keys", tag = "access", params(Paging),
     responses(
         (status = 200, description = "A page of keys", body = Page<Key>),
         (status = 400, description = "A parameter is not as documented")))]
 pub(in crate::http) async fn list(
     State(app): State<App>,
-    Query(wanted): Query<Wanted>,
+    Query(wanted): Query<Paging>,
 ) -> Result<Json<Page<Key>>, ApiError> {
     let after: Option<(DateTime<Utc>, String)> = Cursor::read(wanted.cursor.as_deref())?;
     let after = after.as_ref().map(|(at, key_id)| (*at, key_id.as_str()));
     let found = keys::list(&app.database(), after, Some(wanted.limit.and_one())).await?;
-    let found: Vec<Key> = found.into_iter().map(Key::from).collect();
-    Ok(Json(Page::of(found, wanted.limit, |key| (key.created_at.0, key.key_id.clone()))))
+    Ok(Json(Page::of(found, wanted.limit, |last| (last.created_at, last.key_id.clone())).map(Key::from)))
 }
 
 /// Revoke a key

@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::openapi::schema::{ObjectBuilder, SchemaType, Type};
 use utoipa::openapi::{RefOr, Schema};
-use utoipa::{PartialSchema, ToSchema};
+use utoipa::{IntoParams, PartialSchema, ToSchema};
 
 use super::super::error::ApiError;
 use super::super::problem::Location;
@@ -35,6 +35,20 @@ impl<T> Page<T> {
     pub(in crate::http) fn map<U>(self, told: impl FnMut(T) -> U) -> Page<U> {
         Page { items: self.items.into_iter().map(told).collect(), next_cursor: self.next_cursor }
     }
+}
+
+/// Which page of a list that is not filtered.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(in crate::http) struct Paging {
+    /// How many at most.
+    #[param(inline)]
+    #[serde(default)]
+    pub(in crate::http) limit: Limit,
+    /// The `next_cursor` of the page before.
+    #[param(nullable = false, min_length = 1)]
+    pub(in crate::http) cursor: Option<String>,
 }
 
 /// How many items a page has at most.

@@ -4,12 +4,12 @@ use axum::Json;
 use axum::extract::State;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 
 use super::super::App;
 use super::super::error::ApiError;
 use super::super::problem::ProblemType;
-use super::page::{Cursor, Limit, Page};
+use super::page::{Cursor, Page, Paging};
 use super::path;
 use super::profiles::WantedHistory;
 use super::query::Query;
@@ -262,25 +262,11 @@ pub(in crate::http) struct Caption {
     seq: i64,
 }
 
-/// Which page of a post's captions.
-#[derive(Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub(in crate::http) struct WantedCaptions {
-    /// How many at most.
-    #[param(inline)]
-    #[serde(default)]
-    limit: Limit,
-    /// The `next_cursor` of the page before.
-    #[param(nullable = false, min_length = 1)]
-    cursor: Option<String>,
-}
-
 /// List a post's former captions
 ///
 /// The latest first; the present one is the post's own.
 #[utoipa::path(get, path = "/posts/{shortcode}/captions", tag = "posts",
-    params(("shortcode" = inline(Shortcode), Path, description = "The code in its address"), WantedCaptions),
+    params(("shortcode" = inline(Shortcode), Path, description = "The code in its address"), Paging),
     responses(
         (status = 200, description = "A page of its former captions", body = Page<Caption>),
         (status = 400, description = "A parameter is not as documented"),
@@ -288,7 +274,7 @@ pub(in crate::http) struct WantedCaptions {
 pub(in crate::http) async fn captions(
     State(app): State<App>,
     path::Of(shortcode): path::Of<Shortcode>,
-    Query(wanted): Query<WantedCaptions>,
+    Query(wanted): Query<Paging>,
 ) -> Result<Json<Page<Caption>>, ApiError> {
     let before: Option<(DateTime<Utc>,)> = Cursor::read(wanted.cursor.as_deref())?;
     let post = post(&app, &shortcode, false).await?;

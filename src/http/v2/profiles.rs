@@ -10,7 +10,7 @@ use super::super::App;
 use super::super::error::ApiError;
 use super::super::problem::ProblemType;
 use super::handle::Handle;
-use super::page::{Cursor, Limit, Order, Page};
+use super::page::{Cursor, Limit, Order, Page, Paging};
 use super::path;
 use super::posts::Post;
 use super::query::Query;
@@ -122,30 +122,16 @@ impl From<Account> for Profile {
     }
 }
 
-/// Which page of the profiles.
-#[derive(Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub(in crate::http) struct Wanted {
-    /// How many at most.
-    #[param(inline)]
-    #[serde(default)]
-    limit: Limit,
-    /// The `next_cursor` of the page before.
-    #[param(nullable = false, min_length = 1)]
-    cursor: Option<String>,
-}
-
 /// List the profiles
 ///
 /// All accounts that a run has read, by handle.
-#[utoipa::path(get, path = "/profiles", tag = "profiles", params(Wanted),
+#[utoipa::path(get, path = "/profiles", tag = "profiles", params(Paging),
     responses(
         (status = 200, description = "A page of profiles", body = Page<Profile>),
         (status = 400, description = "A parameter is not as documented")))]
 pub(in crate::http) async fn list(
     State(app): State<App>,
-    Query(wanted): Query<Wanted>,
+    Query(wanted): Query<Paging>,
 ) -> Result<Json<Page<Profile>>, ApiError> {
     let after: Option<(String, i64)> = Cursor::read(wanted.cursor.as_deref())?;
     let after = after.as_ref().map(|(username, id)| (username.as_str(), *id));

@@ -16,7 +16,6 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use futures_util::Stream;
 use serde::{Deserialize, Deserializer, Serialize};
-use serde_json::value::RawValue;
 use utoipa::openapi::schema::{ObjectBuilder, SchemaType, Type};
 use utoipa::openapi::{RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
@@ -26,7 +25,6 @@ use super::super::error::ApiError;
 use super::super::problem::{Location, ProblemType};
 use super::time::Time;
 use crate::db::RunId;
-use crate::db::journal::Level;
 use crate::db::runs::{Reason, RunState};
 use crate::db::status::{Event, Status};
 use crate::streams::{NoStream, Renders};
@@ -46,25 +44,10 @@ const RETRY_AFTER_SHUTDOWN_MS: Range<u64> = 100..1500;
 /// What keeps a connection alive on which nothing happens.
 const COMMENT: &str = ": still here\n\n";
 
-/// An event of a run's log.
-#[derive(Serialize)]
-struct Told<'a> {
-    seq: i64,
-    at: Time,
-    level: Level,
-    event_type: &'a str,
-    message: &'a str,
-    fields: &'a RawValue,
-}
-
-/// Writes an event as JSON on one line.
+/// Writes an event as JSON on one line, as lists tell it: the database tells its fields without a line break.
 fn write_event(event: &Event, text: &mut Vec<u8>) {
-    // The database has them as an object, and tells it without a line break.
-    let Ok(fields) = serde_json::from_str(&event.fields) else { return };
-    let Event { seq, at, level, event_type, message, .. } = event;
-    let told = Told { seq: *seq, at: (*at).into(), level: *level, event_type, message, fields };
-    // Writing into memory cannot fail.
-    let _ = serde_json::to_writer(text, &told);
+    // Writing into memory cannot fail, and what the database tells as JSON is JSON.
+    let _ = serde_json::to_writer(text, &super::run::Event::from(event.clone()));
 }
 
 /// Writes a frame with this id, and says where its data stand.
@@ -206,6 +189,7 @@ pub(super) struct SseMessage {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::db::journal::Level;
 
     #[test]
     fn the_header_wins_and_says_whether_the_end_was_seen() {
