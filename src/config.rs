@@ -4,6 +4,7 @@
 //! `.env.example` lists them all; a test keeps it so.
 
 mod http;
+mod retention;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -20,6 +21,7 @@ use crate::pacing::Terms;
 use crate::runs::Policy;
 
 pub use http::HttpSettings;
+pub use retention::RetentionSettings;
 
 /// Which database.
 #[derive(Args, Clone, Debug)]
@@ -116,11 +118,6 @@ pub struct RunSettings {
     #[arg(long, env = "IGT_FULL_SCAN_EVERY", value_name = "N", default_value_t = 10,
           value_parser = value_parser!(u16).range(1..=1000))]
     pub full_scan_every: u16,
-
-    /// Days after which the kept bodies of answers are removed; their requests stay
-    #[arg(long, env = "IGT_BODY_RETENTION_DAYS", value_name = "DAYS", default_value_t = 30,
-          value_parser = value_parser!(u16).range(1..=3650))]
-    pub body_retention_days: u16,
 
     /// How many events a run may write; beyond them its progress is counted and not told
     #[arg(long, env = "IGT_MAX_EVENTS", value_name = "N", default_value_t = 10_000,
@@ -226,6 +223,9 @@ pub struct ServeSettings {
     /// How runs are worked.
     #[command(flatten)]
     pub runs: RunSettings,
+    /// How long what is written is kept.
+    #[command(flatten)]
+    pub retention: RetentionSettings,
     /// Where Instagram is.
     #[command(flatten)]
     pub source: SourceSettings,

@@ -12,6 +12,7 @@ pub mod http;
 pub mod instagram;
 pub mod keys;
 pub mod live;
+pub mod maintenance;
 pub mod pacing;
 pub mod postgres;
 pub mod reading;

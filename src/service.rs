@@ -21,20 +21,13 @@ use crate::db::{self, Pool};
 use crate::http::{self, App, Shared};
 use crate::keys::Keys;
 use crate::live::Live;
+use crate::maintenance;
 use crate::pacing::Pacing;
 use crate::postgres::private::Reviver;
 use crate::postgres::{Availability, ConnectError, Database};
 use crate::reading::Reading;
 use crate::runs::Runs;
 use crate::streams::{Streams, Terms};
-
-/// How often missing partitions are looked for; they are made four weeks ahead.
-const PARTITIONS_EVERY: Duration = Duration::from_secs(3600);
-
-/// How often rows are looked for whose time is over, how many are removed at a time, and the pause in between.
-const REMOVALS_EVERY: Duration = Duration::from_secs(3600);
-const REMOVED_AT_ONCE: i64 = 200;
-const REMOVALS_PAUSE: Duration = Duration::from_secs(1);
 
 /// How many runs that came from another cluster are looked after at a time.
 const CHANGES_AT_ONCE: i64 = 10_000;
@@ -100,14 +93,13 @@ impl Service {
         // Taken now, so that a port in use is known at once, and listened on when there is somebody to answer.
         let (address, socket) = (settings.http.bind, reserve(settings.http.bind)?);
         database.migrate().await?;
-        make_partitions(&database.pool).await;
+        maintenance::make_partitions(&database.pool).await;
         forget_changes_to_come(&database.pool).await;
 
         let (closing, background) = (CancellationToken::new(), CancellationToken::new());
         let pool = database.pool.clone();
-        tokio::spawn(background.clone().run_until_cancelled_owned(keep_partitions(pool.clone())));
-        let days = i32::from(settings.runs.body_retention_days);
-        tokio::spawn(background.clone().run_until_cancelled_owned(remove_what_is_old(pool.clone(), days)));
+        let keep = maintenance::keep(pool.clone(), settings.retention.retention());
+        tokio::spawn(background.clone().run_until_cancelled_owned(keep));
         tokio::spawn(background.clone().run_until_cancelled_owned(keep_metrics(metrics.clone())));
         let availability = Availability::default();
         let watch = availability.clone().watch(database.heartbeat_pool.clone());
@@ -218,22 +210,6 @@ async fn keep_private_server(server: Reviver, availability: Availability) {
     }
 }
 
-async fn keep_partitions(pool: Pool) {
-    loop {
-        tokio::time::sleep(PARTITIONS_EVERY).await;
-        make_partitions(&pool).await;
-    }
-}
-
-/// Partitions that are missing are nothing to fail by: until they are made, their rows go to the default one.
-async fn make_partitions(pool: &Pool) {
-    match db::partitions::ensure(pool).await {
-        Ok(0) => {}
-        Ok(made) => tracing::info!(made, "made partitions ahead"),
-        Err(error) => tracing::warn!(%error, "could not make partitions ahead; trying again in an hour"),
-    }
-}
-
 /// After a dump was restored into another cluster, runs say that transactions to come have changed them. A board that
 /// cannot be mended now tells them late, and is no reason not to start.
 async fn forget_changes_to_come(pool: &Pool) {
@@ -242,26 +218,6 @@ async fn forget_changes_to_come(pool: &Pool) {
             Ok(0) => return,
             Ok(runs) => tracing::info!(runs, "these came from another cluster: they count as changed long ago"),
             Err(error) => return tracing::warn!(%error, "could not look for runs that came from another cluster"),
-        }
-    }
-}
-
-/// Removes kept bodies and idempotency keys whose time is over, a few at a time so that no statement is long. Every replica
-/// does; none waits for another.
-async fn remove_what_is_old(pool: Pool, body_days: i32) {
-    loop {
-        let bodies = db::exchanges::drop_bodies(&pool, body_days, REMOVED_AT_ONCE).await;
-        let keys = db::idempotency::drop_old(&pool, REMOVED_AT_ONCE).await;
-        match (bodies, keys) {
-            (Ok(0), Ok(0)) => tokio::time::sleep(REMOVALS_EVERY).await,
-            (Ok(bodies), Ok(keys)) => {
-                tracing::info!(bodies, keys, "removed kept bodies and idempotency keys whose time is over");
-                tokio::time::sleep(REMOVALS_PAUSE).await;
-            }
-            (Err(error), _) | (_, Err(error)) => {
-                tracing::warn!(%error, "could not remove what is old; trying again in an hour");
-                tokio::time::sleep(REMOVALS_EVERY).await;
-            }
         }
     }
 }

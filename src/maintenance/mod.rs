@@ -1,0 +1,22 @@
+//! What keeps the tables in order while the service runs: partitions ahead, and the removal of what is over.
+//!
+//! Every replica does all of it; each step is safe to be done by many at once, and to be cut off anywhere.
+
+mod partitions;
+mod removals;
+
+use crate::db::Pool;
+
+pub use partitions::make_partitions;
+
+/// How long what is written is kept.
+#[derive(Clone, Copy, Debug)]
+pub struct Retention {
+    /// The bodies of answers, in days.
+    pub body_days: i32,
+}
+
+/// Keeps the tables in order until it is dropped.
+pub async fn keep(pool: Pool, retention: Retention) {
+    tokio::join!(partitions::keep(&pool), removals::keep(&pool, retention));
+}
