@@ -12,6 +12,7 @@ mod table;
 mod tail;
 mod variables;
 
+use std::ffi::OsString;
 use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -115,7 +116,12 @@ enum Command {
 
 /// Reads the command line and does what it says.
 pub fn main() -> ExitCode {
-    let matches = variables::without_empty(command()).get_matches();
+    called_with(std::env::args_os())
+}
+
+/// Does what these words say; the first is the program's name.
+pub fn called_with(words: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let matches = variables::without_empty(command()).get_matches_from(words);
     let mut cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     // The demo shows the runs' own log; the process's would stand in between.
     if matches!(cli.command, Command::Demo(_)) && matches.value_source("log") == Some(ValueSource::DefaultValue) {

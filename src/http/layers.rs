@@ -3,7 +3,6 @@
 //!
 //! It is one layer and not one for each: a layer is a service that is cloned and a future that is boxed, for each request.
 
-use std::any::Any;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -114,7 +113,8 @@ async fn answer(gate: &Gate, route: Option<&str>, request: Request, next: Next) 
         Ok(Err(_)) => {
             ApiError::new(ProblemType::TimedOut, "The request took too long; try again in a moment").into_response()
         }
-        Err(panic) => panicked(&*panic),
+        // It was logged where it happened.
+        Err(_) => ApiError::logged().into_response(),
     }
 }
 
@@ -137,16 +137,6 @@ async fn admit(gate: &Gate, route: Option<&str>, mut request: Request, next: Nex
     }
     response
 }
-
-fn panicked(panic: &(dyn Any + Send)) -> Response {
-    let words = panic.downcast_ref::<&str>().map(|words| (*words).to_owned());
-    let words = words.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
-    ApiError::internal(&Panicked(words)).into_response()
-}
-
-#[derive(Debug, thiserror::Error)]
-#[error("a handler panicked: {0}")]
-struct Panicked(String);
 
 /// Answers 503 for these routes as soon as the database is known to be away, also to those who wait for it already.
 pub(super) fn need_database<S>(routes: Router<S>, availability: Availability) -> Router<S>

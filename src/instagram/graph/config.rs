@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use reqwest::Url;
 use reqwest::header::HeaderValue;
-use reqwest::{Client, Url};
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::instagram::transport::{self, ClientConfig, ClientError};
+use crate::instagram::secrets::Secrets;
+use crate::instagram::transport::{self, Wire, WireConfig, WireError};
 
 /// The version of the Graph API that this client was written for.
 const VERSION: &str = "v26.0";
@@ -83,15 +84,13 @@ pub enum GraphConfigError {
 
 /// The settings as they are used, and the client made of them.
 pub(super) struct Settled {
-    pub(super) client: Client,
-    /// What an error of the proxy must not tell.
-    pub(super) proxy_password: Option<SecretString>,
+    pub(super) wire: Wire,
     /// The address of the account that asks: every request goes there.
     pub(super) node: Url,
-    pub(super) token: SecretString,
+    /// The token, and the password of the proxy.
+    pub(super) secrets: Secrets,
     /// The header that carries the token.
     pub(super) authorization: HeaderValue,
-    pub(super) timeout: Duration,
 }
 
 pub(super) fn settle(config: GraphConfig) -> Result<Settled, GraphConfigError> {
@@ -104,7 +103,7 @@ pub(super) fn settle(config: GraphConfig) -> Result<Settled, GraphConfigError> {
         return Err(GraphConfigError::UserId(config.user_id));
     }
     let authorization = authorization(&config.token)?;
-    let (client, proxy_password) = transport::client(ClientConfig {
+    let wire = Wire::new(WireConfig {
         base: &base,
         user_agent: HeaderValue::from_static(concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION"))),
         timeout: config.timeout,
@@ -112,13 +111,14 @@ pub(super) fn settle(config: GraphConfig) -> Result<Settled, GraphConfigError> {
         proxy: config.proxy.as_ref(),
     })
     .map_err(|error| match error {
-        ClientError::Proxy(problem) => GraphConfigError::Proxy(problem),
-        ClientError::Client(error) => GraphConfigError::Client(error),
+        WireError::Proxy(problem) => GraphConfigError::Proxy(problem),
+        WireError::Client(error) => GraphConfigError::Client(error),
     })?;
     let mut node = base;
     let path = format!("{}/{}/{}", node.path().trim_end_matches('/'), config.version, config.user_id);
     node.set_path(&path);
-    Ok(Settled { client, proxy_password, node, token: config.token, authorization, timeout: config.timeout })
+    let secrets = Secrets::of_token(config.token.expose_secret()).and(wire.secrets.clone());
+    Ok(Settled { wire, node, secrets, authorization })
 }
 
 fn check_version(version: &str) -> Result<(), GraphConfigError> {

@@ -2,25 +2,14 @@
 
 use std::time::{Duration, Instant};
 
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::header::{ACCEPT, AUTHORIZATION};
-use reqwest::{RequestBuilder, Url};
-use secrecy::ExposeSecret;
+use reqwest::{Method, RequestBuilder, Url};
 use serde_json::Value;
 
 use super::{Visit, classify, usage};
 use crate::instagram::reader::{Notes, shorten};
-use crate::instagram::transport::{KEPT_LIMIT, Received, no_answer, receive};
+use crate::instagram::transport::{KEPT_LIMIT, Received, no_answer};
 use crate::instagram::{Exchange, Failure, FailureKind, Heard, Reading, Unread};
-
-/// What stands in the place of the token.
-const REMOVED: &str = "[removed]";
-
-/// A shorter password of a proxy is not looked for: it would be found everywhere.
-const SHORTEST: usize = 6;
-
-/// What an address writes in another way than it is; the sign that tokens have beside letters and digits is `|`.
-const IN_ADDRESSES: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// How much is kept of what an answer said, in characters.
 const SAID_LIMIT: usize = 300;
@@ -58,7 +47,7 @@ impl Visit {
         let mut url = self.graph.node.clone();
         url.query_pairs_mut().append_pair("fields", expression);
         let started = Instant::now();
-        let (received, broken) = receive(endpoint, self.request(&url), self.graph.timeout).await;
+        let (received, broken) = self.graph.wire.receive(endpoint, self.request(&url)).await;
         let duration = started.elapsed();
 
         let (usage, unread_usage) =
@@ -90,7 +79,7 @@ impl Visit {
     }
 
     fn request(&self, url: &Url) -> RequestBuilder {
-        let request = self.graph.client.get(url.clone()).header(ACCEPT, "application/json");
+        let request = self.graph.wire.request(Method::GET, url.clone()).header(ACCEPT, "application/json");
         request.header(AUTHORIZATION, self.graph.authorization.clone())
     }
 
@@ -134,12 +123,6 @@ impl Visit {
 
     /// The source names a token that it refuses, and puts one into the addresses of further pages.
     fn scrub(&self, text: &str) -> String {
-        let token = self.graph.token.expose_secret();
-        let all_encoded = utf8_percent_encode(token, NON_ALPHANUMERIC).to_string();
-        let encoded = utf8_percent_encode(token, IN_ADDRESSES).to_string();
-        let lower_case = encoded.replace("%7C", "%7c");
-        let proxy = self.graph.proxy_password.iter().map(ExposeSecret::expose_secret).filter(|it| it.len() >= SHORTEST);
-        let forms = [token, &all_encoded, &encoded, &lower_case].into_iter().chain(proxy);
-        forms.fold(text.to_owned(), |text, form| if text.contains(form) { text.replace(form, REMOVED) } else { text })
+        self.graph.secrets.scrub(text)
     }
 }

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
+use reqwest::Url;
 use reqwest::header::HeaderValue;
-use reqwest::{Client, Url};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::endpoints::DocIds;
-use crate::instagram::transport::{self, ClientConfig, ClientError};
+use crate::instagram::transport::{self, Wire, WireConfig, WireError};
 
 /// How to reach Instagram's web endpoints.
 #[derive(Clone, Debug)]
@@ -82,12 +82,9 @@ pub enum WebConfigError {
 
 /// The settings as they are used, and the client made of them.
 pub(super) struct Settled {
-    pub(super) client: Client,
+    pub(super) wire: Wire,
     pub(super) base: Url,
     pub(super) cookie: Option<SecretString>,
-    /// What an error of the proxy must not tell.
-    pub(super) proxy_password: Option<SecretString>,
-    pub(super) timeout: Duration,
     pub(super) doc_ids: DocIds,
 }
 
@@ -99,7 +96,7 @@ pub(super) fn settle(config: WebConfig) -> Result<Settled, WebConfigError> {
     }
     check_cookie(config.cookie.as_ref())?;
     check_documents(&config.doc_ids)?;
-    let (client, proxy_password) = transport::client(ClientConfig {
+    let wire = Wire::new(WireConfig {
         base: &base,
         user_agent: agent,
         timeout: config.timeout,
@@ -107,11 +104,11 @@ pub(super) fn settle(config: WebConfig) -> Result<Settled, WebConfigError> {
         proxy: config.proxy.as_ref(),
     })
     .map_err(|error| match error {
-        ClientError::Proxy(problem) => WebConfigError::Proxy(problem),
-        ClientError::Client(error) => WebConfigError::Client(error),
+        WireError::Proxy(problem) => WebConfigError::Proxy(problem),
+        WireError::Client(error) => WebConfigError::Client(error),
     })?;
-    let WebConfig { cookie, timeout, doc_ids, .. } = config;
-    Ok(Settled { client, base, cookie, proxy_password, timeout, doc_ids })
+    let WebConfig { cookie, doc_ids, .. } = config;
+    Ok(Settled { wire, base, cookie, doc_ids })
 }
 
 fn check_cookie(cookie: Option<&SecretString>) -> Result<(), WebConfigError> {

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::{Visit, classify, page};
 use crate::instagram::reader::Notes;
-use crate::instagram::transport::{KEPT_LIMIT, Received, no_answer, receive};
+use crate::instagram::transport::{KEPT_LIMIT, Received, no_answer};
 use crate::instagram::{Exchange, Failure, FailureKind, Heard, Reading, Unread};
 
 /// The application id of Instagram's own web site.
@@ -153,11 +153,11 @@ impl Visit {
     /// Sends the request and reads the answer's body, as far as either goes.
     async fn receive(&mut self, ask: &Ask, url: &Url) -> (Option<Received>, Option<Failure>) {
         let method = if ask.form.is_some() { Method::POST } else { Method::GET };
-        let mut request = self.web.client.request(method, url.clone()).headers(self.headers(ask));
+        let mut request = self.web.wire.request(method, url.clone()).headers(self.headers(ask));
         if let Some(form) = &ask.form {
             request = request.form(form);
         }
-        let (received, broken) = receive(ask.endpoint, request, self.web.timeout).await;
+        let (received, broken) = self.web.wire.receive(ask.endpoint, request).await;
         if let Some(received) = &received {
             self.keep_what_the_site_set(&received.headers);
         }
