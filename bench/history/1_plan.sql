@@ -9,6 +9,8 @@
 -- The four files are one session, in order: what is planned here stands in temporary tables. bench/history/make runs
 -- them.
 set jit = off;
+set temp_buffers = '256MB';
+set work_mem = '128MB';
 set timezone = 'UTC';
 do $$ begin
     if exists (select from runs) then
@@ -197,6 +199,9 @@ select pg_temp.id(requested_at, key) as run_id, paged.*, requested_at + make_int
        requested_at as finished_at, 0 as last_seq, 0 as last_exchange
 from paged;
 alter table run_plan add primary key (run_id);
+-- Before any row changes: an index on rows that this transaction has changed is of no use to it.
+create index on run_plan (p, account_at) where has_account;
+create index on run_plan (requested_at);
 
 -- What of an account a run sees when so many posts are there: the latest 60.
 create temp table list as
