@@ -77,7 +77,7 @@ select p, 'h' || lpad(p::text, 4, '0') || '.' || (array['amber', 'birch', 'cedar
            when pg_temp.dice(p, 16) < 0.01
            then history.since + make_interval(secs => history.days * 86400 * (0.2 + 0.7 * pg_temp.dice(p, 17)))
        end as gone_at,
-       null::bigint as profile_id
+       null::bigint as profile_id, md5(p::text) as digest
 from history, generate_series(1, profiles) as p;
 alter table account add primary key (p);
 
@@ -208,9 +208,9 @@ create temp table list as
 select seen.p, seen.posts_count, latest.codes, latest.reel_codes, latest.reels, latest.newest, latest.oldest
 from (select distinct p, posts_count from run_plan where pages > 0) as seen
 cross join lateral (
-    select jsonb_agg(code order by k desc) as codes,
-           coalesce(jsonb_agg(code order by k desc) filter (where is_reel), '[]') as reel_codes,
-           count(*) filter (where is_reel)::int as reels, max(taken_at) as newest, min(taken_at) as oldest
+    select jsonb_agg(code order by k desc)::text as codes,
+           coalesce(jsonb_agg(code order by k desc) filter (where is_reel), '[]')::text as reel_codes,
+           count(*) filter (where is_reel)::int as reels, to_json(max(taken_at))::text as newest, to_json(min(taken_at))::text as oldest
     from post
     where p = seen.p and k < seen.posts_count and k >= seen.posts_count - 60
 ) as latest;

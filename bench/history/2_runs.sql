@@ -62,24 +62,23 @@ select r.run_id, 'history-' || r.kind || '-' || r.p, r.kind, a.username, case a.
        case when pg_temp.dice(r.key, 50) < 0.01 then 'retry' else 'api' end, r.state, r.reason, 1 + r.pairs + r.lost::int,
        1 + r.pairs + r.lost::int, md5('worker ' || date_trunc('week', r.requested_at))::uuid, r.last_seq, r.last_exchange,
        case when r.has_account then a.profile_id end,
-       case when r.has_account then jsonb_build_object(
-           'account', jsonb_build_object('pk', a.pk, 'username', a.username, 'is_private', a.is_private,
-               'posts_count', r.posts_count, 'followers_count', r.followers_count),
-           'posts', jsonb_build_object('pages', r.pages, 'done', r.is_whole, 'circled', false, 'restarted_after', null,
-               'codes', case when r.is_whole then coalesce(l.codes, '[]') else '[]'::jsonb end,
-               'next', 'feed:QVF' || md5(r.key::text) || md5(a.username),
-               'followed', (select coalesce(jsonb_agg('feed:QVF' || md5(r.key::text || n) || md5(a.username)), '[]')
-                            from generate_series(2, r.pages) as n)),
-           'scan', jsonb_build_object('begun', true, 'newest', l.newest, 'oldest', l.oldest, 'missing', '[]'::jsonb,
-               'stopped', false, 'kept_posts', 0, 'kept_reels', 0, 'known_until', null, 'is_disordered', false),
-           'reels', coalesce(l.reel_codes, '[]'), 'reels_filtered', r.reel_pages > 0, 'reels_processed', r.reel_pages > 0,
-           'reel_numbers', jsonb_build_object('pages', r.reel_pages, 'done', false, 'circled', false, 'restarted_after', null,
-               'next', null, 'followed', '[]'::jsonb,
-               'codes', case when r.reel_pages > 0 then l.reel_codes else '[]'::jsonb end),
-           'reels_missing', '[]'::jsonb, 'reels_not_offered', false,
-           'drift', jsonb_build_object('lost', r.drift, 'told', '[]'::jsonb, 'missing', '[]'::jsonb),
-           'came_on_in', 1 + r.pairs + r.lost::int, 'turns_awaited', 0, 'credentials_lost', 0, 'walls', '[]'::jsonb,
-           'events_dropped', 0, 'bodies_kept', 0)
+       -- As a text that is read once: to put JSON into JSON copies it each time.
+       case when r.has_account then (
+           '{"account": {"pk": ' || a.pk || ', "username": "' || a.username || '", "is_private": ' || a.is_private
+           || ', "posts_count": ' || r.posts_count || ', "followers_count": ' || r.followers_count
+           || '}, "posts": {"pages": ' || r.pages || ', "done": ' || r.is_whole || ', "circled": false, "restarted_after": null, "codes": '
+           || case when r.is_whole then coalesce(l.codes, '[]') else '[]' end
+           || ', "next": "feed:QVF' || md5(r.key::text) || a.digest || '", "followed": ['
+           || (select coalesce(string_agg('"feed:QVF' || md5(r.key::text || n) || a.digest || '"', ', '), '')
+               from generate_series(2, r.pages) as n)
+           || ']}, "scan": {"begun": true, "newest": ' || coalesce(l.newest, 'null') || ', "oldest": ' || coalesce(l.oldest, 'null')
+           || ', "missing": [], "stopped": false, "kept_posts": 0, "kept_reels": 0, "known_until": null, "is_disordered": false}, "reels": '
+           || coalesce(l.reel_codes, '[]') || ', "reels_filtered": ' || (r.reel_pages > 0) || ', "reels_processed": ' || (r.reel_pages > 0)
+           || ', "reel_numbers": {"pages": ' || r.reel_pages || ', "done": false, "circled": false, "restarted_after": null, "next": null, '
+           || '"followed": [], "codes": ' || case when r.reel_pages > 0 then l.reel_codes else '[]' end
+           || '}, "reels_missing": [], "reels_not_offered": false, "drift": {"lost": ' || r.drift || ', "told": [], "missing": []}, '
+           || '"came_on_in": ' || (1 + r.pairs + r.lost::int) || ', "turns_awaited": 0, "credentials_lost": 0, "walls": [], '
+           || '"events_dropped": 0, "bodies_kept": 0}')::jsonb
        end,
        r.requested_at, r.started_at, r.finished_at, r.requested_at + interval '2 hours',
        case when r.state = 'cancelled' then r.finished_at - interval '40 milliseconds' end, r.finished_at, '0'
