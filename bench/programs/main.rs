@@ -9,6 +9,7 @@ mod journal;
 mod plain;
 mod start;
 mod streams;
+mod summaries;
 mod unnest;
 mod words;
 
@@ -47,6 +48,8 @@ enum Program {
     Start(start::Settings),
     /// Follow one run with many viewers, and time its events
     Streams(streams::Settings),
+    /// Summarise all runs that have ended
+    Summaries(summaries::Settings),
 }
 
 #[tokio::main]
@@ -58,6 +61,7 @@ async fn main() -> ExitCode {
         Program::FirstRequest(settings) => first_request::measure(settings).await,
         Program::Start(settings) => start::measure(settings).await,
         Program::Streams(settings) => streams::measure(settings).await,
+        Program::Summaries(settings) => summaries::measure(settings).await,
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
