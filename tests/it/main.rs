@@ -33,6 +33,7 @@ mod scans;
 mod schema;
 mod settings;
 mod v2;
+mod v2_analytics;
 mod v2_document;
 mod v2_events;
 mod v2_idempotency;
