@@ -6,7 +6,7 @@ import signal
 import sys
 import time
 
-from suite import plot, requests, streams, work
+from suite import analytics, plot, requests, streams, work
 from suite.bench import Bench, say
 from suite.process import Failed
 from suite.report import Report, machine
@@ -20,6 +20,7 @@ SECTIONS = {
     "runs": work.runs,
     "memory": work.memory,
     "streams": streams.streams,
+    "analytics": analytics.analytics,
     "plot": plot.plot,
     "50m": requests.fifty_million,
 }
