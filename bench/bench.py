@@ -6,7 +6,7 @@ import signal
 import sys
 import time
 
-from suite import history, plot, requests, search, streams, work
+from suite import analytics, history, plot, requests, search, streams, work
 from suite.bench import Bench, say
 from suite.process import Failed
 from suite.report import Report, machine
@@ -21,6 +21,7 @@ SECTIONS = {
     "memory": work.memory,
     "streams": streams.streams,
     "search": search.search,
+    "analytics": analytics.analytics,
     "plot": plot.plot,
     "50m": requests.fifty_million,
     "history": history.history,

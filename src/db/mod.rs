@@ -4,10 +4,12 @@
 //! else of ours; [`Pool`] is where they get their connections. Statements on the hot path are single and set-based:
 //! what stands in one statement commits or does not, whoever hangs up. No statement joins a small table with a big one.
 
+pub mod analytics;
 pub mod audit;
 pub mod board;
 pub mod browsers;
 pub mod cancel;
+pub mod captions;
 pub mod credentials;
 pub mod dashboard_role;
 pub mod event_lists;

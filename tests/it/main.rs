@@ -38,6 +38,7 @@ mod sessions;
 mod settings;
 mod summaries;
 mod v2;
+mod v2_analytics;
 mod v2_document;
 mod v2_events;
 mod v2_idempotency;

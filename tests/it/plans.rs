@@ -1,6 +1,7 @@
 //! How the database does what is asked of it all the time: by keys, in one partition a run, whatever the size of the
 //! tables. The statements are the program's own, as they stand prepared on a connection after it has used them.
 
+use ig_tracking::db::analytics::{self, Number, Window};
 use ig_tracking::db::board::{self, Position};
 use ig_tracking::db::event_search::{self, Among, Piece};
 use ig_tracking::db::journal;
@@ -301,4 +302,55 @@ async fn plan_without_arguments(connection: &mut PgConnection, words: &str) -> S
     let lines: Vec<String> =
         sqlx::raw_sql(AssertSqlSafe(explain)).fetch_all(&mut *connection).await.unwrap().iter().map(line).collect();
     lines.join("\n")
+}
+
+/// 60 accounts, each with 50 posts that were seen 12 times.
+const FILL_HISTORY: &str = "
+    insert into profiles (username, run_id, seq) select 'a' || n, uuid_v7(), 1 from generate_series(1, 60) n;
+    insert into profile_snapshots (profile_id, observed_from, observed_until, followers_count, run_id, seq)
+    select profile_id, at, at, n, uuid_v7(), 1
+    from profiles, generate_series(1, 200) n cross join lateral (select timestamptz '2025-01-01Z' + n * interval '1 day' as at) as d;
+    insert into media (profile_id, shortcode, instagram_pk, is_reel, is_pinned, taken_at, run_id, seq)
+    select profile_id, 'p' || n, n, true, false, timestamptz '2025-01-01Z' + n * interval '3 days', uuid_v7(), 1
+    from profiles, generate_series(1, 50) n;
+    insert into media_snapshots (profile_id, shortcode, observed_from, observed_until, likes_count, likes_hidden,
+                                 comments_count, plays_count, run_id, seq)
+    select profile_id, shortcode, taken_at + n * interval '5 hours', taken_at + n * interval '5 hours', n, false, n, n, run_id, 1
+    from media, generate_series(1, 12) n;
+    analyze profiles, profile_snapshots, media, media_snapshots;
+    set plan_cache_mode = force_generic_plan";
+
+#[tokio::test]
+async fn analytics_read_one_account_by_key_whatever_the_size_of_the_tables() {
+    let database = Database::fresh().await;
+    let mut connection = database.pool.acquire().await.unwrap().detach();
+    sqlx::raw_sql(FILL_HISTORY).execute(&mut connection).await.unwrap();
+    let (since, until) = ("2025-02-01T00:00:00Z", "2025-04-01T00:00:00Z");
+    let window =
+        Window { since: since.parse().unwrap(), until: until.parse().unwrap(), time_zone: "Europe/Berlin".to_owned() };
+    analytics::growth(&mut connection, 7, &window).await.unwrap();
+    analytics::gaps(&mut connection, 7, &window, 24.0, 100).await.unwrap();
+    analytics::days(&mut connection, 7, &window).await.unwrap();
+    analytics::reach(&mut connection, 7).await.unwrap();
+    analytics::posts(&mut connection, 7, &window, 48.0, 2000).await.unwrap();
+    analytics::at_ages(&mut connection, 7, &window, &[1.0, 24.0], 2000).await.unwrap();
+    analytics::around(&mut connection, (7, "p9"), Number::Plays, &[1.0, 24.0]).await.unwrap();
+    analytics::segments(&mut connection, (7, "p9"), Number::Plays, None, 50).await.unwrap();
+    let of_window = format!("7, '{since}', '{until}'");
+    for (words, arguments) in [
+        ("array_agg(number order by seen_from desc)", of_window.clone()),
+        ("as gap_until", format!("{of_window}, 24, 100")),
+        ("known.followers_count as", format!("{of_window}, 'Europe/Berlin'")),
+        ("max(last_seen_at) as read_at", "7".to_owned()),
+        ("as viewed on true", format!("{of_window}, 'Europe/Berlin', 48, 2000")),
+        ("as played_after on true", format!("{of_window}, '{{1,24}}', 2000")),
+        ("due.at <= now()", "7, 'p9', 'plays', '{1,24}'".to_owned()),
+        ("as segment (began, ended", "7, 'p9', 'plays', null, 50".to_owned()),
+    ] {
+        let plan = plan(&mut connection, words, &arguments).await;
+        assert_by_key(&plan);
+        // No more than the account has, in any part of it.
+        let most = plan.lines().map(rows).max().unwrap();
+        assert!(most <= 600, "{most} rows at once:\n{plan}");
+    }
 }

@@ -132,7 +132,7 @@ fn panels_have_names_units_of_grafana_and_places_that_do_not_overlap() {
 
 /// A file of YAML below the project.
 async fn yaml(path: &str) -> Value {
-    let mut python = machine::python_with_packages();
+    let mut python = machine::python_with("schemathesis");
     python.args(["-c", "import json, sys, yaml; print(json.dumps(yaml.safe_load(sys.stdin)))"]);
     let text = fs::read_to_string(project(path)).unwrap();
     serde_json::from_str(&machine::run(python, &text).await.ok()).unwrap()
