@@ -105,6 +105,8 @@ struct Form {
 }
 
 fn form(printed: &str) -> Form {
+    let printed = printed.replace('\r', "");
+    let printed = printed.as_str();
     // An answer with its head has a blank line before its body.
     let (head, body) = match printed.split_once("\n\n") {
         Some((head, body)) if head.starts_with("HTTP/") => (head, body),
