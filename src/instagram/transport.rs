@@ -52,7 +52,7 @@ pub(super) fn is_loopback(base: &Url) -> bool {
 }
 
 /// What an HTTP client is made of.
-pub(super) struct WireConfig<'a> {
+pub(super) struct LineConfig<'a> {
     pub(super) base: &'a Url,
     pub(super) user_agent: HeaderValue,
     /// The longest that one request may take, from its start to the last byte of the answer.
@@ -63,7 +63,7 @@ pub(super) struct WireConfig<'a> {
 }
 
 /// Why there is no client.
-pub(super) enum WireError {
+pub(super) enum LineError {
     /// What is wrong with the proxy's address. Never the address, which may have a password.
     Proxy(&'static str),
     Client(reqwest::Error),
@@ -71,7 +71,7 @@ pub(super) enum WireError {
 
 /// The HTTP client of one credential, and what is to be known of its way. It follows no redirect: a secret goes to whom
 /// it was meant for.
-pub(super) struct Wire {
+pub(super) struct Line {
     client: Client,
     timeout: Duration,
     /// Whose certificates stand on the way.
@@ -83,15 +83,15 @@ pub(super) struct Wire {
 /// Whose certificates stand on the way to a source.
 #[derive(Clone, Copy)]
 enum Certificates {
-    OfTheSource,
-    OfTheProxy,
+    Source,
+    Proxy,
     /// First the proxy's, and behind it the source's.
-    OfBoth,
+    Both,
 }
 
-impl Wire {
-    pub(super) fn new(config: WireConfig<'_>) -> Result<Self, WireError> {
-        let proxy = config.proxy.map(|address| proxy(address.expose_secret())).transpose().map_err(WireError::Proxy)?;
+impl Line {
+    pub(super) fn new(config: LineConfig<'_>) -> Result<Self, LineError> {
+        let proxy = config.proxy.map(|address| proxy(address.expose_secret())).transpose().map_err(LineError::Proxy)?;
         // One provider for the whole process; where it is there already, it is the one we want.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let mut client = Client::builder()
@@ -102,11 +102,11 @@ impl Wire {
         let is_https = config.base.scheme() == "https";
         // A proxy may be spoken to over TLS even where the source is not.
         let certificates = match &proxy {
-            Some(proxy) if proxy.is_https && is_https => Certificates::OfBoth,
-            Some(proxy) if proxy.is_https => Certificates::OfTheProxy,
-            _ => Certificates::OfTheSource,
+            Some(proxy) if proxy.is_https && is_https => Certificates::Both,
+            Some(proxy) if proxy.is_https => Certificates::Proxy,
+            _ => Certificates::Source,
         };
-        if !is_https && matches!(certificates, Certificates::OfTheSource) {
+        if !is_https && matches!(certificates, Certificates::Source) {
             // No certificate is ever looked at, so none has to be there.
             client = client.tls_certs_only([]);
         }
@@ -118,7 +118,7 @@ impl Wire {
         } else {
             secrets = of_the_environment();
         }
-        let client = client.build().map_err(WireError::Client)?;
+        let client = client.build().map_err(LineError::Client)?;
         Ok(Self { client, timeout: config.timeout, certificates, secrets })
     }
 
@@ -161,8 +161,8 @@ impl Wire {
             (FailureKind::TruncatedBody, format!("the answer broke off: {}", causes(error)))
         } else if let Some(problem) = certificate_problem(&error) {
             let whose = match self.certificates {
-                Certificates::OfTheProxy => "its proxy",
-                Certificates::OfBoth if is_of_the_tunnel(&error) => "its proxy",
+                Certificates::Proxy => "its proxy",
+                Certificates::Both if is_of_the_tunnel(&error) => "its proxy",
                 _ => "the source",
             };
             (FailureKind::CertificateRefused, format!("the certificate of {whose} is not accepted: {problem}"))

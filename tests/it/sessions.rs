@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use regex::Regex;
+use reqwest::Method;
 use serde_json::Value;
 use tokio::process::Command;
 
@@ -53,8 +54,9 @@ async fn every_session_of_version_2_in_the_documents_prints_what_stands_there() 
         if command.starts_with("v2=") {
             continue;
         }
-        for (name, value) in known(&replica, variables.get("KEY")).await {
-            variables.insert(name, value);
+        // With a key made, nothing more is asked of it than what the document asks: it would be used.
+        if !variables.contains_key("KEY") {
+            variables.extend(known(&replica).await);
         }
         let mut shell = Command::new("sh");
         let path = std::env::var("PATH").unwrap();
@@ -75,21 +77,15 @@ async fn every_session_of_version_2_in_the_documents_prints_what_stands_there() 
 }
 
 /// What the reader of a session has taken from what was printed before.
-async fn known(replica: &Replica, key: Option<&String>) -> Vec<(&'static str, String)> {
-    let http = reqwest::Client::builder().no_proxy().build().unwrap();
-    let ask = async |path: String| {
-        let request = http.get(format!("{}/api/v2{path}", replica.address));
-        let request =
-            key.map_or_else(|| request.try_clone().unwrap(), |key| request.try_clone().unwrap().bearer_auth(key));
-        request.send().await.unwrap()
-    };
-    let read = async |path: &str| ask(path.to_owned()).await.json::<Value>().await.unwrap();
+async fn known(replica: &Replica) -> Vec<(&'static str, String)> {
     let mut known = Vec::new();
-    let reels = read("/profiles/nordic.trails/reels?limit=1").await;
+    let reels = replica.v2_get("/profiles/nordic.trails/reels?limit=1").await;
     known.extend(reels["items"][0]["shortcode"].as_str().map(|code| ("code", code.to_owned())));
-    if let Some(run) = read("/tasks/mia").await["latest_run"]["run_id"].as_str() {
-        let tag = ask(format!("/runs/{run}")).await.headers().get("etag").map(|tag| tag.to_str().unwrap().to_owned());
-        known.extend(tag.map(|tag| ("tag", tag)));
+    let task = replica.v2(Method::GET, "/tasks/mia", None).await;
+    let task: Value = serde_json::from_str(&task.text).unwrap();
+    if let Some(run) = task["latest_run"]["run_id"].as_str() {
+        let tag = replica.v2(Method::GET, &format!("/runs/{run}"), None).await;
+        known.extend(tag.header("etag").map(|tag| ("tag", tag.to_owned())));
         known.push(("run", run.to_owned()));
     }
     known
@@ -105,6 +101,8 @@ struct Form {
 }
 
 fn form(printed: &str) -> Form {
+    let printed = printed.replace('\r', "");
+    let printed = printed.as_str();
     // An answer with its head has a blank line before its body.
     let (head, body) = match printed.split_once("\n\n") {
         Some((head, body)) if head.starts_with("HTTP/") => (head, body),

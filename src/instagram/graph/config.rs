@@ -7,7 +7,7 @@ use reqwest::header::HeaderValue;
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::instagram::secrets::Secrets;
-use crate::instagram::transport::{self, Wire, WireConfig, WireError};
+use crate::instagram::transport::{self, Line, LineConfig, LineError};
 
 /// The version of the Graph API that this client was written for.
 const VERSION: &str = "v26.0";
@@ -84,7 +84,7 @@ pub enum GraphConfigError {
 
 /// The settings as they are used, and the client made of them.
 pub(super) struct Settled {
-    pub(super) wire: Wire,
+    pub(super) line: Line,
     /// The address of the account that asks: every request goes there.
     pub(super) node: Url,
     /// The token, and the password of the proxy.
@@ -103,7 +103,7 @@ pub(super) fn settle(config: GraphConfig) -> Result<Settled, GraphConfigError> {
         return Err(GraphConfigError::UserId(config.user_id));
     }
     let authorization = authorization(&config.token)?;
-    let wire = Wire::new(WireConfig {
+    let line = Line::new(LineConfig {
         base: &base,
         user_agent: HeaderValue::from_static(concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION"))),
         timeout: config.timeout,
@@ -111,14 +111,14 @@ pub(super) fn settle(config: GraphConfig) -> Result<Settled, GraphConfigError> {
         proxy: config.proxy.as_ref(),
     })
     .map_err(|error| match error {
-        WireError::Proxy(problem) => GraphConfigError::Proxy(problem),
-        WireError::Client(error) => GraphConfigError::Client(error),
+        LineError::Proxy(problem) => GraphConfigError::Proxy(problem),
+        LineError::Client(error) => GraphConfigError::Client(error),
     })?;
     let mut node = base;
     let path = format!("{}/{}/{}", node.path().trim_end_matches('/'), config.version, config.user_id);
     node.set_path(&path);
-    let secrets = Secrets::of_token(config.token.expose_secret()).and(wire.secrets.clone());
-    Ok(Settled { wire, node, secrets, authorization })
+    let secrets = Secrets::of_token(config.token.expose_secret()).and(line.secrets.clone());
+    Ok(Settled { line, node, secrets, authorization })
 }
 
 fn check_version(version: &str) -> Result<(), GraphConfigError> {

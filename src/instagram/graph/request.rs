@@ -47,7 +47,7 @@ impl Visit {
         let mut url = self.graph.node.clone();
         url.query_pairs_mut().append_pair("fields", expression);
         let started = Instant::now();
-        let (received, broken) = self.graph.wire.receive(endpoint, self.request(&url)).await;
+        let (received, broken) = self.graph.line.receive(endpoint, self.request(&url)).await;
         let duration = started.elapsed();
 
         let (usage, unread_usage) =
@@ -79,7 +79,7 @@ impl Visit {
     }
 
     fn request(&self, url: &Url) -> RequestBuilder {
-        let request = self.graph.wire.request(Method::GET, url.clone()).header(ACCEPT, "application/json");
+        let request = self.graph.line.request(Method::GET, url.clone()).header(ACCEPT, "application/json");
         request.header(AUTHORIZATION, self.graph.authorization.clone())
     }
 

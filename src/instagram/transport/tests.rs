@@ -90,9 +90,9 @@ async fn asked(base: &str, proxy: Option<&str>) -> (Option<Received>, Option<Fai
     let within = Duration::from_secs(30);
     let user_agent = HeaderValue::from_static("test");
     let config =
-        WireConfig { base: &base, user_agent, timeout: within, connect_timeout: within, proxy: proxy.as_ref() };
-    let Ok(wire) = Wire::new(config) else { panic!("no client: has this machine root certificates?") };
-    wire.receive("feed", wire.request(Method::GET, base.clone())).await
+        LineConfig { base: &base, user_agent, timeout: within, connect_timeout: within, proxy: proxy.as_ref() };
+    let Ok(line) = Line::new(config) else { panic!("no client: has this machine root certificates?") };
+    line.receive("feed", line.request(Method::GET, base.clone())).await
 }
 
 #[tokio::test]

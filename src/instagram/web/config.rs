@@ -7,7 +7,7 @@ use reqwest::header::HeaderValue;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::endpoints::DocIds;
-use crate::instagram::transport::{self, Wire, WireConfig, WireError};
+use crate::instagram::transport::{self, Line, LineConfig, LineError};
 
 /// How to reach Instagram's web endpoints.
 #[derive(Clone, Debug)]
@@ -82,7 +82,7 @@ pub enum WebConfigError {
 
 /// The settings as they are used, and the client made of them.
 pub(super) struct Settled {
-    pub(super) wire: Wire,
+    pub(super) line: Line,
     pub(super) base: Url,
     pub(super) cookie: Option<SecretString>,
     pub(super) doc_ids: DocIds,
@@ -96,7 +96,7 @@ pub(super) fn settle(config: WebConfig) -> Result<Settled, WebConfigError> {
     }
     check_cookie(config.cookie.as_ref())?;
     check_documents(&config.doc_ids)?;
-    let wire = Wire::new(WireConfig {
+    let line = Line::new(LineConfig {
         base: &base,
         user_agent: agent,
         timeout: config.timeout,
@@ -104,11 +104,11 @@ pub(super) fn settle(config: WebConfig) -> Result<Settled, WebConfigError> {
         proxy: config.proxy.as_ref(),
     })
     .map_err(|error| match error {
-        WireError::Proxy(problem) => WebConfigError::Proxy(problem),
-        WireError::Client(error) => WebConfigError::Client(error),
+        LineError::Proxy(problem) => WebConfigError::Proxy(problem),
+        LineError::Client(error) => WebConfigError::Client(error),
     })?;
     let WebConfig { cookie, doc_ids, .. } = config;
-    Ok(Settled { wire, base, cookie, doc_ids })
+    Ok(Settled { line, base, cookie, doc_ids })
 }
 
 fn check_cookie(cookie: Option<&SecretString>) -> Result<(), WebConfigError> {

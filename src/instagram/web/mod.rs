@@ -51,7 +51,7 @@ impl Web {
 
     /// What is secret about it.
     pub fn secrets(&self) -> Secrets {
-        Cookies::of(self.0.cookie.as_ref()).secrets().and(self.0.wire.secrets.clone())
+        Cookies::of(self.0.cookie.as_ref()).secrets().and(self.0.line.secrets.clone())
     }
 
     /// Begins a run's use of the source, each request through the gate.

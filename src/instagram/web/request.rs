@@ -153,11 +153,11 @@ impl Visit {
     /// Sends the request and reads the answer's body, as far as either goes.
     async fn receive(&mut self, ask: &Ask, url: &Url) -> (Option<Received>, Option<Failure>) {
         let method = if ask.form.is_some() { Method::POST } else { Method::GET };
-        let mut request = self.web.wire.request(method, url.clone()).headers(self.headers(ask));
+        let mut request = self.web.line.request(method, url.clone()).headers(self.headers(ask));
         if let Some(form) = &ask.form {
             request = request.form(form);
         }
-        let (received, broken) = self.web.wire.receive(ask.endpoint, request).await;
+        let (received, broken) = self.web.line.receive(ask.endpoint, request).await;
         if let Some(received) = &received {
             self.keep_what_the_site_set(&received.headers);
         }

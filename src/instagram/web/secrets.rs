@@ -59,7 +59,7 @@ impl Visit {
     fn scrub(&self, text: &str) -> String {
         let tokens = self.tokens.iter().flat_map(Tokens::values);
         let of_the_visit = self.cookies.values().chain(tokens).chain(self.claim.as_deref());
-        without(&self.web.wire.secrets.scrub(text), of_the_visit)
+        without(&self.web.line.secrets.scrub(text), of_the_visit)
     }
 
     /// What an answer said, fit to be kept: no secret, not too long.

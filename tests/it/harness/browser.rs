@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::process::Stdio;
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use futures_util::{SinkExt as _, StreamExt as _};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
@@ -79,10 +81,10 @@ impl Browser {
         eventually(expression, look).await
     }
 
-    /// A picture of the page, as PNG in base64.
-    pub(crate) async fn picture(&mut self) -> String {
+    /// A picture of the page, as PNG.
+    pub(crate) async fn picture(&mut self) -> Vec<u8> {
         let picture = self.call("Page.captureScreenshot", json!({"format": "png"})).await;
-        picture["data"].as_str().unwrap().to_owned()
+        BASE64_STANDARD.decode(picture["data"].as_str().unwrap()).unwrap()
     }
 
     /// The addresses that the page has asked for.
