@@ -1,12 +1,15 @@
 //! The settings of one credential of the official source, checked once, with the name of the setting in every complaint.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::header::HeaderValue;
-use reqwest::{Client, Url};
+use reqwest::Url;
 use secrecy::{ExposeSecret, SecretString};
 
+use crate::instagram::recording::Recording;
 use crate::instagram::transport::{self, ClientConfig, ClientError};
+use crate::instagram::wire::Wire;
 
 /// The version of the Graph API that this client was written for.
 const VERSION: &str = "v26.0";
@@ -83,7 +86,7 @@ pub enum GraphConfigError {
 
 /// The settings as they are used, and the client made of them.
 pub(super) struct Settled {
-    pub(super) client: Client,
+    pub(super) wire: Wire,
     /// What an error of the proxy must not tell.
     pub(super) proxy_password: Option<SecretString>,
     /// The address of the account that asks: every request goes there.
@@ -91,7 +94,6 @@ pub(super) struct Settled {
     pub(super) token: SecretString,
     /// The header that carries the token.
     pub(super) authorization: HeaderValue,
-    pub(super) timeout: Duration,
 }
 
 pub(super) fn settle(config: GraphConfig) -> Result<Settled, GraphConfigError> {
@@ -118,7 +120,20 @@ pub(super) fn settle(config: GraphConfig) -> Result<Settled, GraphConfigError> {
     let mut node = base;
     let path = format!("{}/{}/{}", node.path().trim_end_matches('/'), config.version, config.user_id);
     node.set_path(&path);
-    Ok(Settled { client, proxy_password, node, token: config.token, authorization, timeout: config.timeout })
+    let wire = Wire::Network(client, config.timeout);
+    Ok(Settled { wire, proxy_password, node, token: config.token, authorization })
+}
+
+/// Settings that ask nothing of the network: a recording answers in its place.
+pub(super) fn recorded(recording: Arc<Recording>) -> Settled {
+    /// Where the answers were nobody knows any more; nobody is asked there.
+    const NOWHERE: &str = "https://recording.invalid";
+    /// No token, and found in no text.
+    const NO_TOKEN: &str = "\u{E000}";
+    #[expect(clippy::unwrap_used, reason = "the address is a constant, and a test uses it")]
+    let node = recording.address().unwrap_or_else(|| Url::parse(NOWHERE).unwrap());
+    let (token, authorization) = (NO_TOKEN.into(), HeaderValue::from_static("none"));
+    Settled { wire: Wire::Recording(recording), proxy_password: None, node, token, authorization }
 }
 
 fn check_version(version: &str) -> Result<(), GraphConfigError> {

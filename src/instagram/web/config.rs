@@ -1,13 +1,16 @@
 //! The settings of the client, checked once, with the name of the setting in every complaint.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use reqwest::Url;
 use reqwest::header::HeaderValue;
-use reqwest::{Client, Url};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::endpoints::DocIds;
+use crate::instagram::recording::Recording;
 use crate::instagram::transport::{self, ClientConfig, ClientError};
+use crate::instagram::wire::Wire;
 
 /// How to reach Instagram's web endpoints.
 #[derive(Clone, Debug)]
@@ -82,12 +85,11 @@ pub enum WebConfigError {
 
 /// The settings as they are used, and the client made of them.
 pub(super) struct Settled {
-    pub(super) client: Client,
+    pub(super) wire: Wire,
     pub(super) base: Url,
     pub(super) cookie: Option<SecretString>,
     /// What an error of the proxy must not tell.
     pub(super) proxy_password: Option<SecretString>,
-    pub(super) timeout: Duration,
     pub(super) doc_ids: DocIds,
 }
 
@@ -111,7 +113,23 @@ pub(super) fn settle(config: WebConfig) -> Result<Settled, WebConfigError> {
         ClientError::Client(error) => WebConfigError::Client(error),
     })?;
     let WebConfig { cookie, timeout, doc_ids, .. } = config;
-    Ok(Settled { client, base, cookie, proxy_password, timeout, doc_ids })
+    Ok(Settled { wire: Wire::Network(client, timeout), base, cookie, proxy_password, doc_ids })
+}
+
+/// Settings that ask nothing of the network: a recording answers in its place, as a guest or as whoever was signed in.
+pub(super) fn recorded(recording: Arc<Recording>, has_session: bool, doc_ids: DocIds) -> Settled {
+    /// Where the answers were nobody knows any more; nobody is asked there.
+    const NOWHERE: &str = "https://recording.invalid";
+    /// Shorter than anything that is looked for as a secret.
+    const SIGNED_IN: &str = "sessionid=1";
+    let mut base = recording.address();
+    if let Some(base) = &mut base {
+        base.set_path("");
+    }
+    #[expect(clippy::unwrap_used, reason = "the address is a constant, and a test uses it")]
+    let base = base.unwrap_or_else(|| Url::parse(NOWHERE).unwrap());
+    let cookie = has_session.then(|| SIGNED_IN.into());
+    Settled { wire: Wire::Recording(recording), base, cookie, proxy_password: None, doc_ids }
 }
 
 fn check_cookie(cookie: Option<&SecretString>) -> Result<(), WebConfigError> {

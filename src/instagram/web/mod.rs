@@ -30,8 +30,8 @@ use self::cursor::Onward;
 use self::page::Tokens;
 use self::secrets::Cookies;
 use super::{
-    Account, AccountRef, Cursor, Exchange, Failure, FailureKind, Gate, Page, Post, Profile, Reading, ReelNumbers,
-    Shortcode, Unread, Username,
+    Account, AccountRef, Cursor, Exchange, Failure, FailureKind, Gate, Page, Post, Profile, Reading, Recording,
+    ReelNumbers, Shortcode, Unread, Username,
 };
 
 /// The source: one HTTP client, shared by all visits.
@@ -42,6 +42,11 @@ impl Web {
     /// Checks the settings and makes the client. Asks nothing of the network.
     pub fn new(config: WebConfig) -> Result<Self, WebConfigError> {
         config::settle(config).map(|settled| Self(Arc::new(settled)))
+    }
+
+    /// One that asks nothing of the network, and is answered as a run was, as a guest or with a session.
+    pub fn recorded(recording: Arc<Recording>, has_session: bool, doc_ids: DocIds) -> Self {
+        Self(Arc::new(config::recorded(recording, has_session, doc_ids)))
     }
 
     /// Whether it is asked with a session and not as a guest.

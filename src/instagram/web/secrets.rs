@@ -79,6 +79,10 @@ impl Visit {
         Unread { found: self.in_short(&unread.found), ..unread }
     }
 
+    pub(super) fn scrub_headers(&self, headers: Vec<(String, String)>) -> Vec<(String, String)> {
+        headers.into_iter().map(|(name, value)| (name, self.scrub(&value))).collect()
+    }
+
     /// The beginning of a body, which stays byte for byte as it came where no secret is in it.
     pub(super) fn scrub_bytes(&self, body: &[u8], limit: usize) -> Vec<u8> {
         // It may be the page that brings tokens which the visit does not know yet.

@@ -1,0 +1,66 @@
+//! What a request goes out on: the network, or a recording of how it was answered once.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use reqwest::header::HeaderMap;
+use reqwest::{Client, Method, Url};
+
+use super::Failure;
+use super::recording::Recording;
+use super::transport::{Received, receive};
+
+/// Where requests go.
+#[derive(Clone)]
+pub(super) enum Wire {
+    /// Out, each given up after so long.
+    Network(Client, Duration),
+    /// Nowhere: each is answered as it was.
+    Recording(Arc<Recording>),
+}
+
+/// A request to be sent.
+pub(super) struct Outgoing<'a> {
+    pub(super) endpoint: &'static str,
+    pub(super) url: &'a Url,
+    pub(super) headers: HeaderMap,
+    /// A form makes it a POST.
+    pub(super) form: Option<&'a [(&'static str, String)]>,
+}
+
+impl Outgoing<'_> {
+    fn method(&self) -> Method {
+        if self.form.is_some() { Method::POST } else { Method::GET }
+    }
+}
+
+/// What became of a request.
+pub(super) struct Outcome {
+    /// The answer, as far as it came.
+    pub(super) received: Option<Received>,
+    /// Why it did not come whole.
+    pub(super) broken: Option<Failure>,
+    /// From the request to the last byte.
+    pub(super) duration: Duration,
+}
+
+impl Wire {
+    /// Sends a request and reads its answer, as far as either goes.
+    pub(super) async fn send(&self, outgoing: Outgoing<'_>) -> Outcome {
+        match self {
+            Self::Network(client, timeout) => {
+                let mut request =
+                    client.request(outgoing.method(), outgoing.url.clone()).headers(outgoing.headers.clone());
+                if let Some(form) = outgoing.form {
+                    request = request.form(form);
+                }
+                let started = Instant::now();
+                let (received, broken) = receive(outgoing.endpoint, request, *timeout).await;
+                Outcome { received, broken, duration: started.elapsed() }
+            }
+            Self::Recording(recording) => {
+                recording.answer(outgoing.endpoint, outgoing.method().as_str(), outgoing.url)
+            }
+        }
+    }
+}
