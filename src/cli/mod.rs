@@ -5,6 +5,8 @@ mod cancel;
 mod credentials;
 mod demo;
 mod keys;
+mod post_mortem;
+mod replay;
 mod runs;
 mod sandbox;
 mod serve;
@@ -40,6 +42,10 @@ mod exit {
     pub(super) const STILL_STOPPING: u8 = 7;
     /// The credential cannot be used.
     pub(super) const CREDENTIAL_REFUSED: u8 = 8;
+    /// What is kept of the run does not suffice to play it back to its end.
+    pub(super) const NOT_PLAYED_OUT: u8 = 9;
+    /// Played back, the run would wait.
+    pub(super) const RUN_WAITS: u8 = 10;
 }
 
 /// A command's exit codes, for its help.

@@ -3,7 +3,7 @@
 //! Both are for many askers at once: their statements take arrays.
 
 use chrono::{DateTime, Utc};
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 use sqlx::PgExecutor;
 use uuid::Uuid;
@@ -126,7 +126,7 @@ pub async fn of_task(db: impl PgExecutor<'_>, task_id: &TaskId) -> sqlx::Result<
 }
 
 /// One event as it stands.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Event {
     /// Its number in the run.
     pub seq: i64,
@@ -139,13 +139,18 @@ pub struct Event {
     /// A sentence for a person.
     pub message: String,
     /// Numbers and names: a JSON object, in the text in which the database tells it.
-    #[serde(serialize_with = "as_json")]
+    #[serde(serialize_with = "as_json", deserialize_with = "of_json")]
     pub fields: String,
 }
 
 /// A text that is JSON, as what it says.
 fn as_json<S: Serializer>(text: &str, serializer: S) -> Result<S::Ok, S::Error> {
     serde_json::from_str::<&RawValue>(text).map_err(serde::ser::Error::custom)?.serialize(serializer)
+}
+
+/// The other way round.
+fn of_json<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    Ok(Box::<RawValue>::deserialize(deserializer)?.get().to_owned())
 }
 
 /// A part of a run's log: the events with `after < seq <= until`.

@@ -12,7 +12,7 @@ use reqwest::Url;
 use reqwest::header::{DATE, HeaderMap, HeaderName, HeaderValue, LOCATION, RETRY_AFTER};
 
 use super::transport::{Received, no_answer};
-use super::wire::Outcome;
+use super::wire::{Outcome, Outgoing};
 use super::{Failure, FailureKind};
 
 /// The headers of an answer on which its reading depends, beside its body, and the longest value that is kept of one.
@@ -29,17 +29,17 @@ const LONGEST_HEADER: usize = 4096;
 /// date is there for a wait that is one, too.
 pub(super) fn telling(headers: &HeaderMap) -> Vec<(String, String)> {
     let wants_date = headers.contains_key(RETRY_AFTER);
-    let names = TELLING.iter().filter(|name| **name != DATE || wants_date);
-    let values = names.flat_map(|name| headers.get_all(name).iter().map(move |value| (name, value)));
-    let texts = values.filter_map(|(name, value)| Some((name, value.to_str().ok()?)));
-    let kept = texts.map(|(name, text)| match *name == LOCATION {
-        true => (name, text.split(['?', '#']).next().unwrap_or_default()),
-        false => (name, text),
-    });
-    // One that is cut could be read as another.
-    kept.filter(|(_, text)| text.len() <= LONGEST_HEADER)
-        .map(|(name, text)| (name.as_str().to_owned(), text.to_owned()))
-        .collect()
+    let mut kept = Vec::new();
+    for name in TELLING.into_iter().filter(|name| *name != DATE || wants_date) {
+        for text in headers.get_all(&name).iter().filter_map(|value| value.to_str().ok()) {
+            let text = if name == LOCATION { text.split(['?', '#']).next().unwrap_or_default() } else { text };
+            // One that is cut could be read as another.
+            if text.len() <= LONGEST_HEADER {
+                kept.push((name.as_str().to_owned(), text.to_owned()));
+            }
+        }
+    }
+    kept
 }
 
 /// A request as it was made and answered.
@@ -70,8 +70,8 @@ pub struct Recorded {
 pub enum RecordedBody {
     /// All of it, which may be nothing.
     Whole(Vec<u8>),
-    /// There was more than is kept of one.
-    Cut,
+    /// The beginning; there was more than is kept of one.
+    Cut(Vec<u8>),
     /// It was not kept, or is not any more.
     NotKept,
 }
@@ -145,39 +145,34 @@ impl Recording {
     }
 
     /// Answers a question as it was answered then.
-    pub(super) fn answer(&self, endpoint: &'static str, method: &str, url: &Url) -> Outcome {
-        match self.find(endpoint, method, url) {
-            Ok(recorded) => recorded.outcome(endpoint),
-            Err(end) => {
-                let failure = no_answer(endpoint, FailureKind::NotAsked, end.to_string());
-                self.lock().end.get_or_insert(end);
-                Outcome { received: None, broken: Some(failure), duration: Duration::ZERO }
-            }
-        }
+    pub(super) fn answer(&self, asked: &Outgoing<'_>) -> Outcome {
+        let found = self.find(asked).and_then(|recorded| recorded.outcome(asked));
+        found.unwrap_or_else(|end| {
+            let failure = no_answer(asked.endpoint, FailureKind::NotAsked, end.to_string());
+            self.lock().end.get_or_insert(end);
+            Outcome { received: None, broken: Some(failure), duration: Duration::ZERO }
+        })
     }
 
-    fn find(&self, endpoint: &str, method: &str, url: &Url) -> Result<&Recorded, End> {
+    fn find(&self, asked: &Outgoing<'_>) -> Result<&Recorded, End> {
+        let (endpoint, method, url) = (asked.endpoint, asked.method(), asked.url);
         let mut state = self.lock();
         if let Some(end) = &state.end {
             return Err(end.clone());
         }
         let is_left = |place: &usize| state.played.iter().all(|(played, _)| played != place);
-        let of_endpoint = |(_, one): &(usize, &Recorded)| one.endpoint == endpoint && one.method == method;
+        let of_endpoint = |(_, one): &(usize, &Recorded)| one.endpoint == endpoint && one.method == method.as_str();
         let left: Vec<_> =
             self.answers.iter().enumerate().filter(of_endpoint).filter(|(place, _)| is_left(place)).collect();
         let same = left.iter().find(|(_, one)| same_address(&one.url, url, true)).map(|found| (*found, None));
         let alike = || left.iter().find(|(_, one)| same_address(&one.url, url, false));
         let found = same.or_else(|| alike().map(|found| (*found, Some(url.to_string()))));
         let Some(((place, recorded), asked_now)) = found else {
-            let (endpoint, method, url) = (endpoint.to_owned(), method.to_owned(), url.to_string());
+            let (endpoint, method, url) = (endpoint.to_owned(), method.to_string(), url.to_string());
             return Err(End::NeverAsked { endpoint, method, url });
         };
         state.played.push((place, asked_now));
-        match recorded.body {
-            RecordedBody::Whole(_) => Ok(recorded),
-            RecordedBody::Cut => Err(End::Cut(recorded.seq)),
-            RecordedBody::NotKept => Err(End::NotKept(recorded.seq)),
-        }
+        Ok(recorded)
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
@@ -193,13 +188,17 @@ fn same_address(recorded: &str, asked: &Url, with_query: bool) -> bool {
 }
 
 impl Recorded {
-    fn outcome(&self, endpoint: &'static str) -> Outcome {
+    fn outcome(&self, asked: &Outgoing<'_>) -> Result<Outcome, End> {
+        /// What a page is closed with of which the beginning is enough, so that it is not taken for one that broke off.
+        const CLOSED: &[u8] = b"</script></html>";
         let body = match &self.body {
             RecordedBody::Whole(body) => body.clone(),
-            RecordedBody::Cut | RecordedBody::NotKept => Vec::new(),
+            RecordedBody::Cut(body) if asked.wants_beginning => [body, CLOSED].concat(),
+            RecordedBody::Cut(_) => return Err(End::Cut(self.seq)),
+            RecordedBody::NotKept => return Err(End::NotKept(self.seq)),
         };
         let received = self.status.map(|status| Received { status, headers: self.headers(), body });
-        Outcome { received, broken: self.broken(endpoint), duration: self.duration }
+        Ok(Outcome { received, broken: self.broken(asked.endpoint), duration: self.duration })
     }
 
     fn headers(&self) -> HeaderMap {
@@ -207,7 +206,9 @@ impl Recorded {
             Some((HeaderName::from_bytes(name.as_bytes()).ok()?, HeaderValue::from_str(value).ok()?))
         });
         let mut headers = HeaderMap::new();
-        pairs.for_each(|(name, value)| drop(headers.append(name, value)));
+        for (name, value) in pairs {
+            headers.append(name, value);
+        }
         headers
     }
 
@@ -260,7 +261,14 @@ mod tests {
     }
 
     fn ask(recording: &Recording, url: &str) -> Result<String, FailureKind> {
-        let Outcome { received, broken, .. } = recording.answer("feed", "GET", &Url::parse(url).unwrap());
+        ask_for(recording, url, false)
+    }
+
+    fn ask_for(recording: &Recording, url: &str, wants_beginning: bool) -> Result<String, FailureKind> {
+        let url = Url::parse(url).unwrap();
+        let asked =
+            Outgoing { endpoint: "feed", url: &url, headers: HeaderMap::new(), form: None, wants_beginning };
+        let Outcome { received, broken, .. } = recording.answer(&asked);
         match broken {
             Some(failure) => Err(failure.kind),
             None => Ok(String::from_utf8(received.unwrap().body).unwrap()),
@@ -287,7 +295,8 @@ mod tests {
 
     #[test]
     fn what_is_not_there_whole_ends_it_and_nothing_is_answered_after_that() {
-        for (body, end) in [(RecordedBody::Cut, End::Cut(4)), (RecordedBody::NotKept, End::NotKept(4))] {
+        let cut = || RecordedBody::Cut(b"<script>".to_vec());
+        for (body, end) in [(cut(), End::Cut(4)), (RecordedBody::NotKept, End::NotKept(4))] {
             let recording = Recording::new(vec![
                 recorded(4, "https://a.test/feed", body),
                 recorded(5, "https://a.test/other", whole("there")),
@@ -296,6 +305,9 @@ mod tests {
             assert_eq!(ask(&recording, "https://a.test/other"), Err(FailureKind::NotAsked));
             assert_eq!(recording.end(), Some(end));
         }
+        let recording = Recording::new(vec![recorded(4, "https://a.test/feed", cut())]);
+        let played = ask_for(&recording, "https://a.test/feed", true).unwrap();
+        assert_eq!(played, "<script></script></html>", "for its tokens the beginning is enough");
     }
 
     #[test]

@@ -26,10 +26,12 @@ pub(super) struct Outgoing<'a> {
     pub(super) headers: HeaderMap,
     /// A form makes it a POST.
     pub(super) form: Option<&'a [(&'static str, String)]>,
+    /// Whether the beginning of the answer is enough: of a page that is loaded for its tokens nothing else is read.
+    pub(super) wants_beginning: bool,
 }
 
 impl Outgoing<'_> {
-    fn method(&self) -> Method {
+    pub(super) fn method(&self) -> Method {
         if self.form.is_some() { Method::POST } else { Method::GET }
     }
 }
@@ -58,9 +60,7 @@ impl Wire {
                 let (received, broken) = receive(outgoing.endpoint, request, *timeout).await;
                 Outcome { received, broken, duration: started.elapsed() }
             }
-            Self::Recording(recording) => {
-                recording.answer(outgoing.endpoint, outgoing.method().as_str(), outgoing.url)
-            }
+            Self::Recording(recording) => recording.answer(&outgoing),
         }
     }
 }

@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use super::Policy;
 use super::retry::{AskedAs, Decision, Standing, decide, last_word};
 use crate::db::journal::Transition;
-use crate::db::runs::{Reason, RunState};
+use crate::db::runs::RunState;
 use crate::instagram::Failure;
 use crate::scrape::{Checkpoint, Conclusion, Event, Shortfall};
 

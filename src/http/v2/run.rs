@@ -261,6 +261,11 @@ pub(super) fn address(run_id: RunId) -> String {
     format!("{V2_PATH}/runs/{run_id}")
 }
 
+/// Where an event of a run is.
+pub(super) fn event_address(run_id: RunId, seq: i64) -> String {
+    format!("{}/events/{seq}", address(run_id))
+}
+
 /// 404.
 pub(super) fn no_such_run() -> ApiError {
     ApiError::new(ProblemType::NotFound, "There is no such run; GET /api/v2/runs lists those there are")

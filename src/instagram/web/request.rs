@@ -50,13 +50,15 @@ pub(super) struct Ask {
     pub(super) referer: String,
     /// The name of the document, for the GraphQL endpoint.
     pub(super) friendly_name: Option<&'static str>,
+    /// Whether nothing is read of the page but its tokens, and that it is there.
+    pub(super) for_its_tokens: bool,
 }
 
 impl Ask {
     pub(super) fn get(endpoint: &'static str, path: impl Into<String>, referer: &str) -> Self {
         let referer = referer.to_owned();
-        let (query, form, friendly_name) = (Vec::new(), None, None);
-        Self { endpoint, path: path.into(), query, form, wants: Wants::Json, referer, friendly_name }
+        let (query, form, friendly_name, for_its_tokens) = (Vec::new(), None, None, false);
+        Self { endpoint, path: path.into(), query, form, wants: Wants::Json, referer, friendly_name, for_its_tokens }
     }
 
     pub(super) fn page(endpoint: &'static str, path: &str) -> Self {
@@ -150,8 +152,13 @@ impl Visit {
 
     /// Sends the request and reads the answer's body, as far as either goes.
     async fn send(&mut self, ask: &Ask, url: &Url) -> Outcome {
-        let outgoing =
-            Outgoing { endpoint: ask.endpoint, url, headers: self.headers(ask), form: ask.form.as_deref() };
+        let outgoing = Outgoing {
+            endpoint: ask.endpoint,
+            url,
+            headers: self.headers(ask),
+            form: ask.form.as_deref(),
+            wants_beginning: ask.for_its_tokens,
+        };
         let outcome = self.web.wire.send(outgoing).await;
         if let Some(received) = &outcome.received {
             self.keep_what_the_site_set(&received.headers);
