@@ -8,6 +8,7 @@ pub mod cli;
 pub mod config;
 pub mod credentials;
 pub mod db;
+pub mod erasure;
 pub mod evidence;
 pub mod http;
 pub mod instagram;

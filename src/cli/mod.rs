@@ -6,6 +6,7 @@ mod credentials;
 mod demo;
 mod keys;
 mod post_mortem;
+mod profiles;
 mod replay;
 mod runs;
 mod sandbox;
@@ -94,6 +95,9 @@ enum Command {
     /// Look at the credentials that the sources are asked with, check one, take one out or put it back
     #[command(subcommand, after_help = exit_codes("0 done", credentials::EXIT_CODES))]
     Credentials(credentials::CredentialsCommand),
+    /// Erase all that was collected of a person
+    #[command(subcommand, after_help = exit_codes("0 done", profiles::EXIT_CODES))]
+    Profiles(profiles::ProfilesCommand),
     /// Make, list and revoke the keys of the interface
     #[command(subcommand, after_help = exit_codes("0 done", keys::EXIT_CODES))]
     Keys(keys::KeysCommand),
@@ -149,8 +153,10 @@ pub fn main() -> ExitCode {
 async fn run(cli: Cli) -> Result<ExitCode, Failed> {
     let Cli { command, database, logs } = cli;
     // Commands for a person speak for themselves; the service speaks in log lines.
-    let quiet =
-        matches!(command, Command::Runs(_) | Command::Credentials(_) | Command::Keys(_) | Command::Healthcheck(_));
+    let quiet = matches!(
+        command,
+        Command::Runs(_) | Command::Credentials(_) | Command::Profiles(_) | Command::Keys(_) | Command::Healthcheck(_)
+    );
     if !quiet {
         telemetry::begin_logs(&logs)?;
     }
@@ -164,6 +170,7 @@ async fn run(cli: Cli) -> Result<ExitCode, Failed> {
         Command::Migrate => runs::migrate(&database).await,
         Command::Runs(command) => runs::run(command, &database).await,
         Command::Credentials(command) => credentials::run(command, &database).await,
+        Command::Profiles(command) => profiles::run(command, &database).await,
         Command::Keys(command) => keys::run(command, &database).await,
         Command::Healthcheck(settings) => serve::healthcheck(&settings).await,
         Command::PostgresWatchdog { data_dir } => {

@@ -113,12 +113,7 @@ pub struct Request {
 }
 
 /// Up to `limit` requests of a run behind this seq, oldest first, with the bodies that are kept.
-pub async fn requests(
-    db: impl PgExecutor<'_>,
-    run_id: RunId,
-    after: i64,
-    limit: i64,
-) -> sqlx::Result<Vec<Request>> {
+pub async fn requests(db: impl PgExecutor<'_>, run_id: RunId, after: i64, limit: i64) -> sqlx::Result<Vec<Request>> {
     sqlx::query_as!(
         Request,
         r#"

@@ -155,8 +155,10 @@ impl Evidence {
         }
         let mut requests: Vec<Request> = files.lines("requests.ndjson")?;
         for request in &mut requests {
-            request.body =
-                bodies.get(&request.seq).map(|body| zstd::bulk::compress(body, zstd::DEFAULT_COMPRESSION_LEVEL)).transpose()?;
+            request.body = bodies
+                .get(&request.seq)
+                .map(|body| zstd::bulk::compress(body, zstd::DEFAULT_COMPRESSION_LEVEL))
+                .transpose()?;
         }
         Ok(Self {
             run: files.json("run.json")?,

@@ -103,7 +103,9 @@ impl Evidence {
 /// The body of a request's answer as it came, or why it is not there.
 pub fn body(request: &Request) -> RecordedBody {
     match request.body.as_ref().map(|packed| zstd::decode_all(&packed[..])) {
-        Some(Ok(body)) if body.len() >= KEPT_BYTES && i64::try_from(body.len()).is_ok_and(|len| len < request.bytes) => {
+        Some(Ok(body))
+            if body.len() >= KEPT_BYTES && i64::try_from(body.len()).is_ok_and(|len| len < request.bytes) =>
+        {
             RecordedBody::Cut(body)
         }
         Some(Ok(body)) => RecordedBody::Whole(body),

@@ -266,8 +266,7 @@ mod tests {
 
     fn ask_for(recording: &Recording, url: &str, wants_beginning: bool) -> Result<String, FailureKind> {
         let url = Url::parse(url).unwrap();
-        let asked =
-            Outgoing { endpoint: "feed", url: &url, headers: HeaderMap::new(), form: None, wants_beginning };
+        let asked = Outgoing { endpoint: "feed", url: &url, headers: HeaderMap::new(), form: None, wants_beginning };
         let Outcome { received, broken, .. } = recording.answer(&asked);
         match broken {
             Some(failure) => Err(failure.kind),
@@ -317,11 +316,8 @@ mod tests {
             ("connection_failed", None, FailureKind::ConnectionFailed),
             ("truncated_body", Some(200), FailureKind::TruncatedBody),
         ] {
-            let one = Recorded {
-                failure: Some(failure.to_owned()),
-                status,
-                ..recorded(1, "https://a.test/feed", whole(""))
-            };
+            let one =
+                Recorded { failure: Some(failure.to_owned()), status, ..recorded(1, "https://a.test/feed", whole("")) };
             assert_eq!(ask(&Recording::new(vec![one]), "https://a.test/feed"), Err(expected));
         }
     }

@@ -30,9 +30,7 @@ pub fn of(reason: Reason) -> Advice {
             "two endpoints agree that the account is gone, also by its number where a run has read it before; or reels of it are gone",
             "check the handle. An account that was only renamed is followed by itself",
         ),
-        Reason::Private => {
-            ("the posts are for approved followers", "only a session that follows it can read them")
-        }
+        Reason::Private => ("the posts are for approved followers", "only a session that follows it can read them"),
         Reason::AgeRestricted => {
             ("for adults only, and not for us; no number is stored", "a session of an adult may see it")
         }

@@ -130,7 +130,11 @@ fn summary(run: &Run, checkpoint: &Checkpoint, events: &[Event]) -> String {
             let read = checkpoint.progress(usize::MAX);
             let read = read.map_or_else(String::new, |read| format!(", {} of {} {}", read.done, read.total, read.of));
             let (taken_up, stage) = (run.started_at.unwrap_or(run.requested_at), checkpoint.stage());
-            format!("It is at stage {stage}{read}, {}; it last moved {} ago", since(taken_up), in_words(run.now - run.updated_at))
+            format!(
+                "It is at stage {stage}{read}, {}; it last moved {} ago",
+                since(taken_up),
+                in_words(run.now - run.updated_at)
+            )
         }
         RunState::Waiting => {
             let until = run.claimable_at.map_or_else(String::new, |at| format!(" until {}", at.format("%H:%M:%S UTC")));
@@ -336,9 +340,13 @@ mod tests {
 
     #[test]
     fn times_are_told_as_a_person_would() {
-        for (millis, words) in
-            [(0, "0.0 s"), (59_940, "59.9 s"), (61_000, "1 min 1 s"), (3_600_000, "1 h 0 min"), (90_060_000, "25 h 1 min")]
-        {
+        for (millis, words) in [
+            (0, "0.0 s"),
+            (59_940, "59.9 s"),
+            (61_000, "1 min 1 s"),
+            (3_600_000, "1 h 0 min"),
+            (90_060_000, "25 h 1 min"),
+        ] {
             assert_eq!(in_words(TimeDelta::milliseconds(millis)), words);
         }
     }

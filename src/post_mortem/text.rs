@@ -127,7 +127,10 @@ impl PostMortem {
             return out.line("\nno requests");
         }
         let shown = requests.latest.len();
-        out.line(&format!("\nrequests: {} in all, {} failed; of attempt {} the latest {shown}", requests.count, requests.failed, self.attempt))?;
+        out.line(&format!(
+            "\nrequests: {} in all, {} failed; of attempt {} the latest {shown}",
+            requests.count, requests.failed, self.attempt
+        ))?;
         for Request { seq, at, credential, endpoint, http_status, duration_ms, bytes, failure, has_body } in
             &requests.latest
         {
@@ -169,8 +172,7 @@ impl PostMortem {
         let Others { since, until, count, is_exact, by_task, by_credential, by_source } = others;
         let at_least = if *is_exact { "" } else { "at least " };
         let from_to = format!("{} and {}", since.0.format("%H:%M"), until.0.format("%H:%M UTC"));
-        let mut words =
-            format!("\nothers with {}, asked for between {from_to}: {at_least}{count}", reason.as_str());
+        let mut words = format!("\nothers with {}, asked for between {from_to}: {at_least}{count}", reason.as_str());
         if *count == 0 && !matches!(self.state, RunState::Queued | RunState::Running) {
             words.push_str("; it is this run's alone");
         }
@@ -196,7 +198,8 @@ fn seconds_or_none(seconds: Option<f64>) -> String {
 
 /// What it met; `None` where all went straight.
 fn way(way: &Way) -> Option<String> {
-    let Way { waits, waited_seconds, lost_workers, hand_overs, credential_changes, lists_restarted, events_dropped } = *way;
+    let Way { waits, waited_seconds, lost_workers, hand_overs, credential_changes, lists_restarted, events_dropped } =
+        *way;
     let mut words = String::new();
     let mut add = |count: usize, one: &str, many: &str| {
         if count > 0 {

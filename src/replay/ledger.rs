@@ -72,7 +72,8 @@ impl Ledger for Collecting<'_> {
     }
 
     async fn posts_kept(&mut self, older_than: DateTime<Utc>, read: &[Shortcode], limit: usize) -> Result<Kept, Halt> {
-        let older = self.known.posts.iter().filter(|post| !post.is_missing && post.taken_at.is_some_and(|at| at < older_than));
+        let older =
+            self.known.posts.iter().filter(|post| !post.is_missing && post.taken_at.is_some_and(|at| at < older_than));
         let not_read = older.filter(|post| read.iter().all(|code| code.as_str() != post.shortcode)).take(limit);
         let (mut posts, mut reels) = (0, 0);
         not_read.for_each(|post| {

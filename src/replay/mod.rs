@@ -113,7 +113,8 @@ impl Stretch<'_> {
 pub async fn play(evidence: &Evidence) -> Result<Replay, NotPlayable> {
     let run = &evidence.run;
     let began_at = evidence.beginning().ok_or(NotPlayable::BeginningUnknown(run.run_id))?;
-    let asked: Vec<&Request> = evidence.requests.iter().filter(|request| request.seq > began_at.after_request).collect();
+    let asked: Vec<&Request> =
+        evidence.requests.iter().filter(|request| request.seq > began_at.after_request).collect();
     if asked.is_empty() {
         return Err(NotPlayable::NothingAsked(run.run_id));
     }
@@ -241,7 +242,9 @@ impl Attempt<'_> {
             let fields: Value = serde_json::from_str(&last.fields).ok()?;
             fields["duration_ms"].as_f64().filter(|_| last.event_type.starts_with("scrape_"))
         });
-        let by_row = || (run.finished_at.unwrap_or(run.updated_at) - run.started_at.unwrap_or(run.requested_at)).as_seconds_f64();
+        let by_row = || {
+            (run.finished_at.unwrap_or(run.updated_at) - run.started_at.unwrap_or(run.requested_at)).as_seconds_f64()
+        };
         told.map_or_else(by_row, |millis| Duration::from_secs_f64(millis.max(0.0) / 1000.0).as_secs_f64())
     }
 
@@ -289,7 +292,9 @@ fn explained(end: &End, evidence: &Evidence) -> String {
     let why = match (end, evidence.run.state) {
         (End::NeverAsked { .. }, _) => "up to here the answers sufficed",
         (End::Cut(_), _) => "the limit is 256 KiB a body",
-        (End::NotKept(_), RunState::Succeeded) => "the run succeeded, and of such a run only answers that failed are kept",
+        (End::NotKept(_), RunState::Succeeded) => {
+            "the run succeeded, and of such a run only answers that failed are kept"
+        }
         (End::NotKept(_), RunState::Cancelled) => {
             "the run was cancelled, and of such a run only answers that failed are kept"
         }

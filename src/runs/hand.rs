@@ -285,8 +285,7 @@ impl<'a> Closing<'a> {
             username: &run.username,
             attempt: run.attempt,
             policy: &core.policy,
-            asked_as: asked_as
-                .map_or(AskedAs::Guest, |asking| AskedAs::of(asking.visit.source(), asking.credential())),
+            asked_as: asked_as.map_or(AskedAs::Guest, |asking| AskedAs::of(asking.visit.source(), asking.credential())),
             elapsed_seconds: self.ledger.elapsed_seconds(),
             now: self.ledger.database_time(),
             left: self.left(),

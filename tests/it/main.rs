@@ -15,6 +15,7 @@ mod commands;
 mod credentials;
 mod docs;
 mod documents;
+mod erasure;
 mod errors;
 mod failures;
 mod faults;

@@ -118,7 +118,10 @@ async fn what_could_not_be_read_is_told_by_path_with_the_answer_that_shows_it() 
     assert_eq!(whole.code, Some(0), "{whole:?}");
     let first = answer["first_lines"][0].as_str().unwrap().trim_end_matches('…');
     assert!(whole.stdout.starts_with(first), "{first}");
-    assert!(text.contains("data.user.edge_followed_by.count should be a count of zero or more, found nothing"), "{text}");
+    assert!(
+        text.contains("data.user.edge_followed_by.count should be a count of zero or more, found nothing"),
+        "{text}"
+    );
 }
 
 #[tokio::test]
@@ -145,11 +148,17 @@ async fn a_run_in_whatever_state_says_what_it_can() {
     }
     world.instagram.holds_one("held.1.mortem").await;
     let running = told(&world, &replica, "held-1").await.0;
-    assert_eq!((&running["state"], &running["stage"], &running["advice"]), (&json!("running"), &json!("posts"), &Value::Null));
+    assert_eq!(
+        (&running["state"], &running["stage"], &running["advice"]),
+        (&json!("running"), &json!("posts"), &Value::Null)
+    );
     assert!(running["summary"].as_str().unwrap().starts_with("It is at stage posts, "), "{running:#}");
     assert!(running["others"].is_null());
     let queued = told(&world, &replica, "held-3").await.0;
-    assert_eq!((&queued["state"], &queued["stage"], &queued["started_at"]), (&json!("queued"), &Value::Null, &Value::Null));
+    assert_eq!(
+        (&queued["state"], &queued["stage"], &queued["started_at"]),
+        (&json!("queued"), &Value::Null, &Value::Null)
+    );
     assert!(queued["summary"].as_str().unwrap().starts_with("It waits for a free worker"), "{queued:#}");
     // Cancelled.
     replica.post("/cancel/held-3").await.ok();
@@ -161,10 +170,17 @@ async fn a_run_in_whatever_state_says_what_it_can() {
     // Succeeded.
     world.ended(&replica, "held-1").await;
     let (succeeded, text) = told(&world, &replica, "held-1").await;
-    assert_eq!((&succeeded["state"], &succeeded["failure"], &succeeded["stage"]), (&json!("succeeded"), &Value::Null, &Value::Null));
+    assert_eq!(
+        (&succeeded["state"], &succeeded["failure"], &succeeded["stage"]),
+        (&json!("succeeded"), &Value::Null, &Value::Null)
+    );
     assert!(succeeded["summary"].as_str().unwrap().starts_with("Scrape of @held.1.mortem completed"), "{text}");
     // Its log is given up.
-    sqlx::query("delete from events where run_id = $1::text::uuid").bind(run_of(&world, "held-1").await).execute(&world.database.pool).await.unwrap();
+    sqlx::query("delete from events where run_id = $1::text::uuid")
+        .bind(run_of(&world, "held-1").await)
+        .execute(&world.database.pool)
+        .await
+        .unwrap();
     let bare = told(&world, &replica, "held-1").await.0;
     assert!(bare["missing"][0].as_str().unwrap().contains("is not kept any more"), "{bare:#}");
 

@@ -24,8 +24,8 @@ fn marked<'a>(shown: &'a Value, mark: &str) -> Vec<&'a str> {
     lines.map(|line| line["event_type"].as_str().unwrap()).collect()
 }
 
-/// How many rows every table has.
-async fn rows(pool: &PgPool) -> BTreeMap<String, i64> {
+/// How many rows every table has, and a sum over where each stands and which transaction wrote it: any write moves it.
+async fn rows(pool: &PgPool) -> BTreeMap<String, (i64, i64)> {
     let tables: Vec<String> = sqlx::query_scalar(
         "select c.oid::regclass::text from pg_class c join pg_namespace n on n.oid = c.relnamespace
          where c.relkind = 'r' and n.nspname not in ('pg_catalog', 'information_schema')",
@@ -36,16 +36,12 @@ async fn rows(pool: &PgPool) -> BTreeMap<String, i64> {
     let mut rows = BTreeMap::new();
     for table in tables {
         // A name that the catalogue gave.
-        let count = sqlx::query_scalar(AssertSqlSafe(format!("select count(*) from {table}"))).fetch_one(pool).await;
-        rows.insert(table, count.unwrap());
+        let statement = format!(
+            "select count(*), coalesce(sum(hashtext(t.ctid::text || t.xmin::text)::bigint), 0)::bigint from {table} t"
+        );
+        rows.insert(table, sqlx::query_as(AssertSqlSafe(statement)).fetch_one(pool).await.unwrap());
     }
     rows
-}
-
-/// What of the tables any write would move.
-async fn written(pool: &PgPool) -> (i64, BTreeMap<String, i64>) {
-    let moved = "select coalesce(sum(n_tup_ins + n_tup_upd + n_tup_del), 0)::bigint from pg_stat_xact_user_tables";
-    (sqlx::query_scalar(moved).fetch_one(pool).await.unwrap(), rows(pool).await)
 }
 
 /// The body of a task's request, unpacked.
@@ -147,17 +143,21 @@ async fn a_run_that_could_not_read_its_answer_fails_again_and_completes_once_the
     world.instagram.mend(&username).await;
     replica.kill().await;
 
-    let before = (written(&world.database.pool).await, world.instagram.requests(&username).await.len());
+    let before = (rows(&world.database.pool).await, world.instagram.requests(&username).await.len());
     let (shown, code) = replayed(&world, "t", &[]).await;
     assert_eq!(code, Some(4), "{shown:#}");
     assert_eq!(shown["now"], json!({"ends": {"state": "failed", "reason": "upstream_changed"}}));
     assert_eq!(marked(&shown, "same"), ["scrape_failed"]);
     let text = call(&["runs", "replay", "t"], &[("DATABASE_URL", &world.database.url)]).finished().await;
     assert_eq!(text.code, Some(4), "{text:?}");
-    for part in ["then  failed, reason upstream_changed", "now   failed, reason upstream_changed", "1 the same (=), 0 gone (-), 0 new (+)"] {
+    for part in [
+        "then  failed, reason upstream_changed",
+        "now   failed, reason upstream_changed",
+        "1 the same (=), 0 gone (-), 0 new (+)",
+    ] {
         assert!(text.stdout.contains(part), "{part}: {}", text.stdout);
     }
-    let after = (written(&world.database.pool).await, world.instagram.requests(&username).await.len());
+    let after = (rows(&world.database.pool).await, world.instagram.requests(&username).await.len());
     assert_eq!(before, after, "nothing was asked and nothing written");
 
     let (_, right) = world.instagram.ask(&format!("/api/v1/users/web_profile_info/?username={username}")).await;
@@ -167,10 +167,7 @@ async fn a_run_that_could_not_read_its_answer_fails_again_and_completes_once_the
     assert_eq!(code, Some(0), "{shown:#}");
     assert_eq!(shown["now"], json!({"ends": {"state": "succeeded", "reason": null}}));
     assert_eq!(marked(&shown, "gone"), ["scrape_failed"]);
-    assert_eq!(
-        marked(&shown, "new"),
-        ["account_fetched", "posts_fetched", "profile_data_updated", "scrape_completed"]
-    );
+    assert_eq!(marked(&shown, "new"), ["account_fetched", "posts_fetched", "profile_data_updated", "scrape_completed"]);
     let after = (rows(&world.database.pool).await, world.instagram.requests(&username).await.len());
     assert_eq!(before, after);
 }
@@ -206,7 +203,13 @@ async fn what_was_renamed_and_is_read_again_brings_the_events_of_a_run_that_went
     }
     let (shown, code) = replayed(&world, "t", &[]).await;
     assert_eq!(code, Some(0), "{shown:#}");
-    let now: Vec<&str> = shown["events"].as_array().unwrap().iter().filter(|line| line["mark"] != "gone").map(|line| line["event_type"].as_str().unwrap()).collect();
+    let now: Vec<&str> = shown["events"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|line| line["mark"] != "gone")
+        .map(|line| line["event_type"].as_str().unwrap())
+        .collect();
     assert_eq!(now, event_types(&smooth));
     assert!(marked(&shown, "gone").contains(&"upstream_changed"));
 }
@@ -218,7 +221,11 @@ async fn an_attempt_that_was_taken_up_again_is_played_back_from_where_it_was() {
     let username = with_posts(&world, "resumed.replay", |posts| posts >= 48).await;
     world.instagram.fault(&username, json!({"fault": "broken", "after": 2})).await;
     let status = world.scrape(&replica, "t", &username).await;
-    assert_eq!((&status["status"], &status["reason"]), (&json!("partial"), &json!("upstream_unavailable")), "{status:#}");
+    assert_eq!(
+        (&status["status"], &status["reason"]),
+        (&json!("partial"), &json!("upstream_unavailable")),
+        "{status:#}"
+    );
     assert!(event_types(&status).contains(&"run_resumed"));
     let (shown, code) = replayed(&world, "t", &[]).await;
     assert_eq!((code, &shown["attempt"]), (Some(5), &json!(2)), "{shown:#}");
@@ -250,10 +257,12 @@ async fn where_the_answers_are_not_kept_or_do_not_suffice_it_says_so_and_why() {
     assert_eq!((code, marked(&shown, "new")), (Some(9), vec!["account_fetched", "posts_fetched"]), "{shown:#}");
 
     // Its time is over.
-    sqlx::query("update run_exchanges x set body = null from runs r where r.run_id = x.run_id and r.task_id = 'beyond'")
-        .execute(&world.database.pool)
-        .await
-        .unwrap();
+    sqlx::query(
+        "update run_exchanges x set body = null from runs r where r.run_id = x.run_id and r.task_id = 'beyond'",
+    )
+    .execute(&world.database.pool)
+    .await
+    .unwrap();
     let (shown, code) = replayed(&world, "beyond", &[]).await;
     let why = shown["now"]["recording_ends"].as_str().unwrap();
     assert!(code == Some(9) && why.contains("IGT_BODY_RETENTION_DAYS"), "{why}");

@@ -59,8 +59,7 @@ impl Visit {
         self.gate.pass(endpoint).await?;
         let mut url = self.graph.node.clone();
         url.query_pairs_mut().append_pair("fields", expression);
-        let outgoing =
-            Outgoing { endpoint, url: &url, headers: self.headers(), form: None, wants_beginning: false };
+        let outgoing = Outgoing { endpoint, url: &url, headers: self.headers(), form: None, wants_beginning: false };
         let Outcome { received, broken, duration } = self.graph.wire.send(outgoing).await;
 
         let (usage, unread_usage) =

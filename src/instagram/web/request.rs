@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
+use reqwest::Url;
 use reqwest::header::{
     ACCEPT, ACCEPT_LANGUAGE, COOKIE, HeaderMap, HeaderName, HeaderValue, LOCATION, ORIGIN, REFERER, SET_COOKIE,
 };
-use reqwest::Url;
 use serde_json::Value;
 
 use super::{Visit, classify, page};
