@@ -91,7 +91,8 @@ fn in_words(handles: &[String], numbers: &[String]) -> String {
     if !numbers.is_empty() {
         parts.push(format!("(?<before>^|[^0-9])({})(?<after>$|[^0-9])", numbers.join("|")));
     }
-    parts.join("|")
+    // No pattern at all would be found everywhere, and behind the end stands nothing.
+    if parts.is_empty() { "$.".to_owned() } else { parts.join("|") }
 }
 
 /// A name that is all of a text in JSON.
@@ -146,6 +147,9 @@ mod tests {
         assert!(names().are_in(br#"{"username":"anna"}"#) && names().are_in(br#"{"pk":27350891545508}"#));
         assert!(!names().are_in(br#"{"username":"annabel","count":4}"#));
         assert!(Names::new(&[], &[]).unwrap().is_none());
+        let short = Names::new(&[], &["77".to_owned()]).unwrap().unwrap();
+        assert_eq!(short.out_of("77 posts of @anna"), None);
+        assert!(short.are_in(br#"{"id":"77"}"#) && !short.are_in(br#"{"count":77}"#));
         let patterns = names().patterns().clone();
         assert!(!patterns.in_words.contains("?<"), "{patterns:?}");
     }

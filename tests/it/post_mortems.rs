@@ -41,7 +41,7 @@ async fn a_failed_run_says_what_failed_where_and_what_to_do_beside_the_last_that
     world.instagram.fault("mortem.anna", json!({"fault": "challenged"})).await;
     world.scrape(&replica, "t", "mortem.anna").await;
     for n in 0..3 {
-        world.scrape(&replica, &format!("other-{}", n % 2), &format!("challenged.mortem{n}")).await;
+        world.scrape(&replica, &format!("other-{n}"), &format!("challenged.mortem{n}")).await;
     }
     let (report, text) = told(&world, &replica, "t").await;
     let run_id = run_of(&world, "t").await;
@@ -142,7 +142,7 @@ async fn a_run_in_whatever_state_says_what_it_can() {
     // In hand; and behind it in the queue.
     for task in ["held-1", "held-2", "held-3"] {
         let username = format!("{task}.mortem").replace('-', ".");
-        world.instagram.hold(&username, 1).await;
+        world.instagram.hold(&username, 0).await;
         replica.create("create_task", task, &username).await;
         replica.post(&format!("/force_scrape/{task}")).await.ok();
     }
@@ -150,9 +150,9 @@ async fn a_run_in_whatever_state_says_what_it_can() {
     let running = told(&world, &replica, "held-1").await.0;
     assert_eq!(
         (&running["state"], &running["stage"], &running["advice"]),
-        (&json!("running"), &json!("posts"), &Value::Null)
+        (&json!("running"), &json!("account"), &Value::Null)
     );
-    assert!(running["summary"].as_str().unwrap().starts_with("It is at stage posts, "), "{running:#}");
+    assert!(running["summary"].as_str().unwrap().starts_with("It is at stage account, "), "{running:#}");
     assert!(running["others"].is_null());
     let queued = told(&world, &replica, "held-3").await.0;
     assert_eq!(
