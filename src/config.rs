@@ -4,6 +4,7 @@
 //! `.env.example` lists them all; a test keeps it so.
 
 mod http;
+mod pipeline;
 mod retention;
 
 use std::net::SocketAddr;
@@ -16,11 +17,12 @@ use secrecy::SecretString;
 
 use crate::credentials::{Credentials, CredentialsError, Origin, PaceSettings};
 use crate::db::slots::Breaker;
-use crate::instagram::web::{DocIds, WebConfig};
+use crate::instagram::web::WebConfig;
 use crate::pacing::Terms;
 use crate::runs::Policy;
 
 pub use http::HttpSettings;
+pub use pipeline::{CourseSettings, DocumentSettings, PipelineSettings};
 pub use retention::RetentionSettings;
 
 /// Which database.
@@ -82,11 +84,6 @@ pub struct RunSettings {
           value_parser = value_parser!(u64).range(1..=604_800))]
     pub run_deadline_seconds: u64,
 
-    /// How often a run may be taken up in a row without coming on: its first time, after a wait, after a lost worker
-    #[arg(long, env = "IGT_MAX_ATTEMPTS", value_name = "N", default_value_t = 5,
-          value_parser = value_parser!(u16).range(1..=1000))]
-    pub max_attempts: u16,
-
     /// Milliseconds of the first back-off after a passing failure; it doubles with each attempt, up to five minutes
     #[arg(long, env = "IGT_RETRY_BASE_MS", value_name = "MS", default_value_t = 2000,
           value_parser = value_parser!(u64).range(1..=300_000))]
@@ -102,27 +99,14 @@ pub struct RunSettings {
           value_parser = value_parser!(u64).range(10..=60_000))]
     pub poll_ms: u64,
 
-    /// How many of an account's latest posts a run reads, and task_details shows
-    #[arg(long, env = "IGT_MAX_POSTS", value_name = "N", default_value_t = 60,
-          value_parser = value_parser!(u16).range(1..=1000))]
-    pub max_posts: u16,
-
-    /// How many of the latest posts every run reads anew for their numbers; where IGT_MAX_POSTS is more, a run stops
-    /// behind them at what an earlier one has read
-    #[arg(long, env = "IGT_REFRESH_POSTS", value_name = "N", default_value_t = 60,
-          value_parser = value_parser!(u16).range(1..=1000))]
-    pub refresh_posts: u16,
-
-    /// Every so many-th scan of an account reads all of IGT_MAX_POSTS, so that what was deleted further down is noticed;
-    /// 1 reads all every time
-    #[arg(long, env = "IGT_FULL_SCAN_EVERY", value_name = "N", default_value_t = 10,
-          value_parser = value_parser!(u16).range(1..=1000))]
-    pub full_scan_every: u16,
-
     /// How many events a run may write; beyond them its progress is counted and not told
     #[arg(long, env = "IGT_MAX_EVENTS", value_name = "N", default_value_t = 10_000,
           value_parser = value_parser!(u32).range(20..=1_000_000))]
     pub max_events: u32,
+
+    /// How much a run reads, and how often it may try.
+    #[command(flatten)]
+    pub pipeline: PipelineSettings,
 }
 
 /// Where Instagram is.
@@ -180,15 +164,15 @@ pub struct SourceSettings {
     #[arg(long, env = "IGT_BREAKER_SECONDS", value_name = "S", default_value_t = 30,
           value_parser = value_parser!(u16).range(1..=900))]
     pub breaker_seconds: u16,
-    /// Numbers of the documents that Instagram's GraphQL endpoint is asked for, which change every few weeks: lists such
-    /// as posts=1,2;reels=3, of profile, posts, reels, post; they are tried before the known ones
-    #[arg(long, env = "IGT_WEB_DOC_IDS", value_name = "LISTS")]
-    pub web_doc_ids: Option<DocIds>,
 
     /// Base address of the official source (Graph API), which is asked with the tokens of IGT_CREDENTIALS
     #[arg(long, env = "IGT_GRAPH_URL", value_name = "URL", default_value = "https://graph.facebook.com",
           value_parser = http_url)]
     pub graph_url: String,
+
+    /// Which documents are asked for.
+    #[command(flatten)]
+    pub documents: DocumentSettings,
 }
 
 /// What the process says of itself.
@@ -270,13 +254,13 @@ impl RunSettings {
             concurrency: usize::from(self.concurrency),
             lease: Duration::from_secs(self.lease_seconds),
             deadline: Duration::from_secs(self.run_deadline_seconds),
-            max_attempts: i32::from(self.max_attempts),
+            max_attempts: i32::from(self.pipeline.max_attempts),
             retry_base: Duration::from_millis(self.retry_base_ms),
             throttle_cooldown: Duration::from_secs(self.throttle_seconds),
             poll: Duration::from_millis(self.poll_ms),
-            max_posts: usize::from(self.max_posts),
-            refreshed_posts: usize::from(self.refresh_posts),
-            full_scan_every: usize::from(self.full_scan_every),
+            max_posts: usize::from(self.pipeline.max_posts),
+            refreshed_posts: usize::from(self.pipeline.refresh_posts),
+            full_scan_every: usize::from(self.pipeline.full_scan_every),
             max_events: i64::from(self.max_events),
         }
     }
@@ -314,7 +298,7 @@ impl SourceSettings {
             cookie: self.web_cookie.clone(),
             user_agent: self.web_user_agent.clone().unwrap_or(defaults.user_agent),
             timeout: Duration::from_secs(self.web_timeout_seconds),
-            doc_ids: self.web_doc_ids.clone().unwrap_or_default(),
+            doc_ids: self.documents.web_doc_ids.clone().unwrap_or_default(),
             ..defaults
         }
     }

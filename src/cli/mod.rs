@@ -6,6 +6,9 @@ mod credentials;
 mod dashboard_role;
 mod demo;
 mod keys;
+mod post_mortem;
+mod profiles;
+mod replay;
 mod runs;
 mod sandbox;
 mod serve;
@@ -42,6 +45,10 @@ mod exit {
     pub(super) const STILL_STOPPING: u8 = 7;
     /// The credential cannot be used.
     pub(super) const CREDENTIAL_REFUSED: u8 = 8;
+    /// What is kept of the run does not suffice to play it back to its end.
+    pub(super) const NOT_PLAYED_OUT: u8 = 9;
+    /// Played back, the run would wait.
+    pub(super) const RUN_WAITS: u8 = 10;
 }
 
 /// A command's exit codes, for its help.
@@ -90,6 +97,9 @@ enum Command {
     /// Look at the credentials that the sources are asked with, check one, take one out or put it back
     #[command(subcommand, after_help = exit_codes("0 done", credentials::EXIT_CODES))]
     Credentials(credentials::CredentialsCommand),
+    /// Erase all that was collected of a person
+    #[command(subcommand, after_help = exit_codes("0 done", profiles::EXIT_CODES))]
+    Profiles(profiles::ProfilesCommand),
     /// Make, list and revoke the keys of the interface
     #[command(subcommand, after_help = exit_codes("0 done", keys::EXIT_CODES))]
     Keys(keys::KeysCommand),
@@ -158,6 +168,7 @@ async fn run(cli: Cli) -> Result<ExitCode, Failed> {
         command,
         Command::Runs(_)
             | Command::Credentials(_)
+            | Command::Profiles(_)
             | Command::Keys(_)
             | Command::DashboardRole(_)
             | Command::Healthcheck(_)
@@ -175,6 +186,7 @@ async fn run(cli: Cli) -> Result<ExitCode, Failed> {
         Command::Migrate => runs::migrate(&database).await,
         Command::Runs(command) => runs::run(command, &database).await,
         Command::Credentials(command) => credentials::run(command, &database).await,
+        Command::Profiles(command) => profiles::run(command, &database).await,
         Command::Keys(command) => keys::run(command, &database).await,
         Command::DashboardRole(settings) => dashboard_role::run(&settings, &database).await,
         Command::Healthcheck(settings) => serve::healthcheck(&settings).await,

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use chrono::{DateTime, SecondsFormat, Utc};
 use clap::Subcommand;
 
-use super::{Failed, cancel, exit, tail};
+use super::{Failed, cancel, exit, post_mortem, replay, tail};
 use crate::config::DatabaseSettings;
 use crate::db::exchanges::Exchange;
 use crate::db::journal::Level;
@@ -17,7 +17,8 @@ use crate::postgres::{Database, private};
 
 /// All exit codes beyond those of every command, for the help.
 pub(super) const EXIT_CODES: &str = " · 3 no such task or run · 4 the run failed · 5 it obtained a part · \
-                                     6 it was cancelled · 7 it was asked to stop and has not yet";
+                                     6 it was cancelled · 7 it was asked to stop and has not yet · \
+                                     9 its recording does not suffice · 10 it would wait";
 
 /// Those of `tail`.
 const TAIL_CODES: &str = " · 3 no such task or run · 4 the run failed · 5 it obtained a part · 6 it was cancelled";
@@ -48,6 +49,13 @@ pub(super) enum RunsCommand {
         #[arg(long, value_name = "REQUEST", conflicts_with = "json")]
         body: Option<i64>,
     },
+    /// Say on one screen why a run ended as it did, or what keeps it, and what to do
+    #[command(after_help = super::exit_codes("0 done", " · 3 no such task or run"))]
+    PostMortem(Box<post_mortem::PostMortemSettings>),
+    /// Play the last attempt of a run back over its recorded answers, and show what it would say now beside what it said
+    /// then. Nothing is asked of Instagram, and nothing is written
+    #[command(after_help = super::exit_codes("0 it would succeed now", replay::CODES))]
+    Replay(Box<replay::ReplaySettings>),
     /// Stop a run, wherever it stands; what it stored stays. One that has ended otherwise is an error
     #[command(after_help = super::exit_codes("0 it is cancelled, now or before", CANCEL_CODES))]
     Cancel {
@@ -79,11 +87,18 @@ pub(super) async fn open(settings: &DatabaseSettings) -> Result<Database, Failed
 
 /// Does what was asked.
 pub(super) async fn run(command: RunsCommand, settings: &DatabaseSettings) -> Result<ExitCode, Failed> {
+    if let RunsCommand::Replay(replay) = &command
+        && let Some(bundle) = &replay.bundle
+    {
+        return replay::of_bundle(bundle, replay).await;
+    }
     let database = open(settings).await?;
     let done = match command {
         RunsCommand::Tail { of } => tail::tail(&database.pool, &of).await,
         RunsCommand::Show { of, body: Some(seq), .. } => body(&database.pool, &of, seq).await,
         RunsCommand::Show { of, json, body: None } => show(&database.pool, &of, json).await,
+        RunsCommand::PostMortem(settings) => post_mortem::post_mortem(&database.pool, &settings).await,
+        RunsCommand::Replay(settings) => replay::of_run(&database.pool, &settings).await,
         RunsCommand::Cancel { of } => cancel::cancel(&database.pool, &of).await,
     };
     database.close().await;

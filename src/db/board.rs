@@ -35,6 +35,8 @@ pub struct Changed {
     pub position: Position,
     /// The run.
     pub run: Run,
+    /// Whether the person was erased whose account it scraped: what was told of it before is not to be told any more.
+    pub is_erased: bool,
 }
 
 /// What a look at the changes brought.
@@ -72,7 +74,8 @@ pub async fn changes(db: impl PgExecutor<'_>, after: Position, limit: i64) -> sq
                r.reason as "reason?: Reason", r.trigger as "trigger?: Trigger", r.attempt as "attempt?",
                r.worker_id as "worker_id?", r.last_seq as "last_seq?", r.last_exchange as "last_exchange?",
                r.requested_at as "requested_at?", r.started_at as "started_at?", r.updated_at as "updated_at?",
-               r.finished_at as "finished_at?", r.claimable_at as "claimable_at?"
+               r.finished_at as "finished_at?", r.claimable_at as "claimable_at?",
+               r.erased_at is not null as "is_erased!"
         from clock
         left join oldest on true
         left join lateral (
@@ -119,7 +122,8 @@ pub async fn active(
                r.reason as "reason?: Reason", r.trigger as "trigger?: Trigger", r.attempt as "attempt?",
                r.worker_id as "worker_id?", r.last_seq as "last_seq?", r.last_exchange as "last_exchange?",
                r.requested_at as "requested_at?", r.started_at as "started_at?", r.updated_at as "updated_at?",
-               r.finished_at as "finished_at?", r.claimable_at as "claimable_at?"
+               r.finished_at as "finished_at?", r.claimable_at as "claimable_at?",
+               r.erased_at is not null as "is_erased!"
         from clock
         left join lateral (
             select *
@@ -152,7 +156,8 @@ pub async fn ended(db: impl PgExecutor<'_>, horizon: i64, limit: i64) -> sqlx::R
                r.reason as "reason?: Reason", r.trigger as "trigger?: Trigger", r.attempt as "attempt?",
                r.worker_id as "worker_id?", r.last_seq as "last_seq?", r.last_exchange as "last_exchange?",
                r.requested_at as "requested_at?", r.started_at as "started_at?", r.updated_at as "updated_at?",
-               r.finished_at as "finished_at?", r.claimable_at as "claimable_at?"
+               r.finished_at as "finished_at?", r.claimable_at as "claimable_at?",
+               r.erased_at is not null as "is_erased!"
         from (
             select *
             from runs
@@ -211,6 +216,7 @@ struct Row {
     updated_at: Option<DateTime<Utc>>,
     finished_at: Option<DateTime<Utc>>,
     claimable_at: Option<DateTime<Utc>>,
+    is_erased: bool,
 }
 
 impl Row {
@@ -239,6 +245,6 @@ impl Row {
             finished_at: self.finished_at,
             claimable_at: self.claimable_at,
         };
-        Some(Changed { position: Position { xid: self.xid?, run_id }, run })
+        Some(Changed { position: Position { xid: self.xid?, run_id }, run, is_erased: self.is_erased })
     }
 }

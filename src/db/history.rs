@@ -117,6 +117,10 @@ pub struct Name {
     pub observed_from: DateTime<Utc>,
     /// When it was last seen under it; `None` while it has it.
     pub observed_until: Option<DateTime<Utc>>,
+    /// The run that first saw it under it.
+    pub run_id: RunId,
+    /// The event of that run that says so.
+    pub seq: i64,
 }
 
 /// The handles of an account, the latest first.
@@ -124,7 +128,7 @@ pub async fn names(db: impl PgExecutor<'_>, profile_id: i64) -> sqlx::Result<Vec
     sqlx::query_as!(
         Name,
         r#"
-        select username, observed_from, observed_until
+        select username, observed_from, observed_until, run_id as "run_id: RunId", seq
         from profile_names where profile_id = $1 order by observed_from desc limit 100
         "#,
         profile_id,

@@ -76,6 +76,8 @@ pub struct NewExchange {
     pub bytes: i64,
     /// The failure's name, where it failed.
     pub failure: Option<&'static str>,
+    /// The headers of the answer on which its reading depends: pairs of a name and a value.
+    pub headers: Option<Value>,
     /// The answer's body, compressed, where it is kept.
     pub body: Option<Vec<u8>>,
 }
@@ -178,14 +180,14 @@ pub async fn write(db: impl PgExecutor<'_>, entries: &[impl Borrow<Entry>]) -> s
             where e.run_id in (select run_id from fenced)
         ), asked as (
             insert into run_exchanges (run_id, seq, at, attempt, source, endpoint, method, url, status, duration_ms,
-                                       bytes, failure, body, credential)
+                                       bytes, failure, body, credential, headers)
             select x.run_id, x.seq, now() - make_interval(secs => x.age), x.attempt, x.source, x.endpoint, x.method, x.url, x.status, x.duration_ms,
-                   x.bytes, x.failure, x.body, x.credential
+                   x.bytes, x.failure, x.body, x.credential, x.headers
             from unnest($18::uuid[], $19::bigint[], $20::int[], $21::text[], $22::text[], $23::text[], $24::text[],
                         $25::smallint[], $26::float8[], $27::bigint[], $28::text[], $29::bytea[], $30::float8[],
-                        $31::text[])
+                        $31::text[], $32::jsonb[])
                 as x (run_id, seq, attempt, source, endpoint, method, url, status, duration_ms, bytes, failure, body,
-                      age, credential)
+                      age, credential, headers)
             where x.run_id in (select run_id from fenced)
         )
         select run_id as "run_id!: RunId", cancel_requested as "cancel_requested!" from fenced
@@ -221,6 +223,7 @@ pub async fn write(db: impl PgExecutor<'_>, entries: &[impl Borrow<Entry>]) -> s
         &columns.exchange.body as &[Option<&[u8]>],
         &columns.exchange.age_seconds,
         &columns.exchange.credential as &[Option<&str>],
+        &columns.exchange.headers as &[Option<Value>],
     )
     .fetch_all(db)
     .await
@@ -317,6 +320,7 @@ struct ExchangeColumns<'a> {
     body: Vec<Option<&'a [u8]>>,
     age_seconds: Vec<f64>,
     credential: Vec<Option<&'a str>>,
+    headers: Vec<Option<Value>>,
 }
 
 impl<'a> Columns<'a> {
@@ -386,5 +390,9 @@ impl<'a> ExchangeColumns<'a> {
         self.body.push(exchange.body.as_deref());
         self.age_seconds.push(entry.age_seconds);
         self.credential.push(exchange.credential.as_deref());
+        self.headers.push(exchange.headers.clone().map(|mut headers| {
+            clean_json(&mut headers, MESSAGE);
+            headers
+        }));
     }
 }

@@ -2,7 +2,6 @@
 
 use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, PgExecutor};
-use uuid::Uuid;
 
 use super::RunId;
 use super::text::fit_if_any;
@@ -289,8 +288,6 @@ pub struct Media {
     pub display_url: Option<String>,
     /// When it was last read.
     pub last_seen_at: DateTime<Utc>,
-    /// The run that read it last.
-    pub run_id: Uuid,
     /// Likes; `None` where hidden or not told.
     pub likes_count: Option<i64>,
     /// Whether the owner hides the likes.
@@ -301,6 +298,10 @@ pub struct Media {
     pub plays_count: Option<i64>,
     /// Views.
     pub views_count: Option<i64>,
+    /// The run that first saw these numbers; `None` where none was ever told.
+    pub run_id: Option<RunId>,
+    /// The event of that run that says so.
+    pub seq: Option<i64>,
 }
 
 /// The latest posts of an account, newest first, each with its latest numbers; `reels_only` leaves the others out.
@@ -314,9 +315,10 @@ pub async fn latest(
         Media,
         r#"
         select m.shortcode, m.instagram_pk, m.kind, m.is_reel, m.is_pinned, m.taken_at, m.caption, m.duration_seconds,
-               m.display_url, m.last_seen_at, m.run_id,
+               m.display_url, m.last_seen_at,
                s.likes_count as "likes_count?", s.likes_hidden as "likes_hidden?",
-               s.comments_count as "comments_count?", s.plays_count as "plays_count?", s.views_count as "views_count?"
+               s.comments_count as "comments_count?", s.plays_count as "plays_count?", s.views_count as "views_count?",
+               s.run_id as "run_id?: RunId", s.seq as "seq?"
         from (
             select * from media
             where profile_id = $1 and (is_reel or not $2)
@@ -324,7 +326,7 @@ pub async fn latest(
             limit $3
         ) as m
         left join lateral (
-            select likes_count, likes_hidden, comments_count, plays_count, views_count
+            select likes_count, likes_hidden, comments_count, plays_count, views_count, run_id, seq
             from media_snapshots s
             where s.profile_id = m.profile_id and s.shortcode = m.shortcode
             order by s.observed_from desc

@@ -330,6 +330,10 @@ pub struct Profile {
     pub following_count: Option<i64>,
     /// How many posts it has.
     pub posts_count: Option<i64>,
+    /// The run that first saw these numbers; `None` where none was ever told.
+    pub run_id: Option<RunId>,
+    /// The event of that run that says so.
+    pub seq: Option<i64>,
 }
 
 /// The account that a task's username led to: the one its latest runs read, or where none did, the account that
@@ -341,10 +345,10 @@ pub async fn of_task(db: impl PgExecutor<'_>, task_id: &TaskId, username: &str) 
         select p.profile_id, p.instagram_pk, p.username, p.full_name, p.biography, p.category, p.external_url,
                p.profile_pic_url, p.is_private, p.is_verified, p.last_seen_at,
                s.followers_count as "followers_count?", s.following_count as "following_count?",
-               s.posts_count as "posts_count?"
+               s.posts_count as "posts_count?", s.run_id as "run_id?: RunId", s.seq as "seq?"
         from profiles p
         left join lateral (
-            select followers_count, following_count, posts_count
+            select followers_count, following_count, posts_count, run_id, seq
             from profile_snapshots
             where profile_id = p.profile_id
             order by observed_from desc

@@ -180,6 +180,13 @@ pub async fn latest(db: impl PgExecutor<'_>, task_id: &TaskId) -> sqlx::Result<O
     .await
 }
 
+/// Keeps how far a run was when its last attempt began, a JSON object. Runs in the transaction whose first statement was
+/// the run's fenced write.
+pub async fn keep_beginning(db: impl PgExecutor<'_>, run_id: RunId, began_at: &Value) -> sqlx::Result<()> {
+    sqlx::query!("update runs set began_at = $2 where run_id = $1", run_id.0, began_at).execute(db).await?;
+    Ok(())
+}
+
 /// How many runs stand in each active state, and how long the oldest due one has been waiting for a hand, in seconds.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Load {

@@ -3,7 +3,7 @@
 //! Both are for many askers at once: their statements take arrays.
 
 use chrono::{DateTime, Utc};
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 use sqlx::PgExecutor;
 use uuid::Uuid;
@@ -31,6 +31,8 @@ pub struct Status {
     pub updated_at: DateTime<Utc>,
     /// When it ended.
     pub finished_at: Option<DateTime<Utc>>,
+    /// Whether the person was erased whose account it scraped: what it said before is not to be told any more.
+    pub is_erased: bool,
 }
 
 /// A task whose status is asked for, and what the asker knows of it.
@@ -57,7 +59,7 @@ pub async fn of_tasks(db: impl PgExecutor<'_>, asked: &[Asked]) -> sqlx::Result<
         select asked.n as "n!", latest.run_id as "run_id?: RunId", latest.state as "state?: RunState",
                latest.reason as "reason: Reason", latest.last_seq as "last_seq?",
                latest.requested_at as "requested_at?", latest.started_at, latest.updated_at as "updated_at?",
-               latest.finished_at
+               latest.finished_at, latest.erased_at is not null as "is_erased!"
         from unnest($1::text[], $2::uuid[], $3::bigint[], $4::timestamptz[])
             with ordinality as asked (task_id, run_id, last_seq, updated_at, n)
         left join lateral (
@@ -83,9 +85,18 @@ pub async fn of_tasks(db: impl PgExecutor<'_>, asked: &[Asked]) -> sqlx::Result<
             statuses[index(row.n)] = None;
             continue;
         };
-        let (reason, started_at, finished_at) = (row.reason, row.started_at, row.finished_at);
-        statuses[index(row.n)] =
-            Some(Status { run_id, state, reason, last_seq, requested_at, started_at, updated_at, finished_at });
+        let (reason, started_at, finished_at, is_erased) = (row.reason, row.started_at, row.finished_at, row.is_erased);
+        statuses[index(row.n)] = Some(Status {
+            run_id,
+            state,
+            reason,
+            last_seq,
+            requested_at,
+            started_at,
+            updated_at,
+            finished_at,
+            is_erased,
+        });
     }
     Ok(statuses)
 }
@@ -96,7 +107,7 @@ pub async fn of_runs(db: impl PgExecutor<'_>, run_ids: &[RunId]) -> sqlx::Result
     let rows = sqlx::query!(
         r#"
         select asked.n as "n!", r.run_id as "run_id: RunId", r.state as "state: RunState", r.reason as "reason: Reason",
-               r.last_seq, r.requested_at, r.started_at, r.updated_at, r.finished_at
+               r.last_seq, r.requested_at, r.started_at, r.updated_at, r.finished_at, r.erased_at is not null as "is_erased!"
         from unnest($1::uuid[]) with ordinality as asked (run_id, n) join runs r on r.run_id = asked.run_id
         "#,
         &ids,
@@ -114,6 +125,7 @@ pub async fn of_runs(db: impl PgExecutor<'_>, run_ids: &[RunId]) -> sqlx::Result
             started_at: row.started_at,
             updated_at: row.updated_at,
             finished_at: row.finished_at,
+            is_erased: row.is_erased,
         });
     }
     Ok(statuses)
@@ -126,7 +138,7 @@ pub async fn of_task(db: impl PgExecutor<'_>, task_id: &TaskId) -> sqlx::Result<
 }
 
 /// One event as it stands.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Event {
     /// Its number in the run.
     pub seq: i64,
@@ -139,13 +151,18 @@ pub struct Event {
     /// A sentence for a person.
     pub message: String,
     /// Numbers and names: a JSON object, in the text in which the database tells it.
-    #[serde(serialize_with = "as_json")]
+    #[serde(serialize_with = "as_json", deserialize_with = "of_json")]
     pub fields: String,
 }
 
 /// A text that is JSON, as what it says.
 fn as_json<S: Serializer>(text: &str, serializer: S) -> Result<S::Ok, S::Error> {
     serde_json::from_str::<&RawValue>(text).map_err(serde::ser::Error::custom)?.serialize(serializer)
+}
+
+/// The other way round.
+fn of_json<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    Ok(Box::<RawValue>::deserialize(deserializer)?.get().to_owned())
 }
 
 /// A part of a run's log: the events with `after < seq <= until`.

@@ -204,6 +204,8 @@ pub struct Exchange {
     pub failure: Option<&'static str>,
     /// Whether something in the answer could not be read, though the rest of it was.
     pub has_unread: bool,
+    /// The headers of the answer on which its reading depends, without secrets.
+    pub headers: Vec<(String, String)>,
     /// The answer's body without secrets, cut at 256 KiB; `None` where no answer came or it had none.
     pub body: Option<Vec<u8>>,
 }

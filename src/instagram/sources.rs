@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use super::graph::Graph;
 use super::transport;
-use super::web::Web;
-use super::{Gate, Secrets, Visit};
+use super::web::{DocIds, Web};
+use super::{Gate, Recording, Secrets, Visit};
 
 /// Where answers come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -37,6 +37,14 @@ pub enum Client {
 }
 
 impl Client {
+    /// One of a source that asks nothing of the network, and is answered as a run was, as a guest or with a session.
+    pub fn recorded(source: Source, recording: Arc<Recording>, has_session: bool, doc_ids: DocIds) -> Self {
+        match source {
+            Source::Web => Self::Web(Web::recorded(recording, has_session, doc_ids)),
+            Source::Graph => Self::Graph(Graph::recorded(recording)),
+        }
+    }
+
     /// What it asks.
     pub fn source(&self) -> Source {
         match self {

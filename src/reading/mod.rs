@@ -66,6 +66,7 @@ impl Reading {
             let kept = self.standings.get(&task_id);
             let known = kept.as_ref().map(|kept| kept.status);
             let Some(status) = self.statuses.ask(Asked { task_id: task_id.clone(), known }).await? else {
+                self.standings.remove(&task_id);
                 return Ok(None);
             };
             let lines = lines.min(MAX_LINES);

@@ -10,9 +10,10 @@ use tracing::Instrument as _;
 
 use super::asking::{Asking, Stuck, another_may_go_on, choose, takes_out};
 use super::cancel::{cancel_run, cancelled};
+use super::ending::Ending;
 use super::lease::{Grip, Stop};
 use super::ledger::RunLedger;
-use super::retry::{AskedAs, Decision, Standing, decide, decide_without_turn, last_word};
+use super::retry::{AskedAs, Decision, decide_without_turn};
 use super::{Core, count_end};
 use crate::db::journal::{Transition, Written};
 use crate::db::runs::{Claimed, Reason, RunState};
@@ -204,12 +205,11 @@ struct Closing<'a> {
     checkpoint: Checkpoint,
 }
 
-impl Closing<'_> {
+impl<'a> Closing<'a> {
     /// Writes the last word: the event and the state that it leaves the run in, in one statement.
     async fn settle(mut self, outcome: Outcome, mut asking: Option<Asking>) -> Result<(), Halt> {
         let (event, transition) = match outcome {
-            Outcome::Concluded(Conclusion { shortfall: None }) => self.complete(),
-            Outcome::Concluded(Conclusion { shortfall: Some(shortfall) }) => self.end(shortfall, None),
+            Outcome::Concluded(conclusion) => self.ending(asking.as_ref()).concluded(&self.checkpoint, conclusion),
             Outcome::Failed(failure) => self.fail(failure, asking.as_ref()),
             Outcome::NoTurn(refusal, failure) => self.await_turn(&refusal, failure, asking.as_ref()),
             Outcome::Stopped(Stop::Cancelled) | Outcome::Halted(Halt::Cancelled) => self.cancel(),
@@ -275,44 +275,26 @@ impl Closing<'_> {
         }
     }
 
-    fn complete(&self) -> (Event, Transition) {
-        let event = Event::ScrapeCompleted {
-            username: self.run.username.clone(),
+    /// The attempt at its end, as which it asked.
+    fn ending<'b>(&self, asking: Option<&'b Asking>) -> Ending<'b>
+    where
+        'a: 'b,
+    {
+        let (core, run) = (self.core, self.run);
+        let asked_as = asking.filter(|asking| asking.visit.has_session());
+        Ending {
+            username: &run.username,
+            attempt: run.attempt,
+            policy: &core.policy,
+            asked_as: asked_as.map_or(AskedAs::Guest, |asking| AskedAs::of(asking.visit.source(), asking.credential())),
             elapsed_seconds: self.ledger.elapsed_seconds(),
-            totals: self.checkpoint.totals(),
-        };
-        (event, Transition::Finish(RunState::Succeeded, None))
+            now: self.ledger.database_time(),
+            left: self.left(),
+        }
     }
 
     fn fail(&mut self, failure: Failure, asking: Option<&Asking>) -> (Event, Transition) {
-        let policy = &self.core.policy;
-        let standing = Standing {
-            tries: self.checkpoint.tries(self.run.attempt),
-            has_waited: self.checkpoint.has_waited_for(failure.kind),
-            left: self.left(),
-        };
-        match decide(&failure, standing, policy, rand::random()) {
-            Decision::Wait(delay, reason) => {
-                self.checkpoint.waits_for(&failure);
-                let event = Event::BackingOff {
-                    failure,
-                    reason,
-                    delay,
-                    resume_at: self.ledger.database_time() + delay,
-                    attempt: self.run.attempt,
-                    tries: standing.tries,
-                    max_attempts: policy.max_attempts,
-                };
-                (event, Transition::Wait(delay.as_secs_f64(), reason))
-            }
-            Decision::End(reason, why) => {
-                let asked_as = asking.filter(|asking| asking.visit.has_session());
-                let asked_as =
-                    asked_as.map_or(AskedAs::Guest, |asking| AskedAs::of(asking.visit.source(), asking.credential()));
-                let message = last_word(&failure, standing.tries, why, asked_as);
-                self.end(Shortfall { reason, message }, Some(failure))
-            }
-        }
+        self.ending(asking).failed(&mut self.checkpoint, failure, rand::random())
     }
 
     /// Its turn comes later, and costs no attempt; or never, and the run ends. Where a failure led to this, the wait is
@@ -368,22 +350,7 @@ impl Closing<'_> {
     }
 
     fn end_for(&self, reason: Reason, message: String) -> (Event, Transition) {
-        self.end(Shortfall { reason, message }, None)
-    }
-
-    /// Partial where something was obtained, failed where nothing was.
-    fn end(&self, shortfall: Shortfall, failure: Option<Failure>) -> (Event, Transition) {
-        let state = if self.checkpoint.obtained_something() { RunState::Partial } else { RunState::Failed };
-        let event = Event::ScrapeEnded {
-            state,
-            reason: shortfall.reason,
-            message: shortfall.message,
-            failure,
-            elapsed_seconds: self.ledger.elapsed_seconds(),
-            attempt: self.run.attempt,
-            totals: self.checkpoint.totals(),
-        };
-        (event, Transition::Finish(state, Some(shortfall.reason)))
+        self.ending(None).short(&self.checkpoint, Shortfall { reason, message }, None)
     }
 
     fn count(&self, transition: Transition) {

@@ -6,17 +6,18 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
+use serde_json::Value;
 use tokio::sync::Mutex;
 
-use super::Core;
 use super::answers::Answers;
 use super::lease::Grip;
 use super::room::{self, AskedWith, Bodies};
+use super::{Beginning, Core};
 use crate::db::journal::{self, Entry, Transition, Written};
 use crate::db::profiles::Tracked;
 use crate::db::runs::Claimed;
 use crate::db::scans::{Before, Covered, Depth, Kept};
-use crate::db::{Failure, exchanges, health, media, profiles, scans};
+use crate::db::{Failure, exchanges, health, media, profiles, runs, scans};
 use crate::instagram::{Exchange, Shortcode, Source};
 use crate::scrape::{Checkpoint, Event, Findings, Halt, Job, Ledger, Step};
 
@@ -32,6 +33,8 @@ pub(super) struct RunLedger {
     position: Arc<Mutex<Position>>,
     taken_up: Instant,
     asked_with: Option<AskedWith>,
+    /// How far the run was when this hand took it up, where it had been in hand before.
+    began_at: Option<Value>,
 }
 
 /// Where the run stands, as far as this hand has written it.
@@ -42,6 +45,20 @@ struct Position {
     checkpoint: Checkpoint,
     answers: Answers,
     halted: Option<Halt>,
+}
+
+/// What is kept with a bad end beside the last word, so that the attempt can be played back.
+#[derive(Default)]
+struct Playback {
+    /// Bodies of answers that went well, by the numbers of their requests.
+    bodies: Vec<(i64, Vec<u8>)>,
+    began_at: Option<Value>,
+}
+
+impl Playback {
+    fn is_empty(&self) -> bool {
+        self.bodies.is_empty() && self.began_at.is_none()
+    }
 }
 
 /// What goes into one entry.
@@ -63,7 +80,10 @@ impl RunLedger {
             answers: Answers::new(Arc::clone(&core.answers)),
             halted: None,
         };
-        Self { core, run, grip, position: Arc::new(Mutex::new(position)), taken_up: Instant::now(), asked_with: None }
+        // The first hand begins at the beginning.
+        let began_at = (run.lease.0 > 1).then(|| serde_json::to_value(Beginning::of(&run)).ok()).flatten();
+        let position = Arc::new(Mutex::new(position));
+        Self { core, run, grip, position, taken_up: Instant::now(), asked_with: None, began_at }
     }
 
     /// From now on requests are written as asked with this credential.
@@ -130,7 +150,10 @@ impl RunLedger {
         let bodies = Bodies::of(transition);
         let rows = room::rows_of(exchanges, self.asked_with.as_ref(), &mut bodies_kept, bodies);
         let (exchanges, held): (_, Vec<_>) = rows.into_iter().unzip();
-        let shown = if bodies == Bodies::BadEnd { position.answers.take() } else { Vec::new() };
+        let playback = match bodies {
+            Bodies::BadEnd => Playback { bodies: position.answers.take(), began_at: self.began_at.clone() },
+            Bodies::Step | Bodies::End => Playback::default(),
+        };
         if let Some(checkpoint) = &mut checkpoint {
             (checkpoint.events_dropped, checkpoint.bodies_kept) = (dropped, bodies_kept);
         }
@@ -150,7 +173,7 @@ impl RunLedger {
         let mut in_doubt = false;
         let (written, profile_id) = loop {
             Arc::make_mut(&mut entry).age_seconds = happened.elapsed().as_secs_f64();
-            match self.write_once(&entry, &findings, &shown, position.profile_id).await {
+            match self.write_once(&entry, &findings, &playback, position.profile_id).await {
                 Ok(Some(done)) => break done,
                 Ok(None) => return Err(Halt::LeaseLost),
                 Err(error) if passes(&error) => {
@@ -191,13 +214,13 @@ impl RunLedger {
         &self,
         entry: &Arc<Entry>,
         findings: &Findings,
-        shown: &[(i64, Vec<u8>)],
+        playback: &Playback,
         profile_id: Option<i64>,
     ) -> Result<Option<(Written, Option<i64>)>, Failure> {
-        let written = if findings.is_empty() && shown.is_empty() {
+        let written = if findings.is_empty() && playback.is_empty() {
             self.core.journal.write(Arc::clone(entry)).await?.map(|written| (written, profile_id))
         } else {
-            self.core.pool.in_time(self.store(entry, findings, shown, profile_id)).await?
+            self.core.pool.in_time(self.store(entry, findings, playback, profile_id)).await?
         };
         if written.is_some() {
             return Ok(written);
@@ -239,13 +262,13 @@ impl RunLedger {
         self.position.lock().await.profile_id
     }
 
-    /// The entry and what was found, or the answers that led to a bad end, in one transaction whose first statement is the
+    /// The entry and what was found, or what a bad end is played back from, in one transaction whose first statement is the
     /// fence.
     async fn store(
         &self,
         entry: &Entry,
         findings: &Findings,
-        shown: &[(i64, Vec<u8>)],
+        playback: &Playback,
         mut profile_id: Option<i64>,
     ) -> sqlx::Result<Option<(Written, Option<i64>)>> {
         let mut transaction = self.core.pool.begin().await?;
@@ -269,8 +292,11 @@ impl RunLedger {
                 scans::remember(&mut transaction, run_id, seq, profile_id, scan).await?;
             }
         }
-        if !shown.is_empty() {
-            exchanges::keep_bodies(&mut transaction, run_id, shown).await?;
+        if !playback.bodies.is_empty() {
+            exchanges::keep_bodies(&mut transaction, run_id, &playback.bodies).await?;
+        }
+        if let Some(began_at) = &playback.began_at {
+            runs::keep_beginning(&mut *transaction, run_id, began_at).await?;
         }
         transaction.commit().await?;
         self.core.journal.committed(run_id);

@@ -6,8 +6,10 @@
 
 mod answers;
 mod asking;
+mod beginning;
 mod cancel;
 mod claim;
+mod ending;
 mod hand;
 mod journal;
 mod lease;
@@ -32,8 +34,11 @@ use crate::db::{Pool, WorkerId};
 use crate::live::Live;
 use crate::pacing::Pacing;
 
+pub use beginning::Beginning;
 pub use cancel::{CancelOutcome, Cancellation, cancel_run};
+pub use ending::Ending;
 pub use journal::Journal;
+pub use retry::AskedAs;
 pub use start::{Pending, StartOutcome};
 pub use view::{ListRead, View};
 pub use watch::Watched;

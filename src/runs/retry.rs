@@ -82,7 +82,7 @@ pub(super) fn last_word(failure: &Failure, tries: i32, why: Why, asked_as: Asked
 
 /// As whom a run asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum AskedAs<'a> {
+pub enum AskedAs<'a> {
     /// As nobody in particular.
     Guest,
     /// With a session of this name.
@@ -93,7 +93,7 @@ pub(super) enum AskedAs<'a> {
 
 impl<'a> AskedAs<'a> {
     /// With this credential of a source, which is no guest.
-    pub(super) fn of(source: Source, name: &'a str) -> Self {
+    pub fn of(source: Source, name: &'a str) -> Self {
         match source {
             Source::Web => Self::Session(name),
             Source::Graph => Self::Token(name),

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use serde_json::json;
+
 use super::answers::pack;
 use crate::db::journal::{NewExchange, Transition};
 use crate::db::runs::RunState;
@@ -93,6 +95,7 @@ pub(super) fn rows_of(
             duration_ms: exchange.duration.as_secs_f64() * 1000.0,
             bytes: i64::try_from(exchange.bytes).unwrap_or(i64::MAX),
             failure: exchange.failure,
+            headers: (!exchange.headers.is_empty()).then(|| json!(exchange.headers)),
             body: body.and_then(|body| pack(&body[..body.len().min(MAX_BODY_BYTES)])),
         };
         (row, held)
@@ -134,6 +137,7 @@ mod tests {
             bytes: 1,
             failure,
             has_unread: false,
+            headers: Vec::new(),
             body: body.map(|size| vec![b'x'; size]),
         }
     }

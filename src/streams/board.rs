@@ -279,6 +279,10 @@ impl Follower {
         let chunk = known.map(|after| shared.chunk(cluster, after, &changes));
         head.send_if_modified(|head| {
             *head = Head::There(match (&*head, chunk) {
+                // What was told of somebody who was erased since is forgotten; who has not heard it reads what is left.
+                (Head::There(window), Some(chunk)) if changes.runs.iter().any(|changed| changed.is_erased) => {
+                    Window::behind(window.until()).and(chunk)
+                }
                 (Head::There(window), Some(chunk)) => window.and(chunk),
                 _ => Window::behind(Position::before(changes.horizon)),
             });

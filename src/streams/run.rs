@@ -157,13 +157,9 @@ struct Left {
 impl Left {
     async fn follow(self) {
         let Self { shared, followed, .. } = &self;
-        let mut goes_on = true;
         loop {
             let brought = match self.look().await {
-                Ok(Look { brought, has_more_to_come }) => {
-                    goes_on = has_more_to_come;
-                    brought
-                }
+                Ok(brought) => brought,
                 Err(failure) => {
                     tracing::debug!(run_id = %self.run_id, error = %failure, "a run that is followed was not read");
                     followed.head.send_if_modified(|head| {
@@ -191,18 +187,20 @@ impl Left {
                     followed.head.send_replace(Head::Closing);
                     return;
                 }
-                () = moved, if goes_on => {}
+                // One that has ended is looked at, too, while somebody is slow to hear it all: it may be erased.
+                () = moved => {}
             }
         }
     }
 
-    /// Reads where the run stands, and what of its log is new: two statements, however many follow it.
-    async fn look(&self) -> Result<Look, Failure> {
+    /// Reads where the run stands, and what of its log is new: two statements, however many follow it. Whether there was
+    /// anything new.
+    async fn look(&self) -> Result<bool, Failure> {
         let (shared, run_id, head) = (&self.shared, self.run_id, &self.followed.head);
         count_read("run");
         let Some(status) = shared.reading.run(run_id).await? else {
             head.send_replace(Head::NotThere);
-            return Ok(Look { brought: false, has_more_to_come: false });
+            return Ok(false);
         };
         let known = match &*head.borrow() {
             Head::There(_, window) => Some(window.clone()),
@@ -219,10 +217,23 @@ impl Left {
             window = window.and(chunk_of(shared, part, &shared.reading.part(part).await?));
         }
         let (brought, is_over) = (window.until() > before, !status.state.is_active());
-        if brought || is_over || is_first {
-            head.send_replace(Head::There(status, window));
+        if status.is_erased {
+            window = Window::behind(status.last_seq);
         }
-        Ok(Look { brought, has_more_to_come: !is_over })
+        // Whoever waits is told what is new, and once that it is over.
+        let is_news = brought || is_over || is_first;
+        head.send_if_modified(|head| {
+            let was = match head {
+                Head::There(was, _) => Some(*was),
+                _ => None,
+            };
+            if is_news && was != Some(status) {
+                *head = Head::There(status, window);
+                return true;
+            }
+            false
+        });
+        Ok(brought)
     }
 
     /// Whether all have gone; then nobody can join any more.
@@ -244,12 +255,6 @@ impl Drop for Left {
         }
         metrics::gauge!("igt_followed_runs").set(runs.len() as f64);
     }
-}
-
-/// What a look brought.
-struct Look {
-    brought: bool,
-    has_more_to_come: bool,
 }
 
 fn chunk_of(shared: &Shared, part: Part, events: &[Event]) -> Chunk<i64, ()> {

@@ -609,6 +609,7 @@ pub(crate) fn entry(run: &Claimed, after_seq: i64) -> Entry {
             duration_ms: 1.5,
             bytes: 10,
             failure: None,
+            headers: None,
             body: None,
         }],
         checkpoint: None,

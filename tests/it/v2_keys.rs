@@ -118,6 +118,7 @@ const ROUTES: &[(&str, &str, &str)] = &[
     ("GET", "/api/v2/runs/{run_id}/events/stream", "read"),
     ("GET", "/api/v2/runs/{run_id}/events/ws", "read"),
     ("GET", "/api/v2/runs/{run_id}/events/{seq}", "read"),
+    ("GET", "/api/v2/runs/{run_id}/post-mortem", "read"),
     ("GET", "/api/v2/runs/{run_id}/requests", "read"),
     ("POST", "/api/v2/tasks/{task_id}/runs", "run"),
     ("GET", "/api/v2/tasks", "read"),

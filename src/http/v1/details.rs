@@ -32,7 +32,7 @@ pub(in crate::http) async fn task_details(
     let mut data = match &profile {
         Some(profile) => profile_data(profile),
         None => json!({"username": task.username, "followers_count": null, "following_count": null,
-                       "posts_count": null, "last_scraped_at": null}),
+                       "posts_count": null, "run_id": null, "seq": null, "last_scraped_at": null}),
     };
     data["scraped_posts"] = posts(&database, profile.as_ref(), false, limit).await?;
     if task.kind == TaskKind::Reel {
@@ -73,6 +73,8 @@ fn profile_data(profile: &Profile) -> Value {
         "followers_count": profile.followers_count,
         "following_count": profile.following_count,
         "posts_count": profile.posts_count,
+        "run_id": profile.run_id,
+        "seq": profile.seq,
         "last_scraped_at": profile.last_seen_at.timestamp(),
     })
 }
@@ -94,6 +96,8 @@ fn post_data(post: &Media) -> Value {
         "comments_count": post.comments_count,
         "plays_count": post.plays_count,
         "views_count": post.views_count,
+        "run_id": post.run_id,
+        "seq": post.seq,
         "last_scraped_at": post.last_seen_at.timestamp(),
     })
 }

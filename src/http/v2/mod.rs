@@ -13,6 +13,7 @@ pub(super) mod keys;
 mod log;
 pub(super) mod page;
 pub(super) mod path;
+pub(super) mod post_mortem;
 pub(super) mod posts;
 pub(super) mod problems;
 pub(super) mod profiles;
@@ -67,6 +68,7 @@ fn of_runs() -> OpenApiRouter<App> {
         .routes(routes!(runs::get))
         .routes(routes!(runs::cancel))
         .routes(routes!(runs::retry))
+        .routes(routes!(post_mortem::get))
         .routes(routes!(events::of_run))
         .routes(routes!(events::one))
         .routes(routes!(events::requests))

@@ -13,6 +13,7 @@ use super::page::{Cursor, Page, Paging};
 use super::path;
 use super::profiles::WantedHistory;
 use super::query::Query;
+use super::run::event_address;
 use super::time::Time;
 use crate::db::RunId;
 use crate::db::history::{self, PostNumbers as Numbers};
@@ -68,6 +69,9 @@ pub(in crate::http) struct Post {
     /// The event of that run that says so.
     #[schema(example = 3)]
     seq: i64,
+    /// Where that event is.
+    #[schema(example = "/api/v2/runs/01a20178-8408-732e-a18d-da46eb031805/events/3")]
+    event: String,
     /// Its latest numbers; null where none was ever told.
     #[schema(required = true)]
     numbers: Option<PostNumbers>,
@@ -99,6 +103,9 @@ pub(in crate::http) struct PostNumbers {
     /// The event of that run that says so.
     #[schema(example = 3)]
     seq: i64,
+    /// Where that event is.
+    #[schema(example = "/api/v2/runs/01a20178-8408-732e-a18d-da46eb031805/events/3")]
+    event: String,
 }
 
 impl From<Numbers> for PostNumbers {
@@ -113,6 +120,7 @@ impl From<Numbers> for PostNumbers {
             views_count: numbers.views_count,
             run_id: numbers.run_id,
             seq: numbers.seq,
+            event: event_address(numbers.run_id, numbers.seq),
         }
     }
 }
@@ -138,6 +146,7 @@ impl From<history::Post> for Post {
             missing_since: post.missing_since.map(Time::from),
             run_id: post.run_id,
             seq: post.seq,
+            event: event_address(post.run_id, post.seq),
             numbers: post.numbers.map(|numbers| numbers.0.into()),
         }
     }
@@ -261,6 +270,9 @@ pub(in crate::http) struct Caption {
     /// The event of that run that says so.
     #[schema(example = 3)]
     seq: i64,
+    /// Where that event is.
+    #[schema(example = "/api/v2/runs/01a20178-8408-732e-a18d-da46eb031805/events/3")]
+    event: String,
 }
 
 /// List a post's former captions
@@ -288,6 +300,7 @@ pub(in crate::http) async fn captions(
         caption: caption.caption,
         run_id: caption.run_id,
         seq: caption.seq,
+        event: event_address(caption.run_id, caption.seq),
     };
     Ok(Json(Page::of(found, wanted.limit, |last| (last.observed_from,)).map(caption)))
 }

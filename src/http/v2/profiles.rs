@@ -14,6 +14,7 @@ use super::page::{Cursor, Limit, Order, Page, Paging};
 use super::path;
 use super::posts::Post;
 use super::query::Query;
+use super::run::event_address;
 use super::time::Time;
 use crate::db::RunId;
 use crate::db::history::{self, Account, AccountNumbers, PostFilter, Stretch};
@@ -59,6 +60,9 @@ pub(in crate::http) struct Profile {
     /// The event of that run that says so.
     #[schema(example = 2)]
     seq: i64,
+    /// Where that event is.
+    #[schema(example = "/api/v2/runs/01a20178-8408-732e-a18d-da46eb031805/events/2")]
+    event: String,
     /// Its latest numbers; null where none was ever told.
     #[schema(required = true)]
     numbers: Option<ProfileNumbers>,
@@ -85,6 +89,9 @@ pub(in crate::http) struct ProfileNumbers {
     /// The event of that run that says so.
     #[schema(example = 2)]
     seq: i64,
+    /// Where that event is.
+    #[schema(example = "/api/v2/runs/01a20178-8408-732e-a18d-da46eb031805/events/2")]
+    event: String,
 }
 
 impl From<AccountNumbers> for ProfileNumbers {
@@ -97,6 +104,7 @@ impl From<AccountNumbers> for ProfileNumbers {
             posts_count: numbers.posts_count,
             run_id: numbers.run_id,
             seq: numbers.seq,
+            event: event_address(numbers.run_id, numbers.seq),
         }
     }
 }
@@ -117,6 +125,7 @@ impl From<Account> for Profile {
             last_seen_at: account.last_seen_at.into(),
             run_id: account.run_id,
             seq: account.seq,
+            event: event_address(account.run_id, account.seq),
             numbers: account.numbers.map(|numbers| numbers.0.into()),
         }
     }
@@ -150,6 +159,14 @@ pub(in crate::http) struct Name {
     /// When it was last seen under it; null while it has it.
     #[schema(required = true)]
     observed_until: Option<Time>,
+    /// The run that first saw it under it.
+    run_id: RunId,
+    /// The event of that run that says so.
+    #[schema(example = 2)]
+    seq: i64,
+    /// Where that event is.
+    #[schema(example = "/api/v2/runs/01a20178-8408-732e-a18d-da46eb031805/events/2")]
+    event: String,
 }
 
 /// An account with its handles over time.
@@ -179,6 +196,9 @@ pub(in crate::http) async fn get(
         username: name.username,
         observed_from: name.observed_from.into(),
         observed_until: name.observed_until.map(Time::from),
+        run_id: name.run_id,
+        seq: name.seq,
+        event: event_address(name.run_id, name.seq),
     };
     Ok(Json(NamedProfile { names: names.into_iter().map(name).collect(), profile: account.into() }))
 }

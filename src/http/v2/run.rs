@@ -114,6 +114,9 @@ pub(in crate::http) struct Links {
     /// Its requests to its source.
     #[schema(example = "/api/v2/runs/01a20178-8408-732e-a18d-da46eb031805/requests")]
     requests: String,
+    /// Why it ended as it did, or what keeps it.
+    #[schema(example = "/api/v2/runs/01a20178-8408-732e-a18d-da46eb031805/post-mortem")]
+    post_mortem: String,
 }
 
 impl From<&View> for Run {
@@ -154,6 +157,7 @@ impl From<&View> for Run {
                 task: format!("{V2_PATH}/tasks/{}", run.task_id),
                 events: format!("{itself}/events"),
                 requests: format!("{itself}/requests"),
+                post_mortem: format!("{itself}/post-mortem"),
                 itself,
             },
         }
@@ -259,6 +263,11 @@ impl From<Told> for Request {
 /// Where a run is.
 pub(super) fn address(run_id: RunId) -> String {
     format!("{V2_PATH}/runs/{run_id}")
+}
+
+/// Where an event of a run is.
+pub(super) fn event_address(run_id: RunId, seq: i64) -> String {
+    format!("{}/events/{seq}", address(run_id))
 }
 
 /// 404.

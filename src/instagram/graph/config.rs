@@ -1,13 +1,16 @@
 //! The settings of one credential of the official source, checked once, with the name of the setting in every complaint.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::Url;
 use reqwest::header::HeaderValue;
 use secrecy::{ExposeSecret, SecretString};
 
+use crate::instagram::recording::Recording;
 use crate::instagram::secrets::Secrets;
 use crate::instagram::transport::{self, Line, LineConfig, LineError};
+use crate::instagram::wire::Wire;
 
 /// The version of the Graph API that this client was written for.
 const VERSION: &str = "v26.0";
@@ -84,7 +87,7 @@ pub enum GraphConfigError {
 
 /// The settings as they are used, and the client made of them.
 pub(super) struct Settled {
-    pub(super) line: Line,
+    pub(super) wire: Wire,
     /// The address of the account that asks: every request goes there.
     pub(super) node: Url,
     /// The token, and the password of the proxy.
@@ -118,7 +121,17 @@ pub(super) fn settle(config: GraphConfig) -> Result<Settled, GraphConfigError> {
     let path = format!("{}/{}/{}", node.path().trim_end_matches('/'), config.version, config.user_id);
     node.set_path(&path);
     let secrets = Secrets::of_token(config.token.expose_secret()).and(line.secrets.clone());
-    Ok(Settled { line, node, secrets, authorization })
+    Ok(Settled { wire: Wire::Network(line), node, secrets, authorization })
+}
+
+/// Settings that ask nothing of the network: a recording answers in its place.
+pub(super) fn recorded(recording: Arc<Recording>) -> Settled {
+    /// Where the answers were nobody knows any more; nobody is asked there.
+    const NOWHERE: &str = "https://recording.invalid";
+    #[expect(clippy::unwrap_used, reason = "the address is a constant, and a test uses it")]
+    let node = recording.address().unwrap_or_else(|| Url::parse(NOWHERE).unwrap());
+    let (secrets, authorization) = (Secrets::default(), HeaderValue::from_static("none"));
+    Settled { wire: Wire::Recording(recording), node, secrets, authorization }
 }
 
 fn check_version(version: &str) -> Result<(), GraphConfigError> {

@@ -26,8 +26,8 @@ pub use config::{GraphConfig, GraphConfigError};
 use self::config::Settled;
 use self::fields::Fields;
 use super::{
-    AccountRef, Cursor, Exchange, Failure, Gate, Page, Post, Profile, Reading, ReelNumbers, Secrets, Shortcode,
-    Username,
+    AccountRef, Cursor, Exchange, Failure, Gate, Page, Post, Profile, Reading, Recording, ReelNumbers, Secrets,
+    Shortcode, Username,
 };
 
 /// One credential of the source and its HTTP client, shared by all visits.
@@ -38,6 +38,11 @@ impl Graph {
     /// Checks the settings and makes the client. Asks nothing of the network.
     pub fn new(config: GraphConfig) -> Result<Self, GraphConfigError> {
         config::settle(config).map(|settled| Self(Arc::new(settled)))
+    }
+
+    /// One that asks nothing of the network, and is answered as a run was.
+    pub fn recorded(recording: Arc<Recording>) -> Self {
+        Self(Arc::new(config::recorded(recording)))
     }
 
     /// What is secret about it.

@@ -1,14 +1,16 @@
 //! One request: through the gate, over the wire, and told to both the gate and the exchanges, however it ends.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use reqwest::header::{ACCEPT, AUTHORIZATION};
-use reqwest::{Method, RequestBuilder, Url};
+use reqwest::Url;
+use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderMap, HeaderValue};
 use serde_json::Value;
 
 use super::{Visit, classify, usage};
 use crate::instagram::reader::{Notes, shorten};
+use crate::instagram::recording::telling;
 use crate::instagram::transport::{KEPT_LIMIT, Received, no_answer};
+use crate::instagram::wire::{Outcome, Outgoing};
 use crate::instagram::{Exchange, Failure, FailureKind, Heard, Reading, Unread};
 
 /// How much is kept of what an answer said, in characters.
@@ -46,9 +48,8 @@ impl Visit {
         self.gate.pass(endpoint).await?;
         let mut url = self.graph.node.clone();
         url.query_pairs_mut().append_pair("fields", expression);
-        let started = Instant::now();
-        let (received, broken) = self.graph.line.receive(endpoint, self.request(&url)).await;
-        let duration = started.elapsed();
+        let outgoing = Outgoing { endpoint, url: &url, headers: self.headers(), form: None, wants_beginning: false };
+        let Outcome { received, broken, duration } = self.graph.wire.send(outgoing).await;
 
         let (usage, unread_usage) =
             received.as_ref().map(|received| usage::usage(&received.headers)).unwrap_or_default();
@@ -78,9 +79,9 @@ impl Visit {
         result.map(|value| Reading { value, unread })
     }
 
-    fn request(&self, url: &Url) -> RequestBuilder {
-        let request = self.graph.line.request(Method::GET, url.clone()).header(ACCEPT, "application/json");
-        request.header(AUTHORIZATION, self.graph.authorization.clone())
+    fn headers(&self) -> HeaderMap {
+        let accept = (ACCEPT, HeaderValue::from_static("application/json"));
+        [accept, (AUTHORIZATION, self.graph.authorization.clone())].into_iter().collect()
     }
 
     fn remember(
@@ -103,6 +104,7 @@ impl Visit {
             bytes: received.map_or(0, |received| received.body.len() as u64),
             failure: failure.map(|failure| failure.kind.as_str()),
             has_unread: !unread.is_empty(),
+            headers: received.map(|received| self.scrub_headers(telling(&received.headers))).unwrap_or_default(),
             body,
         });
     }
@@ -110,6 +112,10 @@ impl Visit {
     /// What an answer said, fit to be kept: without the token, and not too long.
     fn without_token(&self, text: &str, limit: usize) -> String {
         shorten(self.scrub(text).trim(), limit)
+    }
+
+    fn scrub_headers(&self, headers: Vec<(String, String)>) -> Vec<(String, String)> {
+        headers.into_iter().map(|(name, value)| (name, self.scrub(&value))).collect()
     }
 
     /// The beginning of a body, which stays byte for byte as it came where the token is not in it.

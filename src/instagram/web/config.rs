@@ -1,5 +1,6 @@
 //! The settings of the client, checked once, with the name of the setting in every complaint.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::Url;
@@ -7,7 +8,10 @@ use reqwest::header::HeaderValue;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::endpoints::DocIds;
+use crate::instagram::recording::Recording;
+use crate::instagram::secrets::Secrets;
 use crate::instagram::transport::{self, Line, LineConfig, LineError};
+use crate::instagram::wire::Wire;
 
 /// How to reach Instagram's web endpoints.
 #[derive(Clone, Debug)]
@@ -82,9 +86,11 @@ pub enum WebConfigError {
 
 /// The settings as they are used, and the client made of them.
 pub(super) struct Settled {
-    pub(super) line: Line,
+    pub(super) wire: Wire,
     pub(super) base: Url,
     pub(super) cookie: Option<SecretString>,
+    /// What an error or an answer of its proxy must not tell.
+    pub(super) secrets: Secrets,
     pub(super) doc_ids: DocIds,
 }
 
@@ -108,7 +114,24 @@ pub(super) fn settle(config: WebConfig) -> Result<Settled, WebConfigError> {
         LineError::Client(error) => WebConfigError::Client(error),
     })?;
     let WebConfig { cookie, doc_ids, .. } = config;
-    Ok(Settled { line, base, cookie, doc_ids })
+    let secrets = line.secrets.clone();
+    Ok(Settled { wire: Wire::Network(line), base, cookie, secrets, doc_ids })
+}
+
+/// Settings that ask nothing of the network: a recording answers in its place, as a guest or as whoever was signed in.
+pub(super) fn recorded(recording: Arc<Recording>, has_session: bool, doc_ids: DocIds) -> Settled {
+    /// Where the answers were nobody knows any more; nobody is asked there.
+    const NOWHERE: &str = "https://recording.invalid";
+    /// Shorter than anything that is looked for as a secret.
+    const SIGNED_IN: &str = "sessionid=1";
+    let mut base = recording.address();
+    if let Some(base) = &mut base {
+        base.set_path("");
+    }
+    #[expect(clippy::unwrap_used, reason = "the address is a constant, and a test uses it")]
+    let base = base.unwrap_or_else(|| Url::parse(NOWHERE).unwrap());
+    let cookie = has_session.then(|| SIGNED_IN.into());
+    Settled { wire: Wire::Recording(recording), base, cookie, secrets: Secrets::default(), doc_ids }
 }
 
 fn check_cookie(cookie: Option<&SecretString>) -> Result<(), WebConfigError> {

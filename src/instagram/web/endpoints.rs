@@ -2,6 +2,8 @@
 //!
 //! Instagram gives its documents new numbers every few weeks, so each has a list of them, the newest first.
 
+use serde::{Deserialize, Serialize};
+
 /// The short names, as exchanges, events and metrics show them.
 pub(super) const PROFILE_INFO: &str = "web_profile_info";
 pub(super) const PROFILE_PAGE: &str = "profile_page";
@@ -23,7 +25,7 @@ pub(super) const CLIPS_PATH: &str = "/api/v1/clips/user/";
 pub(super) const PAGE_SIZE: u32 = 12;
 
 /// The numbers of the documents that the GraphQL endpoint is asked for; of each the first that is served is used.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DocIds {
     /// `PolarisProfilePageContentQuery`: a profile by its number.
     pub profile: Vec<String>,

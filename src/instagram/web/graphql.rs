@@ -84,7 +84,8 @@ impl Visit {
     }
 
     pub(super) async fn load_page(&mut self, (endpoint, path): (&'static str, &str)) -> Result<(), Failure> {
-        self.ask(&Ask::page(endpoint, path), |_, _| Ok(())).await.map(|_| ())
+        let ask = Ask { for_its_tokens: true, ..Ask::page(endpoint, path) };
+        self.ask(&ask, |_, _| Ok(())).await.map(|_| ())
     }
 
     /// Remembers for this visit that no number of the document is served any more.

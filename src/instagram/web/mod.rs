@@ -30,8 +30,8 @@ use self::cursor::Onward;
 use self::page::Tokens;
 use self::secrets::Cookies;
 use super::{
-    Account, AccountRef, Cursor, Exchange, Failure, FailureKind, Gate, Page, Post, Profile, Reading, ReelNumbers,
-    Secrets, Shortcode, Unread, Username,
+    Account, AccountRef, Cursor, Exchange, Failure, FailureKind, Gate, Page, Post, Profile, Reading, Recording,
+    ReelNumbers, Secrets, Shortcode, Unread, Username,
 };
 
 /// The source: one HTTP client, shared by all visits.
@@ -44,6 +44,11 @@ impl Web {
         config::settle(config).map(|settled| Self(Arc::new(settled)))
     }
 
+    /// One that asks nothing of the network, and is answered as a run was, as a guest or with a session.
+    pub fn recorded(recording: Arc<Recording>, has_session: bool, doc_ids: DocIds) -> Self {
+        Self(Arc::new(config::recorded(recording, has_session, doc_ids)))
+    }
+
     /// Whether it is asked with a session and not as a guest.
     pub fn has_session(&self) -> bool {
         Cookies::of(self.0.cookie.as_ref()).has_session()
@@ -51,7 +56,7 @@ impl Web {
 
     /// What is secret about it.
     pub fn secrets(&self) -> Secrets {
-        Cookies::of(self.0.cookie.as_ref()).secrets().and(self.0.line.secrets.clone())
+        Cookies::of(self.0.cookie.as_ref()).secrets().and(self.0.secrets.clone())
     }
 
     /// Begins a run's use of the source, each request through the gate.

@@ -1,16 +1,18 @@
 //! One request: its headers, its limits, its exchange. Whatever happens to it, one [`Exchange`] tells of it.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use reqwest::Url;
 use reqwest::header::{
     ACCEPT, ACCEPT_LANGUAGE, COOKIE, HeaderMap, HeaderName, HeaderValue, LOCATION, ORIGIN, REFERER, SET_COOKIE,
 };
-use reqwest::{Method, Url};
 use serde_json::Value;
 
 use super::{Visit, classify, page};
 use crate::instagram::reader::Notes;
+use crate::instagram::recording::telling;
 use crate::instagram::transport::{KEPT_LIMIT, Received, no_answer};
+use crate::instagram::wire::{Outcome, Outgoing};
 use crate::instagram::{Exchange, Failure, FailureKind, Heard, Reading, Unread};
 
 /// The application id of Instagram's own web site.
@@ -48,13 +50,15 @@ pub(super) struct Ask {
     pub(super) referer: String,
     /// The name of the document, for the GraphQL endpoint.
     pub(super) friendly_name: Option<&'static str>,
+    /// Whether nothing is read of the page but its tokens, and that it is there.
+    pub(super) for_its_tokens: bool,
 }
 
 impl Ask {
     pub(super) fn get(endpoint: &'static str, path: impl Into<String>, referer: &str) -> Self {
         let referer = referer.to_owned();
-        let (query, form, friendly_name) = (Vec::new(), None, None);
-        Self { endpoint, path: path.into(), query, form, wants: Wants::Json, referer, friendly_name }
+        let (query, form, friendly_name, for_its_tokens) = (Vec::new(), None, None, false);
+        Self { endpoint, path: path.into(), query, form, wants: Wants::Json, referer, friendly_name, for_its_tokens }
     }
 
     pub(super) fn page(endpoint: &'static str, path: &str) -> Self {
@@ -108,18 +112,14 @@ impl Visit {
         let mut ask = ask.clone();
         let mut url = self.url(&ask);
         self.gate.pass(ask.endpoint).await?;
-        let mut started = Instant::now();
-        let (mut received, mut broken) = self.receive(&ask, &url).await;
-        let mut duration = started.elapsed();
+        let Outcome { mut received, mut broken, mut duration } = self.send(&ask, &url).await;
         if let Some(moved) = received.as_ref().and_then(|received| slash_only(&ask, &url, received)) {
             self.remember(&ask, &url, duration, received.as_ref(), None, &[]);
             ask.path = moved.path().to_owned();
             url = moved;
             self.tell_gate(ask.endpoint, None).await;
             self.gate.pass(ask.endpoint).await?;
-            started = Instant::now();
-            (received, broken) = self.receive(&ask, &url).await;
-            duration = started.elapsed();
+            Outcome { received, broken, duration } = self.send(&ask, &url).await;
         }
         let notes = Notes::default();
         let classify = |received| classify::classify(ask.endpoint, ask.wants, received);
@@ -151,17 +151,19 @@ impl Visit {
     }
 
     /// Sends the request and reads the answer's body, as far as either goes.
-    async fn receive(&mut self, ask: &Ask, url: &Url) -> (Option<Received>, Option<Failure>) {
-        let method = if ask.form.is_some() { Method::POST } else { Method::GET };
-        let mut request = self.web.line.request(method, url.clone()).headers(self.headers(ask));
-        if let Some(form) = &ask.form {
-            request = request.form(form);
-        }
-        let (received, broken) = self.web.line.receive(ask.endpoint, request).await;
-        if let Some(received) = &received {
+    async fn send(&mut self, ask: &Ask, url: &Url) -> Outcome {
+        let outgoing = Outgoing {
+            endpoint: ask.endpoint,
+            url,
+            headers: self.headers(ask),
+            form: ask.form.as_deref(),
+            wants_beginning: ask.for_its_tokens,
+        };
+        let outcome = self.web.wire.send(outgoing).await;
+        if let Some(received) = &outcome.received {
             self.keep_what_the_site_set(&received.headers);
         }
-        (received, broken)
+        outcome
     }
 
     fn url(&self, ask: &Ask) -> Url {
@@ -254,6 +256,7 @@ impl Visit {
             bytes: received.map_or(0, |received| received.body.len() as u64),
             failure: failure.map(|failure| failure.kind.as_str()),
             has_unread: !unread.is_empty(),
+            headers: received.map(|received| self.scrub_headers(telling(&received.headers))).unwrap_or_default(),
             body,
         });
     }

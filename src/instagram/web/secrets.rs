@@ -59,7 +59,7 @@ impl Visit {
     fn scrub(&self, text: &str) -> String {
         let tokens = self.tokens.iter().flat_map(Tokens::values);
         let of_the_visit = self.cookies.values().chain(tokens).chain(self.claim.as_deref());
-        without(&self.web.line.secrets.scrub(text), of_the_visit)
+        without(&self.web.secrets.scrub(text), of_the_visit)
     }
 
     /// What an answer said, fit to be kept: no secret, not too long.
@@ -73,6 +73,10 @@ impl Visit {
 
     pub(super) fn scrub_unread(&self, unread: Unread) -> Unread {
         Unread { found: self.in_short(&unread.found), ..unread }
+    }
+
+    pub(super) fn scrub_headers(&self, headers: Vec<(String, String)>) -> Vec<(String, String)> {
+        headers.into_iter().map(|(name, value)| (name, self.scrub(&value))).collect()
     }
 
     /// The beginning of a body, which stays byte for byte as it came where no secret is in it.

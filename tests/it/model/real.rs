@@ -360,6 +360,7 @@ fn exchange() -> NewExchange {
         duration_ms: 1.0,
         bytes: 1,
         failure: None,
+        headers: None,
         body: None,
     }
 }

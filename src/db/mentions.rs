@@ -1,0 +1,204 @@
+//! Texts that name a person in what is not theirs: other runs' logs, answers that are kept of other runs, what others write
+//! of themselves and under their posts. They are looked for a part at a time and changed one by one.
+
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+use sqlx::PgExecutor;
+use uuid::Uuid;
+
+use super::RunId;
+
+/// Which texts are looked for, as Postgres' regular expressions: a handle in words, and what stands as a text of its own in
+/// JSON.
+#[derive(Clone, Debug)]
+pub struct Patterns {
+    /// In a message, a caption, a biography.
+    pub in_words: String,
+    /// In the text of JSON.
+    pub in_json: String,
+}
+
+/// When the first run was asked for whose log is here; `None` where there is no run.
+pub async fn first_run(db: impl PgExecutor<'_>) -> sqlx::Result<Option<DateTime<Utc>>> {
+    sqlx::query_scalar!(r#"select requested_at as "requested_at?" from runs order by run_id limit 1"#)
+        .fetch_optional(db)
+        .await
+        .map(Option::flatten)
+}
+
+/// The database's time.
+pub async fn now(db: impl PgExecutor<'_>) -> sqlx::Result<DateTime<Utc>> {
+    sqlx::query_scalar!(r#"select now() as "now!""#).fetch_one(db).await
+}
+
+/// An event that may name them.
+#[derive(Clone, Debug)]
+pub struct Said {
+    /// Its run.
+    pub run_id: RunId,
+    /// Its number there.
+    pub seq: i64,
+    /// Its words.
+    pub message: String,
+    /// Its fields.
+    pub fields: Value,
+}
+
+/// Events that may name them, of runs that were asked for between two times.
+pub async fn in_events(
+    db: impl PgExecutor<'_>,
+    since: DateTime<Utc>,
+    until: DateTime<Utc>,
+    patterns: &Patterns,
+) -> sqlx::Result<Vec<Said>> {
+    sqlx::query_as!(
+        Said,
+        r#"
+        select run_id as "run_id: RunId", seq, message, fields
+        from events
+        where run_id >= $1 and run_id < $2
+            and (message ~* $3 or fields::text ~* $3 or fields::text ~* $4)
+        "#,
+        RunId::floor(since).0,
+        RunId::floor(until).0,
+        patterns.in_words,
+        patterns.in_json,
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// Puts other words into an event.
+pub async fn say_instead(db: impl PgExecutor<'_>, said: &Said) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update events set message = $3, fields = $4 where run_id = $1 and seq = $2",
+        said.run_id.0,
+        said.seq,
+        said.message,
+        said.fields,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// A kept answer.
+#[derive(Clone, Debug)]
+pub struct Kept {
+    /// Its run.
+    pub run_id: Uuid,
+    /// The number of its request there.
+    pub seq: i64,
+    /// The body (zstd).
+    pub body: Vec<u8>,
+}
+
+/// So many kept answers behind a place, in the order of their keys.
+pub async fn kept_answers(db: impl PgExecutor<'_>, after: (Uuid, i64), limit: i64) -> sqlx::Result<Vec<Kept>> {
+    sqlx::query_as!(
+        Kept,
+        r#"
+        select run_id, seq, body as "body!"
+        from run_exchanges
+        where body is not null and (run_id, seq) > ($1, $2)
+        order by run_id, seq
+        limit $3
+        "#,
+        after.0,
+        after.1,
+        limit,
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// Gives these answers up; their requests stay.
+pub async fn give_up_answers(db: impl PgExecutor<'_>, answers: &[(Uuid, i64)]) -> sqlx::Result<u64> {
+    let run_ids: Vec<Uuid> = answers.iter().map(|(run_id, _)| *run_id).collect();
+    let seqs: Vec<i64> = answers.iter().map(|(_, seq)| *seq).collect();
+    let done = sqlx::query!(
+        r#"
+        update run_exchanges x set body = null
+        from unnest($1::uuid[], $2::bigint[]) as given_up (run_id, seq)
+        where x.run_id = given_up.run_id and x.seq = given_up.seq
+        "#,
+        &run_ids,
+        &seqs,
+    )
+    .execute(db)
+    .await?;
+    Ok(done.rows_affected())
+}
+
+/// A text of somebody else's that may name them.
+#[derive(Clone, Debug)]
+pub struct Text {
+    /// Whose.
+    pub profile_id: i64,
+    /// Of which post, and since when, where it is a caption.
+    pub post: Option<String>,
+    /// Since when, where it is a caption of before.
+    pub since: Option<DateTime<Utc>>,
+    /// The text.
+    pub text: String,
+}
+
+/// Biographies of others that may name them.
+pub async fn in_biographies(db: impl PgExecutor<'_>, but: Option<i64>, patterns: &Patterns) -> sqlx::Result<Vec<Text>> {
+    sqlx::query_as!(
+        Text,
+        r#"
+        select profile_id, null::text as post, null::timestamptz as since, biography as "text!"
+        from profiles
+        where profile_id is distinct from $1 and biography ~* $2
+        "#,
+        but,
+        patterns.in_words,
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// Captions of others that may name them: of now, and of before they were edited.
+pub async fn in_captions(db: impl PgExecutor<'_>, but: Option<i64>, patterns: &Patterns) -> sqlx::Result<Vec<Text>> {
+    sqlx::query_as!(
+        Text,
+        r#"
+        select profile_id as "profile_id!", shortcode as post, null::timestamptz as since, caption as "text!"
+        from media
+        where profile_id is distinct from $1 and caption ~* $2
+        union all
+        select profile_id, shortcode, observed_from, caption
+        from media_captions
+        where profile_id is distinct from $1 and caption ~* $2
+        "#,
+        but,
+        patterns.in_words,
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// Puts another text in its place.
+pub async fn write_instead(db: impl PgExecutor<'_>, text: &Text) -> sqlx::Result<()> {
+    let Text { profile_id, post, since, text } = text;
+    match (post, since) {
+        (None, _) => sqlx::query!("update profiles set biography = $2 where profile_id = $1", profile_id, text),
+        (Some(post), None) => sqlx::query!(
+            "update media set caption = $3 where profile_id = $1 and shortcode = $2",
+            profile_id,
+            post,
+            text
+        ),
+        (Some(post), Some(since)) => sqlx::query!(
+            "update media_captions set caption = $4 where profile_id = $1 and shortcode = $2 and observed_from = $3",
+            profile_id,
+            post,
+            since,
+            text
+        ),
+    }
+    .execute(db)
+    .await?;
+    Ok(())
+}
