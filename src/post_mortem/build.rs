@@ -32,7 +32,10 @@ impl From<Facts> for PostMortem {
         let Facts { run, events, tally, requests, answer, last_good, others } = facts;
         let failure = failure(&events, &requests);
         let checkpoint = Checkpoint::from_row(run.checkpoint.clone());
-        let stage = run.started_at.map(|_| checkpoint.stage()).filter(|_| run.state != RunState::Succeeded);
+        // One that read all it was to read, and could not read all of it, stopped nowhere.
+        let went_through = failure.is_none() && run.finished_at.is_some() && checkpoint.stage() == "update";
+        let stopped = run.started_at.is_some() && run.state != RunState::Succeeded && !went_through;
+        let stage = stopped.then(|| checkpoint.stage());
         let address = format!("/api/v2/runs/{}", run.run_id);
         Self {
             summary: summary(&run, &checkpoint, &events),
@@ -248,10 +251,13 @@ fn counted(run: &Run, events: &[Event]) -> [(&'static str, Option<i64>); 6] {
 
 fn unread(run: &Run, events: &[Event], answer: Option<KeptAnswer>) -> Option<Unread> {
     let noted = events.iter().filter(|event| event.event_type == "upstream_changed");
+    let shown: Option<Value> = answer.as_ref().and_then(|kept| serde_json::from_slice(&kept.body).ok());
     let field = |event: &Event| {
         let fields = fields(event);
         let word = |name: &str| text(&fields[name]).unwrap_or_default();
-        UnreadField { seq: event.seq, path: word("path"), expected: word("expected"), found: word("found") }
+        let (path, expected, found) = (word("path"), word("expected"), word("found"));
+        let (last_there, names_there) = shown.as_ref().and_then(|shown| beside(shown, &path)).unzip();
+        UnreadField { seq: event.seq, path, expected, found, last_there, names_there: names_there.unwrap_or_default() }
     };
     let fields: Vec<UnreadField> = noted.take(FIELDS).map(field).collect();
     let answer = answer.map(|kept| Answer {
@@ -263,6 +269,32 @@ fn unread(run: &Run, events: &[Event], answer: Option<KeptAnswer>) -> Option<Unr
         command: format!("ig-tracking runs show {} --body {}", run.run_id, kept.request),
     });
     (!fields.is_empty() || answer.is_some()).then_some(Unread { fields, answer })
+}
+
+/// How far a path leads in an answer, and which names there are most like the next one on it: a field that bears another
+/// name by now is among them. `None` where the whole path is there, or nothing of it.
+fn beside(answer: &Value, path: &str) -> Option<(String, Vec<String>)> {
+    const NAMES: usize = 5;
+    let (mut there, mut place) = (answer, Vec::new());
+    for part in path.split('.') {
+        let (name, index) = part.split_once('[').map_or((part, None), |(name, rest)| (name, rest.strip_suffix(']')));
+        let Value::Object(map) = there else { return None };
+        let Some(next) = map.get(name).filter(|next| !next.is_null()) else {
+            if place.is_empty() {
+                return None;
+            }
+            let alike = |other: &str| name.chars().zip(other.chars()).take_while(|(one, other)| one == other).count();
+            let mut names: Vec<&String> = map.keys().filter(|other| other.as_str() != name).collect();
+            names.sort_by_key(|other| std::cmp::Reverse(alike(other)));
+            return Some((place.join("."), names.into_iter().take(NAMES).cloned().collect()));
+        };
+        there = match index.and_then(|index| index.parse::<usize>().ok()) {
+            Some(index) => next.get(index)?,
+            None => next,
+        };
+        place.push(part.to_owned());
+    }
+    None
 }
 
 /// The first lines of a body, fit to be shown.
@@ -348,6 +380,20 @@ mod tests {
             (90_060_000, "25 h 1 min"),
         ] {
             assert_eq!(in_words(TimeDelta::milliseconds(millis)), words);
+        }
+    }
+
+    #[test]
+    fn a_path_is_followed_as_far_as_it_leads_and_the_likest_names_are_told() {
+        let answer = serde_json::json!({"data": {"user": {"id": "1", "edge_follow": {}, "edge_followed_by_v2": {"count": 3}},
+                                        "items": [{"pk": 1, "code": null}]}});
+        let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        let (place, there) = beside(&answer, "data.user.edge_followed_by.count").unwrap();
+        assert_eq!((place.as_str(), there), ("data.user", names(&["edge_followed_by_v2", "edge_follow", "id"])));
+        let (place, there) = beside(&answer, "data.items[0].code").unwrap();
+        assert_eq!((place.as_str(), there), ("data.items[0]", names(&["pk"])));
+        for elsewhere in ["data.items[7].code", "data.user.id", "data.user.id.more", "user.id", "doc_id 123", ""] {
+            assert_eq!(beside(&answer, elsewhere), None, "{elsewhere}");
         }
     }
 

@@ -289,6 +289,12 @@ pub struct UnreadField {
     /// What stood there.
     #[schema(example = "nothing")]
     pub found: String,
+    /// Where the kept answer has that path no further: the last object of it that is there.
+    #[schema(required = true, example = "data.user")]
+    pub last_there: Option<String>,
+    /// The names in that object that are most like the one that is missing, five at most.
+    #[schema(example = json!(["edge_followed_by_v2", "edge_follow_v2"]))]
+    pub names_there: Vec<String>,
 }
 
 /// The beginning of a kept answer.

@@ -87,6 +87,11 @@ impl PostMortem {
             let status = failure.http_status.map_or_else(|| "no answer".to_owned(), |status| status.to_string());
             parts.push(format!("request{number}, {}{with}: {status}, {}", failure.endpoint, failure.name));
             parts.push(format!("event {}", failure.seq));
+        } else if let Some(unread) = &self.unread {
+            let answer =
+                unread.answer.as_ref().map(|answer| format!("request {}, {}", answer.request, answer.endpoint));
+            parts.extend(answer);
+            parts.extend(unread.fields.first().map(|field| format!("event {}", field.seq)));
         }
         (!parts.is_empty()).then(|| parts.join(" · "))
     }
@@ -154,6 +159,9 @@ impl PostMortem {
         for field in &unread.fields {
             let words = format!("{} should be {}, found {}", field.path, field.expected, field.found);
             out.line(&format!("  event {}: {}", field.seq, words.replace('\n', " ")))?;
+            if let Some(place) = &field.last_there {
+                out.line(&format!("    at {place} there is {}", field.names_there.join(", ")))?;
+            }
         }
         let Some(Answer { request, endpoint, bytes, kept_bytes, first_lines, command }) = &unread.answer else {
             return Ok(());
