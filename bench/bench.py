@@ -6,7 +6,7 @@ import signal
 import sys
 import time
 
-from suite import plot, requests, streams, work
+from suite import archives, plot, requests, streams, work
 from suite.bench import Bench, say
 from suite.process import Failed
 from suite.report import Report, machine
@@ -22,9 +22,10 @@ SECTIONS = {
     "streams": streams.streams,
     "plot": plot.plot,
     "50m": requests.fifty_million,
+    "archives": archives.archives,
 }
-# It takes as long as all others together.
-ONLY_WHEN_ASKED = {"50m"}
+# They take as long as all others together.
+ONLY_WHEN_ASKED = {"50m", "archives"}
 
 
 def arguments():

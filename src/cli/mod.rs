@@ -5,6 +5,7 @@ mod cancel;
 mod credentials;
 mod demo;
 mod keys;
+mod maintain;
 mod runs;
 mod sandbox;
 mod serve;
@@ -82,6 +83,10 @@ enum Command {
     /// Bring the database's schema up to date, and say which version it has
     #[command(after_help = exit_codes("0 the schema is up to date", ""))]
     Migrate,
+    /// Do now, and to the end, what the service does for its tables by itself: partitions ahead, old logs packed, what is over
+    /// removed
+    #[command(after_help = exit_codes("0 done", ""))]
+    Maintain(maintain::MaintainSettings),
     /// Look at runs, or cancel one
     #[command(subcommand, after_help = exit_codes("0 done", runs::EXIT_CODES))]
     Runs(runs::RunsCommand),
@@ -156,6 +161,7 @@ async fn run(cli: Cli) -> Result<ExitCode, Failed> {
         Command::Demo(settings) => demo::demo(*settings, database).await,
         Command::Sandbox(settings) => sandbox::sandbox(&settings).await,
         Command::Migrate => runs::migrate(&database).await,
+        Command::Maintain(settings) => maintain::maintain(&settings, &database).await,
         Command::Runs(command) => runs::run(command, &database).await,
         Command::Credentials(command) => credentials::run(command, &database).await,
         Command::Keys(command) => keys::run(command, &database).await,

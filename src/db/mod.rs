@@ -4,6 +4,8 @@
 //! else of ours; [`Pool`] is where they get their connections. Statements on the hot path are single and set-based:
 //! what stands in one statement commits or does not, whoever hangs up. No statement joins a small table with a big one.
 
+pub mod archive_search;
+pub mod archives;
 pub mod audit;
 pub mod board;
 pub mod browsers;
@@ -12,6 +14,7 @@ pub mod credentials;
 pub mod event_lists;
 pub mod event_search;
 pub mod exchanges;
+pub mod expiry;
 mod failure;
 pub mod health;
 pub mod heartbeat;
@@ -23,6 +26,7 @@ pub mod keys;
 pub mod media;
 pub mod migrations;
 pub mod notify;
+pub mod packing;
 pub mod partitions;
 mod pool;
 pub mod profiles;
@@ -30,8 +34,10 @@ pub mod run_lists;
 pub mod runs;
 pub mod scans;
 pub mod session;
+mod sieve;
 pub mod slots;
 pub mod start;
+mod statements;
 pub mod states;
 pub mod status;
 pub mod tasks;
@@ -40,6 +46,7 @@ mod text;
 pub use failure::Failure;
 pub use ids::{Lease, RunId, TaskId, TaskIdError, WorkerId};
 pub use pool::{Line, Pool, Transaction, in_request_time};
+pub use statements::Statements;
 
 /// Where the element of an array stands that `with ordinality` numbered so.
 fn index(ordinality: i64) -> usize {
