@@ -6,7 +6,7 @@ import signal
 import sys
 import time
 
-from suite import analytics, history, plot, requests, search, streams, work
+from suite import analytics, archives, history, plot, requests, search, streams, work
 from suite.bench import Bench, say
 from suite.process import Failed
 from suite.report import Report, machine
@@ -24,10 +24,8 @@ SECTIONS = {
     "analytics": analytics.analytics,
     "plot": plot.plot,
     "50m": requests.fifty_million,
-    "history": history.history,
-}
 # Each takes about as long as all others together.
-ONLY_WHEN_ASKED = {"50m", "history", "search"}
+ONLY_WHEN_ASKED = {"50m", "archives", "history", "search"}
 
 
 def arguments():

@@ -4,6 +4,7 @@
 //! a request's socket to its rows and back is told in `docs/ARCHITECTURE.md`.
 
 pub mod analytics;
+pub mod archive;
 pub mod batcher;
 pub mod cli;
 pub mod config;

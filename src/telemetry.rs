@@ -119,6 +119,19 @@ fn describe() {
     );
     describe_histogram!("igt_batch_seconds", Unit::Seconds, "Time that a batch took in the database, by work");
     describe_counter!("igt_events_written_total", "Events that this replica wrote");
+    describe_counter!("igt_logs_packed_total", "Logs of ended runs that this replica packed");
+    describe_counter!("igt_events_packed_total", "Events in the logs that this replica packed");
+    describe_counter!("igt_packed_bytes_total", "Bytes that this replica packed events in");
+    describe_counter!("igt_logs_not_packed_total", "Logs that could not be packed and stay as they are");
+    describe_counter!(
+        "igt_logs_given_up_total",
+        "Logs that this replica gave up for good, but for those of whole partitions"
+    );
+    describe_counter!("igt_partitions_dropped_total", "Partitions that this replica dropped, by table");
+    describe_counter!(
+        "igt_maintenance_failures_total",
+        "How often packing or giving up broke off; it is tried again in an hour"
+    );
     describe_counter!("igt_upstream_requests_total", "Requests to Instagram, by source, endpoint and outcome");
     describe_counter!(
         "igt_upstream_changed_total",

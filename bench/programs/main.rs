@@ -3,6 +3,7 @@
 //! Each is a subcommand that does its part, prints one line of JSON and ends; `plain` serves until it is killed.
 //! `bench/run` builds and starts them.
 
+mod dictionary;
 mod first_request;
 mod http;
 mod journal;
@@ -50,6 +51,8 @@ enum Program {
     Streams(streams::Settings),
     /// Summarise all runs that have ended
     Summaries(summaries::Settings),
+    /// Train the dictionary of packed logs on invented ones
+    Dictionary(dictionary::Settings),
 }
 
 #[tokio::main]
@@ -62,6 +65,7 @@ async fn main() -> ExitCode {
         Program::Start(settings) => start::measure(settings).await,
         Program::Streams(settings) => streams::measure(settings).await,
         Program::Summaries(settings) => summaries::measure(settings).await,
+        Program::Dictionary(settings) => dictionary::train(settings).await,
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

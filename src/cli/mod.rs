@@ -6,6 +6,7 @@ mod credentials;
 mod dashboard_role;
 mod demo;
 mod keys;
+mod maintain;
 mod post_mortem;
 mod profiles;
 mod replay;
@@ -91,6 +92,10 @@ enum Command {
     /// Bring the database's schema up to date, and say which version it has
     #[command(after_help = exit_codes("0 the schema is up to date", ""))]
     Migrate,
+    /// Do now, and to the end, what the service does for its tables by itself: partitions ahead, old logs packed, what is over
+    /// removed
+    #[command(after_help = exit_codes("0 done", ""))]
+    Maintain(maintain::MaintainSettings),
     /// Look at runs, or cancel one
     #[command(subcommand, after_help = exit_codes("0 done", runs::EXIT_CODES))]
     Runs(runs::RunsCommand),
@@ -184,6 +189,7 @@ async fn run(cli: Cli) -> Result<ExitCode, Failed> {
         Command::Demo(settings) => demo::demo(*settings, database).await,
         Command::Sandbox(settings) => sandbox::sandbox(&settings).await,
         Command::Migrate => runs::migrate(&database).await,
+        Command::Maintain(settings) => maintain::maintain(&settings, &database).await,
         Command::Runs(command) => runs::run(command, &database).await,
         Command::Credentials(command) => credentials::run(command, &database).await,
         Command::Profiles(command) => profiles::run(command, &database).await,

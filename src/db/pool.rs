@@ -93,6 +93,13 @@ impl Pool {
         Transaction::begin(self.connection().await?, self.line().way).await
     }
 
+    /// Begins a transaction that reads, and all of whose statements see the same.
+    pub async fn begin_snapshot(&self) -> sqlx::Result<Transaction> {
+        let mut transaction = self.begin().await?;
+        self.line().way.see_one_snapshot(&mut transaction).await?;
+        Ok(transaction)
+    }
+
     /// Does work that is worth nothing if it takes longer than a statement may: a whole transaction, say.
     pub async fn in_time<T>(&self, work: impl Future<Output = sqlx::Result<T>>) -> sqlx::Result<T> {
         let done = tokio::time::timeout(self.left_of(self.answers_within), work).await;

@@ -30,6 +30,11 @@ impl Way {
         }
     }
 
+    /// Makes all statements of a transaction that has just begun see the same, and none of them write.
+    pub async fn see_one_snapshot(self, connection: &mut PgConnection) -> sqlx::Result<()> {
+        sqlx::raw_sql("set transaction isolation level repeatable read, read only").execute(connection).await.map(drop)
+    }
+
     /// Begins a transaction.
     pub async fn begin(self, connection: &mut PgConnection) -> sqlx::Result<()> {
         match self {

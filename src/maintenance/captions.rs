@@ -40,7 +40,7 @@ pub async fn read_captions(pool: &Pool) -> sqlx::Result<i64> {
     loop {
         match page(pool).await? {
             Step::Read(posts) => written += posts,
-            Step::Elsewhere => {}
+            Step::Elsewhere => tokio::time::sleep(PAUSE).await,
             Step::Over => return Ok(written),
         }
     }

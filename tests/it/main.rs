@@ -7,6 +7,7 @@
 
 mod harness;
 
+mod archives;
 mod batches;
 mod bodies;
 mod cancel;

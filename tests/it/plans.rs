@@ -2,6 +2,7 @@
 //! tables. The statements are the program's own, as they stand prepared on a connection after it has used them.
 
 use ig_tracking::db::analytics::{self, Number, Window};
+use ig_tracking::db::archive_search;
 use ig_tracking::db::board::{self, Position};
 use ig_tracking::db::event_search::{self, Among, Piece};
 use ig_tracking::db::journal;
@@ -59,6 +60,11 @@ async fn plan_of(connection: &mut PgConnection, words: &[&str], arguments: &str)
                      and (select bool_and(position(word in statement) > 0) from unnest($1::text[]) as word)";
     let names: Vec<String> = sqlx::query_scalar(query).bind(words).fetch_all(&mut *connection).await.unwrap();
     let [name] = &names[..] else { panic!("{names:?} have {words:?}") };
+    plan_named(connection, name, arguments).await
+}
+
+/// The same for the one of this name.
+async fn plan_named(connection: &mut PgConnection, name: &str, arguments: &str) -> String {
     let explain = format!("explain (analyze, costs off, timing off, summary off) execute {name} ({arguments})");
     let lines: Vec<String> =
         sqlx::raw_sql(AssertSqlSafe(explain)).fetch_all(&mut *connection).await.unwrap().iter().map(line).collect();
@@ -353,4 +359,68 @@ async fn analytics_read_one_account_by_key_whatever_the_size_of_the_tables() {
         let most = plan.lines().map(rows).max().unwrap();
         assert!(most <= 600, "{most} rows at once:\n{plan}");
     }
+}
+
+async fn packed_logs_are_found_by_key_and_no_more_of_them_than_a_piece() {
+    let (mut connection, _, _database) = used().await;
+    let fill = "
+        insert into run_archives (run_id, from_seq, until_seq, notable, packed)
+        select run_id, 1, 3, case when abs(hashtext(run_id::text)) % 100 = 0 then '{warning,rate_limited}'::text[] end, '\\x01'
+        from runs where state = 'succeeded';
+        insert into run_archives (run_id, from_seq, until_seq, packed)
+        select uuid_v7(now() + interval '100 days' + make_interval(secs => n)), 1, 3, '\\x01' from generate_series(1, 2000) n;
+        select ensure_archive_partition(now() + interval '100 days');
+        analyze run_archives";
+    sqlx::raw_sql(fill).execute(&mut connection).await.unwrap();
+    sqlx::raw_sql("vacuum run_archives").execute(&mut connection).await.unwrap();
+    let all = Piece { first: (RunId::ALL.0, 0), last: (RunId::ALL.1, i64::MAX) };
+    let packed = sqlx::query_scalar(
+        "delete from events where run_id = (select run_id from runs where task_id = 'task7') returning run_id",
+    );
+    let packed: Uuid = packed.fetch_one(&mut connection).await.unwrap();
+    // What is there is no pack; the statement has been used all the same.
+    let part = Part { run_id: RunId(packed), after: 0, until: 3 };
+    assert!(status::parts(&mut connection, &[part]).await.is_err());
+    let everything = event_lists::Filter::default();
+    let notable = event_lists::Filter { types: Some(vec!["rate_limited".to_owned()]), ..everything.clone() };
+    for newest_first in [true, false] {
+        archive_search::nearest(&mut connection, all, newest_first).await.unwrap();
+        for filter in [&everything, &notable] {
+            archive_search::packs(&mut connection, all, None, filter, newest_first).await.unwrap();
+            archive_search::packs(&mut connection, all, Some(&[RunId(packed)]), filter, newest_first).await.unwrap();
+        }
+    }
+
+    let of_part = ["as part (run_id, after, until, n)", "run_archives a"];
+    let plan = plan_of(&mut connection, &of_part, &format!("'{{{packed}}}', '{{0}}', '{{3}}'")).await;
+    assert_by_key(&plan);
+    assert_one_partition(&plan, "run_archives");
+
+    let ends = format!("'{NIL}', '{MAX}', 0, 9223372036854775807");
+    let none = "null, null, null";
+    for (order, index) in [("desc", "Backward"), ("asc", "Scan")] {
+        let ordered = format!("order by run_id {order}, from_seq {order} offset $5");
+        let plan =
+            plan_of(&mut connection, &["from run_archives\n", &ordered, "and run_id"], &format!("{ends}, 0")).await;
+        assert!(plan.contains(index) && !plan.contains("Seq Scan on run_archives_2"), "{plan}");
+        for (is_notable, index) in [(true, "_run_id_from_seq_idx"), (false, "_pkey")] {
+            let query = "select name from pg_prepared_statements where position('from run_archives a where' in statement) > 0
+                             and position($1 in statement) > 0 and position('a.notable is not null' in statement) > 0 = $2";
+            let ordered = format!("order by a.run_id {order}");
+            let name: String =
+                sqlx::query_scalar(query).bind(ordered).bind(is_notable).fetch_one(&mut connection).await.unwrap();
+            let plan = plan_named(&mut connection, &name, &format!("{ends}, {none}, 2500, 20000")).await;
+            let scans: Vec<_> = plan
+                .lines()
+                .filter(|line| line.contains("Scan") && line.contains("run_archives") && rows(line) > 0)
+                .collect();
+            assert!(!scans.is_empty() && scans.iter().all(|scan| scan.contains(index)), "{plan}");
+            let read = scans.iter().map(|scan| rows(scan)).max().unwrap();
+            assert!(read <= 2500, "{read} packs read at once:\n{plan}");
+        }
+    }
+    let of_runs = ["unnest($10::uuid[]) as wanted (id)", "order by a.run_id desc"];
+    let plan = plan_of(&mut connection, &of_runs, &format!("{ends}, {none}, 2500, 20000, '{{{packed}}}'")).await;
+    assert_by_key(&plan);
+    assert_one_partition(&plan, "run_archives");
 }
