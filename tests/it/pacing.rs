@@ -144,8 +144,11 @@ async fn a_source_that_fails_again_and_again_is_left_alone_and_asked_again_when_
     assert_eq!(opened().await, 0, "closed by the first answer");
 }
 
+/// A status, and its reason.
+type End = (&'static str, Option<&'static str>);
+
 /// What accounts of a name's beginning end as, each asked of a source. The first of a source are well.
-const ENDS: [(&str, &str, (&str, Option<&str>)); 21] = [
+const ENDS: [(&str, &str, End); 21] = [
     ("web", "", ("completed", None)),
     ("web", "flaky.1", ("completed", None)),
     ("web", "throttledonce.1", ("completed", None)),
