@@ -27,6 +27,7 @@ class Tables:
         self.profile = self.frame("select * from profile_snapshots where profile_id = %s order by observed_from")
         self.media = self.frame("select * from media where profile_id = %s")
         self.numbers = self.frame("select * from media_snapshots where profile_id = %s order by observed_from")
+        self.numbers["reactions"] = self.numbers.likes_count + self.numbers.comments_count
         self.of_post = dict(list(self.numbers.groupby("shortcode")))
 
     def frame(self, query):
@@ -97,9 +98,9 @@ def followers_on_days(tables, since, until, zone):
     while (begins := day.tz_convert("UTC")) < until:
         following = (day.tz_localize(None) + DAY).tz_localize(zone)
         ends = following.tz_convert("UTC")
-        known = rows[(rows.observed_from < ends) & (rows.observed_until >= begins)]
-        if begins >= since and ends <= until and not known.empty:
-            days[day.date()] = int(known.followers_count.iloc[-1])
+        last = rows.observed_from.searchsorted(ends) - 1
+        if begins >= since and ends <= until and last >= 0 and rows.observed_until.iloc[last] >= begins:
+            days[day.date()] = int(rows.followers_count.iloc[last])
         day = following
     return days
 
@@ -161,9 +162,8 @@ class Analysed:
         post["on_followers"] = self.rate(post, "latest", lambda latest: self.near_count(post))
         for name in ("plays", "views"):
             post[f"on_{name}"] = self.rate(post, f"latest_{name}", lambda latest, name=name: int(latest[f"{name}_count"]))
-        both = numbers.assign(count=numbers.likes_count + numbers.comments_count)
-        plays = numbers.assign(count=numbers.plays_count if row.is_reel else pd.NA)
-        post["engagement"], post["plays"] = self.at_ages(row, both), self.at_ages(row, plays)
+        post["engagement"] = self.at_ages(row, numbers, "reactions")
+        post["plays"] = self.at_ages(row, numbers if row.is_reel else numbers.iloc[:0], "plays_count")
         post["settled"] = {"on_followers": self.settled(post, "on_followers", "latest")}
         for name in ("plays", "views"):
             post["settled"][f"on_{name}"] = self.settled(post, f"on_{name}", f"latest_{name}")
@@ -182,7 +182,7 @@ class Analysed:
         return post["near"]["count"] if post["near"] else None
 
     def latest(self, numbers, wanted):
-        rows = numbers.dropna(subset=wanted)
+        rows = numbers[numbers[wanted].notna().all(axis=1)]
         if rows.empty:
             return None
         row = rows.iloc[-1]
@@ -205,8 +205,9 @@ class Analysed:
             return figure(None, "too_young")
         return post[rate]
 
-    def at_ages(self, row, numbers):
-        rows = numbers.dropna(subset=["count"])
+    def at_ages(self, row, numbers, column):
+        rows = numbers.loc[numbers[column].notna(), ["observed_from", "observed_until", column]]
+        rows.columns = ["observed_from", "observed_until", "count"]
         dues = [row.taken_at + age * HOUR for age in AGES]
         befores = rows.observed_from.searchsorted(pd.DatetimeIndex(dues), side="right") - 1
         return [self.at_age(rows, age, due, before) for age, due, before in zip(AGES, dues, befores)]

@@ -8,7 +8,7 @@ use crate::analytics::{self, Missing, Quartiles};
 /// Why there is no number.
 #[derive(Clone, Copy, Debug, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
-pub(in crate::http) enum Reason {
+pub(in crate::http) enum WhyMissing {
     /// It was not told at any time in the window.
     NotTold,
     /// The owner hides the likes.
@@ -31,7 +31,7 @@ pub(in crate::http) enum Reason {
     AllEqual,
 }
 
-impl From<Missing> for Reason {
+impl From<Missing> for WhyMissing {
     fn from(missing: Missing) -> Self {
         match missing {
             Missing::NotTold => Self::NotTold,
@@ -56,7 +56,7 @@ pub(in crate::http) struct Figure<T> {
     value: Option<T>,
     /// Why there is none; null where there is one.
     #[schema(required = true)]
-    reason: Option<Reason>,
+    reason: Option<WhyMissing>,
 }
 
 impl<T> From<Result<T, Missing>> for Figure<T> {
@@ -84,7 +84,7 @@ pub(in crate::http) struct Spread {
     q3: Option<f64>,
     /// Why there are none: fewer than 5 numbers are `too_few`.
     #[schema(required = true)]
-    reason: Option<Reason>,
+    reason: Option<WhyMissing>,
 }
 
 impl From<&analytics::Spread> for Spread {
@@ -92,7 +92,7 @@ impl From<&analytics::Spread> for Spread {
         let (quartiles, missing) = (spread.quartiles.ok(), spread.quartiles.err());
         let told = |quartile: fn(Quartiles) -> f64| quartiles.map(quartile);
         let (q1, median, q3) = (told(|told| told.q1), told(|told| told.median), told(|told| told.q3));
-        Self { n: spread.n, q1, median, q3, reason: missing.map(Reason::from) }
+        Self { n: spread.n, q1, median, q3, reason: missing.map(WhyMissing::from) }
     }
 }
 
@@ -100,7 +100,7 @@ impl From<&analytics::Spread> for Spread {
 #[derive(Serialize, ToSchema)]
 pub(in crate::http) struct LeftOut {
     /// Why.
-    reason: Reason,
+    reason: WhyMissing,
     /// How many.
     #[schema(example = 2)]
     posts: usize,

@@ -13,7 +13,7 @@ use super::super::page::{Cursor, Limit, Page};
 use super::super::query::Query;
 use super::super::time::Time;
 use super::super::{path, profiles};
-use super::figures::{Figure, Reason};
+use super::figures::{Figure, WhyMissing};
 use super::window::{TimeZone, WantedWindow};
 use crate::analytics::{self, AGES, AnalysedPost, AtAge, Missing, Performance, Standing as Stands};
 
@@ -52,7 +52,7 @@ pub(in crate::http) struct Compared {
     standing: Option<Standing>,
     /// Why it is not compared, or why there is no `ratio`.
     #[schema(required = true)]
-    reason: Option<Reason>,
+    reason: Option<WhyMissing>,
 }
 
 impl From<&Result<Performance, Missing>> for Compared {
@@ -72,7 +72,7 @@ impl From<&Result<Performance, Missing>> for Compared {
             median: compared.map(|compared| compared.median),
             ratio: compared.and_then(|compared| compared.ratio.ok()),
             standing: compared.map(|compared| standing(compared.standing)),
-            reason: missing.map(Reason::from),
+            reason: missing.map(WhyMissing::from),
         }
     }
 }
@@ -88,7 +88,7 @@ pub(super) struct FigureAtAge {
     is_interpolated: Option<bool>,
     /// Why there is none.
     #[schema(required = true)]
-    reason: Option<Reason>,
+    reason: Option<WhyMissing>,
 }
 
 impl From<Result<AtAge, Missing>> for FigureAtAge {
@@ -96,7 +96,7 @@ impl From<Result<AtAge, Missing>> for FigureAtAge {
         Self {
             value: figure.ok().map(|figure| figure.value),
             is_interpolated: figure.ok().map(|figure| figure.is_interpolated),
-            reason: figure.err().map(Reason::from),
+            reason: figure.err().map(WhyMissing::from),
         }
     }
 }

@@ -5,7 +5,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::super::time::Time;
-use super::figures::Reason;
+use super::figures::WhyMissing;
 use crate::analytics::{self, Analysis, Scale, THRESHOLD};
 
 /// What deviations are measured by.
@@ -44,7 +44,7 @@ pub(in crate::http) struct Ordinary {
     measure: Option<Measure>,
     /// Why nothing can be out of the ordinary: fewer than 7 numbers are `too_few`.
     #[schema(required = true)]
-    reason: Option<Reason>,
+    reason: Option<WhyMissing>,
     /// How many are out of the ordinary.
     #[schema(example = 1)]
     count: usize,
@@ -58,7 +58,7 @@ impl<T> From<&analytics::Anomalies<T>> for Ordinary {
             median: ordinary.map(|ordinary| ordinary.median),
             deviation: ordinary.map(|ordinary| ordinary.deviation),
             measure: ordinary.map(|ordinary| ordinary.scale.into()),
-            reason: missing.map(Reason::from),
+            reason: missing.map(WhyMissing::from),
             count: anomalies.count,
         }
     }
