@@ -6,7 +6,7 @@ import signal
 import sys
 import time
 
-from suite import archives, plot, requests, streams, work
+from suite import archives, history, plot, requests, streams, work
 from suite.bench import Bench, say
 from suite.process import Failed
 from suite.report import Report, machine
@@ -23,9 +23,10 @@ SECTIONS = {
     "plot": plot.plot,
     "50m": requests.fifty_million,
     "archives": archives.archives,
+    "history": history.history,
 }
-# They take as long as all others together.
-ONLY_WHEN_ASKED = {"50m", "archives"}
+# Each takes about as long as all others together.
+ONLY_WHEN_ASKED = {"50m", "archives", "history"}
 
 
 def arguments():

@@ -10,6 +10,7 @@ mod journal;
 mod plain;
 mod start;
 mod streams;
+mod summaries;
 mod unnest;
 mod words;
 
@@ -50,6 +51,8 @@ enum Program {
     Streams(streams::Settings),
     /// Train the dictionary of packed logs on invented ones
     Dictionary(dictionary::Settings),
+    /// Summarise all runs that have ended
+    Summaries(summaries::Settings),
 }
 
 #[tokio::main]
@@ -62,6 +65,7 @@ async fn main() -> ExitCode {
         Program::Start(settings) => start::measure(settings).await,
         Program::Streams(settings) => streams::measure(settings).await,
         Program::Dictionary(settings) => dictionary::train(settings).await,
+        Program::Summaries(settings) => summaries::measure(settings).await,
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

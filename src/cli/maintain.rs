@@ -40,6 +40,8 @@ pub(super) async fn maintain(settings: &MaintainSettings, database: &DatabaseSet
 async fn work(pool: &Pool, retention: Retention) -> Result<ExitCode, Failed> {
     let made = maintenance::ensure_partitions(pool).await?;
     say(&format!("{made} partitions made ahead"))?;
+    let summed_up = maintenance::summarise_all(pool).await?;
+    say(&format!("{summed_up} runs summed up"))?;
     let removed = maintenance::remove_all(pool, retention, Duration::ZERO).await?;
     say(&format!("{} kept bodies and {} idempotency keys removed", removed.bodies, removed.keys))?;
     let maintenance::Tended { packed, expired } = maintenance::tend_logs(pool, retention, Duration::ZERO).await?;

@@ -3,6 +3,7 @@
 mod author;
 mod cancel;
 mod credentials;
+mod dashboard_role;
 mod demo;
 mod keys;
 mod maintain;
@@ -96,6 +97,10 @@ enum Command {
     /// Make, list and revoke the keys of the interface
     #[command(subcommand, after_help = exit_codes("0 done", keys::EXIT_CODES))]
     Keys(keys::KeysCommand),
+    /// Make the role with which dashboards and notebooks read the views of the schema dashboard and nothing else, or bring it in
+    /// order
+    #[command(after_help = exit_codes("0 the role is there and reads", ""))]
+    DashboardRole(dashboard_role::RoleSettings),
     /// Ask a service on this machine whether it is ready; for health checks
     #[command(after_help = "Exit codes: 0 it is ready · 1 it is not, and why · 2 the command line cannot be read")]
     Healthcheck(serve::HealthcheckSettings),
@@ -148,8 +153,14 @@ pub fn main() -> ExitCode {
 async fn run(cli: Cli) -> Result<ExitCode, Failed> {
     let Cli { command, database, logs } = cli;
     // Commands for a person speak for themselves; the service speaks in log lines.
-    let quiet =
-        matches!(command, Command::Runs(_) | Command::Credentials(_) | Command::Keys(_) | Command::Healthcheck(_));
+    let quiet = matches!(
+        command,
+        Command::Runs(_)
+            | Command::Credentials(_)
+            | Command::Keys(_)
+            | Command::DashboardRole(_)
+            | Command::Healthcheck(_)
+    );
     if !quiet {
         telemetry::begin_logs(&logs)?;
     }
@@ -165,6 +176,7 @@ async fn run(cli: Cli) -> Result<ExitCode, Failed> {
         Command::Runs(command) => runs::run(command, &database).await,
         Command::Credentials(command) => credentials::run(command, &database).await,
         Command::Keys(command) => keys::run(command, &database).await,
+        Command::DashboardRole(settings) => dashboard_role::run(&settings, &database).await,
         Command::Healthcheck(settings) => serve::healthcheck(&settings).await,
         Command::PostgresWatchdog { data_dir } => {
             private::watchdog(&data_dir).await?;

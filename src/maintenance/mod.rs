@@ -1,4 +1,5 @@
-//! What keeps the tables in order while the service runs: partitions ahead, old logs packed, and the removal of what is over.
+//! What keeps the tables in order while the service runs: partitions ahead, summaries of runs that have ended, old logs packed,
+//! and the removal of what is over.
 //!
 //! Every replica does all of it; each step is safe to be done by many at once, and to be cut off anywhere.
 
@@ -7,6 +8,7 @@ mod packing;
 mod partitions;
 mod plan;
 mod removals;
+mod summaries;
 
 use std::time::Duration;
 
@@ -17,6 +19,8 @@ pub use expiry::Expired;
 pub use partitions::{ensure_partitions, make_partitions};
 pub use plan::{Planned, plan};
 pub use removals::{Removed, remove_all};
+pub use summaries::summarise_all;
+
 /// How often what is old is looked for, and the pause between two transactions that pack or remove some of it.
 const EVERY: Duration = Duration::from_secs(3600);
 const PAUSE: Duration = Duration::from_millis(250);
@@ -46,7 +50,12 @@ impl Retention {
 
 /// Keeps the tables in order until it is dropped.
 pub async fn keep(pool: Pool, retention: Retention) {
-    tokio::join!(partitions::keep(&pool), removals::keep(&pool, retention), keep_logs(&pool, retention));
+    tokio::join!(
+        partitions::keep(&pool),
+        summaries::keep(&pool),
+        removals::keep(&pool, retention),
+        keep_logs(&pool, retention)
+    );
 }
 
 /// Packs logs and gives up what is over, again and again.

@@ -10,6 +10,7 @@ mod drift;
 pub mod event;
 mod follow;
 mod map;
+pub mod phases;
 mod posts;
 mod reels;
 mod scan;

@@ -8,7 +8,7 @@ use ig_tracking::db::journal;
 use ig_tracking::db::run_lists::{self, Along};
 use ig_tracking::db::start::start;
 use ig_tracking::db::status::{self, Part};
-use ig_tracking::db::{Lease, RunId, TaskId, event_lists, heartbeat};
+use ig_tracking::db::{Lease, RunId, TaskId, event_lists, heartbeat, summaries};
 use sqlx::{AssertSqlSafe, PgConnection};
 use uuid::Uuid;
 
@@ -299,9 +299,9 @@ async fn packed_logs_are_found_by_key_and_no_more_of_them_than_a_piece() {
     let ends = format!("'{NIL}', '{MAX}', 0, 9223372036854775807");
     let none = "null, null, null";
     for (order, index) in [("desc", "Backward"), ("asc", "Scan")] {
-        let ordered = format!("order by run_id {order}, from_seq {order} offset $5");
-        let plan =
-            plan_of(&mut connection, &["from run_archives\n", &ordered, "and run_id"], &format!("{ends}, 0")).await;
+        // But for those that are notable, whose condition would stand before the order.
+        let near = if order == "desc" { "and run_id >= $1  order by" } else { "and run_id <= $2  order by" };
+        let plan = plan_of(&mut connection, &["from run_archives\n", near], &format!("{ends}, 0")).await;
         assert!(plan.contains(index) && !plan.contains("Seq Scan on run_archives_2"), "{plan}");
         for (is_notable, index) in [(true, "_run_id_from_seq_idx"), (false, "_pkey")] {
             let query = "select name from pg_prepared_statements where position('from run_archives a where' in statement) > 0
@@ -323,4 +323,53 @@ async fn packed_logs_are_found_by_key_and_no_more_of_them_than_a_piece() {
     let plan = plan_of(&mut connection, &of_runs, &format!("{ends}, {none}, 2500, 20000, '{{{packed}}}'")).await;
     assert_by_key(&plan);
     assert_one_partition(&plan, "run_archives");
+}
+
+#[tokio::test]
+async fn what_summarises_runs_finds_them_a_page_at_a_time_and_reads_their_logs_by_key() {
+    let (mut connection, run_id, _database) = used().await;
+    let ids = [run_id.0];
+    summaries::is_behind(&mut connection).await.unwrap();
+    summaries::changed(&mut connection, Position::before(7), 50).await.unwrap();
+    summaries::older(&mut connection, RunId(Uuid::nil()), 50).await.unwrap();
+    summaries::without(&mut connection, &ids).await.unwrap();
+    summaries::logs(&mut connection, &ids).await.unwrap();
+    summaries::counts(&mut connection, &ids).await.unwrap();
+    summaries::asked(&mut connection, &ids).await.unwrap();
+    let of_run = format!("'{{{run_id}}}'");
+    for (words, arguments, index) in [
+        ("as \"behind!\"", None, "runs_by_change"),
+        (
+            "r.last_exchange\n        from runs r\n        where r.state_xid",
+            Some(format!("7, '{NIL}', 50")),
+            "runs_by_change",
+        ),
+        ("r.last_exchange\n        from runs r\n        where r.run_id", Some(format!("'{NIL}', 50")), "runs_pkey"),
+        ("where not exists (select from run_summaries", Some(of_run.clone()), "run_summaries_pkey"),
+        ("as next_type", Some(of_run.clone()), "_pkey"),
+        ("select event_type, level, count(*)", Some(of_run.clone()), "_pkey"),
+        ("count(failure) as failed", Some(of_run.clone()), "_pkey"),
+    ] {
+        let plan = match &arguments {
+            Some(arguments) => plan(&mut connection, words, arguments).await,
+            None => plan_without_arguments(&mut connection, words).await,
+        };
+        assert!(plan.contains(index), "{index}:\n{plan}");
+        for table in ["runs", "events_", "run_exchanges_"] {
+            assert!(!plan.contains(&format!("Seq Scan on {table}")), "{plan}");
+        }
+        let read = plan.lines().filter(|line| line.contains(" runs r") || line.contains(" on events")).map(rows).max();
+        assert!(read.is_none_or(|rows| rows <= 50), "{plan}");
+    }
+}
+
+/// The same for a statement that takes no arguments.
+async fn plan_without_arguments(connection: &mut PgConnection, words: &str) -> String {
+    let query = "select name from pg_prepared_statements where name like 'sqlx%' and position($1 in statement) > 0
+                     and statement not like '%pg_prepared_statements%'";
+    let name: String = sqlx::query_scalar(query).bind(words).fetch_one(&mut *connection).await.unwrap();
+    let explain = format!("explain (analyze, costs off, timing off, summary off) execute {name}");
+    let lines: Vec<String> =
+        sqlx::raw_sql(AssertSqlSafe(explain)).fetch_all(&mut *connection).await.unwrap().iter().map(line).collect();
+    lines.join("\n")
 }

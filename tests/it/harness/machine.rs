@@ -23,8 +23,8 @@ pub(crate) fn python() -> Command {
     command
 }
 
-/// Schemathesis, where scripts/setup puts it.
-pub(crate) fn schemathesis() -> Command {
+/// Python with the packages that scripts/setup installs for tests: schemathesis, and what comes with it.
+pub(crate) fn python_with_packages() -> Command {
     let shared = PathBuf::from("/usr/local/lib/ig-tracking/schemathesis");
     let own = std::env::var_os("XDG_DATA_HOME").map(PathBuf::from);
     let own = own.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".local/share")));
@@ -35,6 +35,12 @@ pub(crate) fn schemathesis() -> Command {
         "PYTHONPATH",
         found.expect("schemathesis is not on this machine, and this test runs it; try `make setup`"),
     );
+    command
+}
+
+/// Schemathesis.
+pub(crate) fn schemathesis() -> Command {
+    let mut command = python_with_packages();
     command.args(["-m", "schemathesis.cli"]);
     command
 }
