@@ -5,13 +5,12 @@ import re
 import subprocess
 import time
 
+from . import history
 from .bench import say
 from .load import alternate, middle, ratio, wrk
 from .process import Failed
+from .work import program
 
-# The invented history; see bench/history.
-PROFILES = os.environ.get("HISTORY_PROFILES", "1000")
-DAYS = os.environ.get("HISTORY_DAYS", "365")
 CONNECTIONS = 8
 # Runs that are asked for: each once a part.
 ASKED = 110_000
@@ -38,19 +37,17 @@ def number(bench, database, query):
 
 def archives(bench):
     """A year of history, packed; bytes an event, and p99 of a status and of a filtered page."""
-    report, postgres, database = bench.report, bench.postgres, "history"
-    say(f"archives: an invented history of {PROFILES} accounts and {DAYS} days")
+    report, postgres, database = bench.report, bench.postgres, "archives"
+    say("archives: a year that is invented")
     postgres.with_schema(database)
-    environment = {**os.environ, "DATABASE_URL": postgres.url(database), "PROFILES": PROFILES, "DAYS": DAYS,
-                   "PATH": f"{os.path.dirname(postgres.psql)}:{os.environ['PATH']}", "IGT_LOG": "warn"}
-    began = time.monotonic()
-    subprocess.run(["bench/history/make"], env=environment, check=True)
+    took = history.make(bench, database)
     events = number(bench, database, "select count(*) from events")
     postgres.sql(database, "vacuum analyze")
-    say(f"  {events:,} events in {time.monotonic() - began:.0f} s")
+    say(f"  {events:,} events in {took:.0f} s")
     live = number(bench, database, SIZE.format("events")) / events
 
-    environment["IGT_EXCHANGE_RETENTION_DAYS"] = "0"
+    program(bench, "summaries", "--database-url", postgres.url(database))
+    environment = {**os.environ, "DATABASE_URL": postgres.url(database), "IGT_EXCHANGE_RETENTION_DAYS": "0", "IGT_LOG": "warn"}
     began = time.monotonic()
     done = subprocess.run([bench.binary, "maintain"], env=environment, capture_output=True, text=True, check=False)
     took = time.monotonic() - began

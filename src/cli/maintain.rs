@@ -41,7 +41,7 @@ async fn work(pool: &Pool, retention: Retention) -> Result<ExitCode, Failed> {
     let made = maintenance::ensure_partitions(pool).await?;
     say(&format!("{made} partitions made ahead"))?;
     let summarised = maintenance::summarise_all(pool).await?;
-    say(&format!("{summarised} runs that have ended summed up"))?;
+    say(&format!("{summarised} runs summed up"))?;
     let captions = maintenance::read_captions(pool).await?;
     say(&format!("{captions} captions of earlier versions read for their tags"))?;
     let removed = maintenance::remove_all(pool, retention, Duration::ZERO).await?;

@@ -95,9 +95,7 @@ impl Pool {
 
     /// Begins a transaction that reads, and all of whose statements see the same.
     pub async fn begin_snapshot(&self) -> sqlx::Result<Transaction> {
-        let mut transaction = self.begin().await?;
-        self.line().way.see_one_snapshot(&mut transaction).await?;
-        Ok(transaction)
+        Transaction::begin_snapshot(self.connection().await?, self.line().way).await
     }
 
     /// Does work that is worth nothing if it takes longer than a statement may: a whole transaction, say.
