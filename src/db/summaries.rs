@@ -139,13 +139,14 @@ pub async fn older(db: impl PgExecutor<'_>, after: RunId, limit: i64) -> sqlx::R
     .await
 }
 
-/// Those of these runs that have no summary.
+/// Those of these runs that have no summary. Each is looked up by its key: a join might read all summaries for a few runs,
+/// where it was planned when there were few.
 pub async fn without(db: impl PgExecutor<'_>, runs: &[Uuid]) -> sqlx::Result<Vec<RunId>> {
     sqlx::query_scalar!(
         r#"
         select wanted.run_id as "run_id!: RunId"
         from unnest($1::uuid[]) as wanted (run_id)
-        where not exists (select from run_summaries s where s.run_id = wanted.run_id)
+        where (select true from run_summaries s where s.run_id = wanted.run_id) is null
         "#,
         runs,
     )

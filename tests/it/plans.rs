@@ -264,6 +264,8 @@ async fn what_streams_look_for_is_found_by_key() {
 #[tokio::test]
 async fn what_summarises_runs_finds_them_a_page_at_a_time_and_reads_their_logs_by_key() {
     let (mut connection, run_id, _database) = used().await;
+    let fill = "insert into run_summaries (run_id, requests) select run_id, 0 from runs; analyze run_summaries";
+    sqlx::raw_sql(fill).execute(&mut connection).await.unwrap();
     let ids = [run_id.0];
     summaries::is_behind(&mut connection).await.unwrap();
     summaries::changed(&mut connection, Position::before(7), 50).await.unwrap();
@@ -281,7 +283,7 @@ async fn what_summarises_runs_finds_them_a_page_at_a_time_and_reads_their_logs_b
             "runs_by_change",
         ),
         ("r.last_exchange\n        from runs r\n        where r.run_id", Some(format!("'{NIL}', 50")), "runs_pkey"),
-        ("where not exists (select from run_summaries", Some(of_run.clone()), "run_summaries_pkey"),
+        ("(select true from run_summaries", Some(of_run.clone()), "run_summaries_pkey"),
         ("as next_type", Some(of_run.clone()), "_pkey"),
         ("select event_type, level, count(*)", Some(of_run.clone()), "_pkey"),
         ("count(failure) as failed", Some(of_run.clone()), "_pkey"),
@@ -295,7 +297,8 @@ async fn what_summarises_runs_finds_them_a_page_at_a_time_and_reads_their_logs_b
             assert!(!plan.contains(&format!("Seq Scan on {table}")), "{plan}");
         }
         let read = plan.lines().filter(|line| line.contains(" runs r") || line.contains(" on events")).map(rows).max();
-        assert!(read.is_none_or(|rows| rows <= 50), "{plan}");
+        // A page, and where it is sorted within a transaction, the first run of the next.
+        assert!(read.is_none_or(|rows| rows <= 51), "{plan}");
     }
 }
 
