@@ -356,6 +356,7 @@ impl Varies {
 /// Fields that differ from run to run, wherever they stand.
 const VARYING: &[(&str, Varies)] = &[
     ("task_id", Varies::Uuid),
+    ("run_id", Varies::Uuid),
     ("timestamp", Varies::UnixSeconds),
     ("created_at", Varies::UnixSeconds),
     ("updated_at", Varies::UnixSeconds),
