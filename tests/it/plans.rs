@@ -364,6 +364,7 @@ async fn analytics_read_one_account_by_key_whatever_the_size_of_the_tables() {
     }
 }
 
+#[tokio::test]
 async fn packed_logs_are_found_by_key_and_no_more_of_them_than_a_piece() {
     let (mut connection, _, _database) = used().await;
     let fill = "
