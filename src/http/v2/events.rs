@@ -168,7 +168,7 @@ pub(in crate::http) async fn one(
 
 fn log_gone(run_id: RunId) -> ApiError {
     let detail = format!(
-        "The log of run {run_id} is there no more: its time is over (IGT_LOG_RETENTION_DAYS). The run itself is at \
+        "The log of run {run_id} is there no more: its time is over (IGT_LOG_RETENTION_DAYS), or it was erased. The run itself is at \
          /api/v2/runs/{run_id}"
     );
     ApiError::new(ProblemType::LogGone, detail)

@@ -103,6 +103,9 @@ async fn the_role_reads_the_views_and_nothing_else_whatever_it_tries() {
             ("select take_slots(array['guest'], array[1], 1, 1)", Some(FORBIDDEN)),
             // Where none is missing it looks and makes nothing.
             ("select ensure_run_partitions(60)", Some(FORBIDDEN)),
+            ("select ensure_archive_partition('2001-01-01')", Some(FORBIDDEN)),
+            ("select make_run_partition('events', 'events_mine', '2001-01-01', '2001-01-08')", Some(FORBIDDEN)),
+            ("select drop_run_partition('events_default', true)", Some(FORBIDDEN)),
             ("select uuid_v7(), uuid_v7_floor(now()), dashboard.run_id_at(now())", None),
             ("create table dashboard.mine (n int)", Some(FORBIDDEN)),
             ("create schema mine", Some(FORBIDDEN)),
@@ -123,7 +126,15 @@ async fn the_role_reads_the_views_and_nothing_else_whatever_it_tries() {
         .fetch_all(&mut *db)
         .await
         .unwrap();
-        let known = ["ensure_run_partitions", "hear_of_credentials", "take_slots", "uuid_v7"];
+        let known = [
+            "drop_run_partition",
+            "ensure_archive_partition",
+            "ensure_run_partitions",
+            "hear_of_credentials",
+            "make_run_partition",
+            "take_slots",
+            "uuid_v7",
+        ];
         assert_eq!(functions, known, "try the new one above");
         let definers: i64 = sqlx::query_scalar(
             "select count(*) from pg_proc where prosecdef and pronamespace in ('public'::regnamespace, 'dashboard'::regnamespace)",
