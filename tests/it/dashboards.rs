@@ -44,7 +44,7 @@ async fn within_a_version_views_and_columns_are_only_added() {
     let version: i32 = sqlx::query_scalar("select version from dashboard.version").fetch_one(&pool).await.unwrap();
     let lines = columns(&pool).await.into_iter().map(|(view, column, kind, _)| format!("{view}.{column} {kind}\n"));
     let found = format!("version {version}\n{}", lines.collect::<String>());
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/golden/dashboard.txt");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/dashboards/views.txt");
     let otherwise = "the views of the schema dashboard changed; what is gone or has another type needs another version of \
                      dashboard.version and a word in CHANGELOG.md, what is new needs its line here";
     snapshot(otherwise, &path, &found);
