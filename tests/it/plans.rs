@@ -131,7 +131,7 @@ async fn the_fenced_write_finds_its_runs_by_key() {
         "'{{{run_id}}}', '{{1}}', '{{2}}', '{{1}}', '{{1}}', '{{0}}', array[null]::jsonb[], '{{null}}', '{{null}}',
          '{{null}}', '{{{run_id}}}', '{{3}}', '{{0}}', '{{info}}', '{{posts_fetched}}', '{{Page read}}',
          array['{{}}']::jsonb[], '{{}}', '{{}}', '{{}}', '{{}}', '{{}}', '{{}}', '{{}}', '{{}}', '{{}}', '{{}}', '{{}}',
-         '{{}}', '{{}}', '{{}}'"
+         '{{}}', '{{}}', '{{}}', '{{}}'"
     );
     let plan = plan(&mut connection, "), fenced as (", &arguments).await;
     assert_by_key(&plan);
@@ -294,7 +294,9 @@ async fn what_summarises_runs_finds_them_a_page_at_a_time_and_reads_their_logs_b
         };
         assert!(plan.contains(index), "{index}:\n{plan}");
         for table in ["runs", "events_", "run_exchanges_"] {
-            assert!(!plan.contains(&format!("Seq Scan on {table}")), "{plan}");
+            let read_whole = format!("Seq Scan on {table}");
+            let is_read = |line: &str| line.contains(&read_whole) && !line.contains("never executed");
+            assert!(!plan.lines().any(is_read), "{plan}");
         }
         let read = plan.lines().filter(|line| line.contains(" runs r") || line.contains(" on events")).map(rows).max();
         // A page, and where it is sorted within a transaction, the first run of the next.
@@ -403,7 +405,8 @@ async fn packed_logs_are_found_by_key_and_no_more_of_them_than_a_piece() {
     let ends = format!("'{NIL}', '{MAX}', 0, 9223372036854775807");
     let none = "null, null, null";
     for (order, index) in [("desc", "Backward"), ("asc", "Scan")] {
-        let ordered = format!("order by run_id {order}, from_seq {order} offset $5");
+        // Without the condition of notable ones, which would stand before it.
+        let ordered = format!("  order by run_id {order}, from_seq {order} offset $5");
         let plan =
             plan_of(&mut connection, &["from run_archives\n", &ordered, "and run_id"], &format!("{ends}, 0")).await;
         assert!(plan.contains(index) && !plan.contains("Seq Scan on run_archives_2"), "{plan}");
