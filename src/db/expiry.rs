@@ -75,18 +75,20 @@ pub async fn give_up(db: impl PgExecutor<'_>, of: Of, after: RunId, days: i32) -
     }
 }
 
-/// Whether all runs between two ids have ended and are summed up: then what they have may go.
-pub async fn may_go(db: impl PgExecutor<'_>, first: Uuid, above: Uuid) -> sqlx::Result<bool> {
+/// Whether all runs between two ids ended more than so many days ago and are summed up: then what they have may go.
+pub async fn may_go(db: impl PgExecutor<'_>, first: Uuid, above: Uuid, days: i32) -> sqlx::Result<bool> {
     sqlx::query_scalar!(
         r#"
         select not exists (
             select from runs r
             where r.run_id >= $1 and r.run_id < $2
-                and (r.finished_at is null or not exists (select from run_summaries s where s.run_id = r.run_id))
+                and (r.finished_at is null or r.finished_at >= now() - make_interval(days => $3)
+                    or not exists (select from run_summaries s where s.run_id = r.run_id))
         ) as "may_go!"
         "#,
         first,
         above,
+        days,
     )
     .fetch_one(db)
     .await

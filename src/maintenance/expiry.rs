@@ -40,8 +40,10 @@ pub(super) async fn give_up(pool: &Pool, retention: Retention, pause: Duration) 
     let pool = pool.patient(PATIENCE);
     let mut done = Expired::default();
     for past in partitions::past(&pool).await?.iter().filter(|past| !past.has_active) {
-        let is_over = retention.of(&past.table).is_some_and(|days| past.days >= days);
-        if is_over && expiry::may_go(&pool, past.first, past.above).await? {
+        let days = retention.of(&past.table).filter(|days| past.days >= *days);
+        if let Some(days) = days
+            && expiry::may_go(&pool, past.first, past.above, days).await?
+        {
             done.dropped(drop(&pool, past, true).await?, |done| &mut done.weeks);
         }
         tokio::time::sleep(pause).await;

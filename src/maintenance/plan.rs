@@ -31,8 +31,10 @@ pub async fn plan(pool: &Pool, retention: Retention) -> sqlx::Result<Planned> {
         ..Planned::default()
     };
     for past in partitions::past(pool).await?.into_iter().filter(|past| !past.has_active) {
-        let is_over = retention.of(&past.table).is_some_and(|days| past.days >= days);
-        if is_over && expiry::may_go(pool, past.first, past.above).await? {
+        let days = retention.of(&past.table).filter(|days| past.days >= *days);
+        if let Some(days) = days
+            && expiry::may_go(pool, past.first, past.above, days).await?
+        {
             planned.partitions.push(past.name);
         }
     }

@@ -103,11 +103,12 @@ async fn what_is_not_summed_up_or_not_ended_is_not_given_up() {
     let gone = give_up(pool, Of::Events, RunId::ALL.0, 90).await.unwrap();
     assert_eq!((gone.runs, gone.kept), (1, 2));
     assert_eq!(runs_with(pool, "events").await, [not_summed_up.run_id, active.run_id].into());
-    assert!(!may_go(pool, Uuid::nil(), Uuid::max()).await.unwrap());
+    assert!(!may_go(pool, Uuid::nil(), Uuid::max(), 90).await.unwrap());
     let next = give_up(pool, Of::Events, gone.until.unwrap(), 90).await.unwrap();
     assert!(next.until.is_none(), "{next:?}");
     sqlx::query("delete from runs where run_id <> $1").bind(over.run_id).execute(pool).await.unwrap();
-    assert!(may_go(pool, Uuid::nil(), Uuid::max()).await.unwrap());
+    assert!(may_go(pool, Uuid::nil(), Uuid::max(), 90).await.unwrap());
+    assert!(!may_go(pool, Uuid::nil(), Uuid::max(), 101).await.unwrap(), "it ended less long ago");
 }
 
 #[tokio::test]
