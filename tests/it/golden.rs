@@ -356,6 +356,7 @@ impl Varies {
 /// Fields that differ from run to run, wherever they stand.
 const VARYING: &[(&str, Varies)] = &[
     ("task_id", Varies::Uuid),
+    ("run_id", Varies::Uuid),
     ("timestamp", Varies::UnixSeconds),
     ("created_at", Varies::UnixSeconds),
     ("updated_at", Varies::UnixSeconds),
@@ -388,6 +389,7 @@ const VARYING: &[(&str, Varies)] = &[
 /// Fields of a post, and which of them may be null from one post to the next.
 const VARYING_IN_POSTS: &[(&str, Varies)] = &[
     ("shortcode", Varies::Text),
+    ("seq", Varies::Count),
     ("url", Varies::Text),
     ("media_type", Varies::Text),
     ("is_reel", Varies::Flag),
