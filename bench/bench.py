@@ -6,7 +6,7 @@ import signal
 import sys
 import time
 
-from suite import plot, requests, streams, work
+from suite import analytics, archives, history, plot, requests, search, streams, work
 from suite.bench import Bench, say
 from suite.process import Failed
 from suite.report import Report, machine
@@ -20,11 +20,12 @@ SECTIONS = {
     "runs": work.runs,
     "memory": work.memory,
     "streams": streams.streams,
+    "search": search.search,
+    "analytics": analytics.analytics,
     "plot": plot.plot,
     "50m": requests.fifty_million,
-}
-# It takes as long as all others together.
-ONLY_WHEN_ASKED = {"50m"}
+# Each takes about as long as all others together.
+ONLY_WHEN_ASKED = {"50m", "archives", "history", "search"}
 
 
 def arguments():

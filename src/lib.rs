@@ -3,6 +3,8 @@
 //! The database is the truth, a process is only a pair of hands. Arrows between rooms point one way; the walk from
 //! a request's socket to its rows and back is told in `docs/ARCHITECTURE.md`.
 
+pub mod analytics;
+pub mod archive;
 pub mod batcher;
 pub mod cli;
 pub mod config;

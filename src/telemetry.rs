@@ -1,5 +1,6 @@
 //! What the process says of itself: log lines on standard error, metrics for Prometheus.
 
+use std::backtrace::{Backtrace, BacktraceStatus};
 use std::io::IsTerminal as _;
 
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
@@ -9,6 +10,7 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::config::{LogFormat, LogSettings};
+use crate::instagram::Secrets;
 
 /// Upper bounds of the histograms of seconds: from a half millisecond to half a minute, and an hour for runs.
 const SECONDS: [f64; 15] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
@@ -53,7 +55,25 @@ pub fn begin_logs(settings: &LogSettings) -> Result<(), TelemetryError> {
     };
     // Refused only where a subscriber is there already.
     drop(begun);
+    tell_panics(Secrets::default());
     Ok(())
+}
+
+/// From now on a panic is one line of the log like any other, under the request or the run that it is of; whoever catches
+/// it need not tell it again. Its words may be anything: they are told without these secrets.
+pub fn tell_panics(secrets: Secrets) {
+    std::panic::set_hook(Box::new(move |panic| {
+        let words = secrets.scrub(panic.payload_as_str().unwrap_or("no words"));
+        let place = panic.location().map_or_else(|| "nowhere".to_owned(), ToString::to_string);
+        let backtrace = Backtrace::capture();
+        let backtrace = (backtrace.status() == BacktraceStatus::Captured).then(|| backtrace.to_string());
+        // A command for a person keeps no log.
+        if tracing::dispatcher::has_been_set() {
+            tracing::error!(words, place, backtrace, "a panic");
+        } else {
+            eprintln!("ig-tracking: a fault of this program at {place}: {words}");
+        }
+    }));
 }
 
 /// Reads the filter. A lone word that is no level would be taken for a target, and everything else be silent.
@@ -99,6 +119,19 @@ fn describe() {
     );
     describe_histogram!("igt_batch_seconds", Unit::Seconds, "Time that a batch took in the database, by work");
     describe_counter!("igt_events_written_total", "Events that this replica wrote");
+    describe_counter!("igt_logs_packed_total", "Logs of ended runs that this replica packed");
+    describe_counter!("igt_events_packed_total", "Events in the logs that this replica packed");
+    describe_counter!("igt_packed_bytes_total", "Bytes that this replica packed events in");
+    describe_counter!("igt_logs_not_packed_total", "Logs that could not be packed and stay as they are");
+    describe_counter!(
+        "igt_logs_given_up_total",
+        "Logs that this replica gave up for good, but for those of whole partitions"
+    );
+    describe_counter!("igt_partitions_dropped_total", "Partitions that this replica dropped, by table");
+    describe_counter!(
+        "igt_maintenance_failures_total",
+        "How often packing or giving up broke off; it is tried again in an hour"
+    );
     describe_counter!("igt_upstream_requests_total", "Requests to Instagram, by source, endpoint and outcome");
     describe_counter!(
         "igt_upstream_changed_total",

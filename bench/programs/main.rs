@@ -3,12 +3,14 @@
 //! Each is a subcommand that does its part, prints one line of JSON and ends; `plain` serves until it is killed.
 //! `bench/run` builds and starts them.
 
+mod dictionary;
 mod first_request;
 mod http;
 mod journal;
 mod plain;
 mod start;
 mod streams;
+mod summaries;
 mod unnest;
 mod words;
 
@@ -47,6 +49,10 @@ enum Program {
     Start(start::Settings),
     /// Follow one run with many viewers, and time its events
     Streams(streams::Settings),
+    /// Summarise all runs that have ended
+    Summaries(summaries::Settings),
+    /// Train the dictionary of packed logs on invented ones
+    Dictionary(dictionary::Settings),
 }
 
 #[tokio::main]
@@ -58,6 +64,8 @@ async fn main() -> ExitCode {
         Program::FirstRequest(settings) => first_request::measure(settings).await,
         Program::Start(settings) => start::measure(settings).await,
         Program::Streams(settings) => streams::measure(settings).await,
+        Program::Summaries(settings) => summaries::measure(settings).await,
+        Program::Dictionary(settings) => dictionary::train(settings).await,
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -15,6 +15,7 @@ use crate::db::Pool;
 use crate::db::credentials::{Credential, list, register, set_ready};
 use crate::instagram::Username;
 use crate::pacing::Pacing;
+use crate::telemetry;
 
 /// All exit codes beyond those of every command, for the help.
 pub(super) const EXIT_CODES: &str = " · 3 no such credential · 8 it cannot be used, and why";
@@ -148,6 +149,7 @@ async fn set(pool: &Pool, name: &str, ready: bool, note: Option<&str>) -> Result
 async fn check(pool: &Pool, settings: &CheckSettings) -> Result<ExitCode, Failed> {
     let username = Username::parse(&settings.username)?;
     let credentials = settings.source.credentials()?;
+    telemetry::tell_panics(credentials.sources().secrets());
     let pacing = Pacing::beside(pool.clone(), &credentials, settings.source.terms(COOLDOWN));
     let named = credentials.kinds().map(|(name, _)| name).find(|name| ***name == *settings.name);
     let Some((name, client)) = named.and_then(|name| Some((name, pacing.sources().client(name)?))) else {

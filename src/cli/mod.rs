@@ -3,8 +3,10 @@
 mod author;
 mod cancel;
 mod credentials;
+mod dashboard_role;
 mod demo;
 mod keys;
+mod maintain;
 mod post_mortem;
 mod profiles;
 mod replay;
@@ -15,6 +17,7 @@ mod table;
 mod tail;
 mod variables;
 
+use std::ffi::OsString;
 use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -89,6 +92,10 @@ enum Command {
     /// Bring the database's schema up to date, and say which version it has
     #[command(after_help = exit_codes("0 the schema is up to date", ""))]
     Migrate,
+    /// Do now, and to the end, what the service does for its tables by itself: partitions ahead, old logs packed, what is over
+    /// removed
+    #[command(after_help = exit_codes("0 done", ""))]
+    Maintain(maintain::MaintainSettings),
     /// Look at runs, or cancel one
     #[command(subcommand, after_help = exit_codes("0 done", runs::EXIT_CODES))]
     Runs(runs::RunsCommand),
@@ -101,6 +108,10 @@ enum Command {
     /// Make, list and revoke the keys of the interface
     #[command(subcommand, after_help = exit_codes("0 done", keys::EXIT_CODES))]
     Keys(keys::KeysCommand),
+    /// Make the role with which dashboards and notebooks read the views of the schema dashboard and nothing else, or bring it in
+    /// order
+    #[command(after_help = exit_codes("0 the role is there and reads", ""))]
+    DashboardRole(dashboard_role::RoleSettings),
     /// Ask a service on this machine whether it is ready; for health checks
     #[command(after_help = "Exit codes: 0 it is ready · 1 it is not, and why · 2 the command line cannot be read")]
     Healthcheck(serve::HealthcheckSettings),
@@ -125,7 +136,12 @@ enum Command {
 
 /// Reads the command line and does what it says.
 pub fn main() -> ExitCode {
-    let matches = variables::without_empty(command()).get_matches();
+    called_with(std::env::args_os())
+}
+
+/// Does what these words say; the first is the program's name.
+pub fn called_with(words: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let matches = variables::without_empty(command()).get_matches_from(words);
     let mut cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     // The demo shows the runs' own log; the process's would stand in between.
     if matches!(cli.command, Command::Demo(_)) && matches.value_source("log") == Some(ValueSource::DefaultValue) {
@@ -155,7 +171,12 @@ async fn run(cli: Cli) -> Result<ExitCode, Failed> {
     // Commands for a person speak for themselves; the service speaks in log lines.
     let quiet = matches!(
         command,
-        Command::Runs(_) | Command::Credentials(_) | Command::Profiles(_) | Command::Keys(_) | Command::Healthcheck(_)
+        Command::Runs(_)
+            | Command::Credentials(_)
+            | Command::Profiles(_)
+            | Command::Keys(_)
+            | Command::DashboardRole(_)
+            | Command::Healthcheck(_)
     );
     if !quiet {
         telemetry::begin_logs(&logs)?;
@@ -168,10 +189,12 @@ async fn run(cli: Cli) -> Result<ExitCode, Failed> {
         Command::Demo(settings) => demo::demo(*settings, database).await,
         Command::Sandbox(settings) => sandbox::sandbox(&settings).await,
         Command::Migrate => runs::migrate(&database).await,
+        Command::Maintain(settings) => maintain::maintain(&settings, &database).await,
         Command::Runs(command) => runs::run(command, &database).await,
         Command::Credentials(command) => credentials::run(command, &database).await,
         Command::Profiles(command) => profiles::run(command, &database).await,
         Command::Keys(command) => keys::run(command, &database).await,
+        Command::DashboardRole(settings) => dashboard_role::run(&settings, &database).await,
         Command::Healthcheck(settings) => serve::healthcheck(&settings).await,
         Command::PostgresWatchdog { data_dir } => {
             private::watchdog(&data_dir).await?;

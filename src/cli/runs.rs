@@ -183,7 +183,9 @@ async fn show(pool: &Pool, name: &str, json: bool) -> Result<ExitCode, Failed> {
         return Ok(ExitCode::SUCCESS);
     }
     let head = head(&run);
-    let events = events.iter().map(|event| format!("  {}", line(event)));
+    let is_gone = events.is_empty() && run.last_seq > 0;
+    let gone = is_gone.then(|| format!("  its {} events are there no more (IGT_LOG_RETENTION_DAYS)", run.last_seq));
+    let events = events.iter().map(|event| format!("  {}", line(event))).chain(gone);
     let exchanges = exchanges.iter().map(exchange_line);
     let parts = [head, vec![String::new(), "events".to_owned()], events.collect()];
     let requests = [vec![String::new(), "requests to Instagram".to_owned()], exchanges.collect()];

@@ -22,6 +22,7 @@ pub(super) async fn serve(settings: &ServeSettings, database: &DatabaseSettings)
     // What cannot stand is refused before a database is started for it.
     settings.http.check()?;
     let credentials = settings.source.credentials()?;
+    telemetry::tell_panics(credentials.sources().secrets());
     let stop = heed_signals()?;
     let metrics = telemetry::begin_metrics()?;
     let start = async {

@@ -241,6 +241,8 @@ async fn logs(db: &mut PgConnection, runs: &[Uuid], removed: &mut Removed) -> sq
     removed.push(("events", done.rows_affected()));
     let done = sqlx::query!("delete from run_exchanges where run_id = any($1)", runs).execute(&mut *db).await?;
     removed.push(("run_exchanges", done.rows_affected()));
+    let done = sqlx::query!("delete from run_archives where run_id = any($1)", runs).execute(&mut *db).await?;
+    removed.push(("run_archives", done.rows_affected()));
     Ok(())
 }
 
@@ -251,7 +253,16 @@ async fn account(db: &mut PgConnection, profile_id: i64, removed: &mut Removed) 
             removed.push(($table, done.rows_affected()));
         )+};
     }
-    remove!("media_snapshots", "media_captions", "media", "scans", "profile_snapshots", "profile_names", "profiles",);
+    remove!(
+        "media_snapshots",
+        "media_captions",
+        "media",
+        "scans",
+        "profile_days",
+        "profile_snapshots",
+        "profile_names",
+        "profiles",
+    );
     Ok(())
 }
 

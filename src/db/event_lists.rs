@@ -1,12 +1,18 @@
-//! The log of one run, filtered: all of it by the key of the run, in its one partition.
+//! The log of one run, filtered: all of it by the key of the run, in its one partition; or out of its archive.
+//!
+//! Rows are asked first. Where that gives none, and only then, it is looked whether the log is packed, or there no more.
+
+use std::collections::HashSet;
 
 use chrono::{DateTime, Utc};
 use sqlx::PgExecutor;
 
 use super::RunId;
+use super::archives::{self, Whereabouts, whereabouts};
 use super::journal::Level;
 use super::runs::Reason;
-use super::status::Event;
+use super::statements::Statements;
+use super::status::{Event, Part};
 
 /// Which events to tell; what is none is not asked for.
 #[derive(Clone, Debug, Default)]
@@ -76,6 +82,13 @@ pub struct Place {
     pub newest_first: bool,
 }
 
+impl Place {
+    /// Whether no event can be in it.
+    fn is_empty(&self) -> bool {
+        self.before <= self.after.saturating_add(1) || self.limit < 1
+    }
+}
+
 /// A statement over the events `e` of a run between two seqs, both excluded, that the filter lets through: its first nine
 /// parameters are these.
 macro_rules! of_run {
@@ -109,8 +122,31 @@ macro_rules! of_run {
     };
 }
 
-/// A page of a run's events.
-pub async fn of_run(db: impl PgExecutor<'_>, run_id: RunId, filter: &Filter, place: Place) -> sqlx::Result<Vec<Event>> {
+/// A page of a run's events; `None` where its log is there no more.
+pub async fn of_run(
+    db: impl Into<Statements<'_>>,
+    run_id: RunId,
+    filter: &Filter,
+    place: Place,
+) -> sqlx::Result<Option<Vec<Event>>> {
+    let mut db = db.into();
+    let rows = rows_of_run(&mut db, run_id, filter, place).await?;
+    if !rows.is_empty() || place.is_empty() {
+        return Ok(Some(rows));
+    }
+    Ok(match whereabouts(&mut db, run_id).await? {
+        Whereabouts::Rows => Some(rows),
+        Whereabouts::Archive => Some(archives::of_run(&mut db, run_id, filter, place).await?),
+        Whereabouts::Gone => None,
+    })
+}
+
+async fn rows_of_run(
+    db: impl PgExecutor<'_>,
+    run_id: RunId,
+    filter: &Filter,
+    place: Place,
+) -> sqlx::Result<Vec<Event>> {
     let terms = filter.terms();
     macro_rules! page {
         ($order:tt) => {
@@ -137,8 +173,26 @@ pub async fn of_run(db: impl PgExecutor<'_>, run_id: RunId, filter: &Filter, pla
     }
 }
 
-/// How many events of a run there are, up to this seq.
+/// How many events of a run there are, up to this seq; `None` where its log is there no more.
 pub async fn count_of_run(
+    db: impl Into<Statements<'_>>,
+    run_id: RunId,
+    filter: &Filter,
+    until_seq: i64,
+) -> sqlx::Result<Option<i64>> {
+    let mut db = db.into();
+    let rows = count_rows_of_run(&mut db, run_id, filter, until_seq).await?;
+    if rows > 0 || until_seq < 1 {
+        return Ok(Some(rows));
+    }
+    Ok(match whereabouts(&mut db, run_id).await? {
+        Whereabouts::Rows => Some(rows),
+        Whereabouts::Archive => Some(archives::count_of_run(&mut db, run_id, filter, until_seq).await?),
+        Whereabouts::Gone => None,
+    })
+}
+
+async fn count_rows_of_run(
     db: impl PgExecutor<'_>,
     run_id: RunId,
     filter: &Filter,
@@ -151,8 +205,9 @@ pub async fn count_of_run(
 }
 
 /// One event of a run.
-pub async fn one(db: impl PgExecutor<'_>, run_id: RunId, seq: i64) -> sqlx::Result<Option<Event>> {
-    sqlx::query_as!(
+pub async fn one(db: impl Into<Statements<'_>>, run_id: RunId, seq: i64) -> sqlx::Result<Option<Event>> {
+    let mut db = db.into();
+    let row = sqlx::query_as!(
         Event,
         r#"
         select seq, at, level as "level: Level", event_type, message, fields::text as "fields!"
@@ -162,12 +217,35 @@ pub async fn one(db: impl PgExecutor<'_>, run_id: RunId, seq: i64) -> sqlx::Resu
         run_id.0,
         seq,
     )
-    .fetch_optional(db)
-    .await
+    .fetch_optional(&mut db)
+    .await?;
+    match row {
+        None if seq > 0 => Ok(archives::parts(&mut db, &[just(run_id, seq)]).await?.into_iter().flatten().next()),
+        row => Ok(row),
+    }
+}
+
+/// The part of a log that has this event alone.
+fn just(run_id: RunId, seq: i64) -> Part {
+    Part { run_id, after: seq - 1, until: seq }
 }
 
 /// The latest event of each of these runs that has any, in any order; the seq of each is known.
-pub async fn latest(db: impl PgExecutor<'_>, runs: &[(RunId, i64)]) -> sqlx::Result<Vec<(RunId, Event)>> {
+pub async fn latest(db: impl Into<Statements<'_>>, runs: &[(RunId, i64)]) -> sqlx::Result<Vec<(RunId, Event)>> {
+    let mut db = db.into();
+    let mut latest = latest_rows(&mut db, runs).await?;
+    if latest.len() < runs.len() {
+        let found: HashSet<_> = latest.iter().map(|(run_id, _)| *run_id).collect();
+        let missing = runs.iter().filter(|(run_id, seq)| *seq > 0 && !found.contains(run_id));
+        let missing: Vec<_> = missing.map(|(run_id, seq)| just(*run_id, *seq)).collect();
+        let packed = archives::parts(&mut db, &missing).await?;
+        latest
+            .extend(missing.iter().zip(packed).flat_map(|(part, events)| events.into_iter().map(|e| (part.run_id, e))));
+    }
+    Ok(latest)
+}
+
+async fn latest_rows(db: impl PgExecutor<'_>, runs: &[(RunId, i64)]) -> sqlx::Result<Vec<(RunId, Event)>> {
     let run_ids: Vec<_> = runs.iter().map(|(run_id, _)| run_id.0).collect();
     let seqs: Vec<_> = runs.iter().map(|(_, seq)| *seq).collect();
     let rows = sqlx::query!(

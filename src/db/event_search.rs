@@ -33,6 +33,17 @@ pub struct Piece {
     pub last: Position,
 }
 
+impl Piece {
+    /// What of it is looked through up to there, `None` being its end.
+    pub fn to(self, end: Option<Position>, newest_first: bool) -> Self {
+        match end {
+            Some(end) if newest_first => Self { first: end, ..self },
+            Some(end) => Self { last: end, ..self },
+            None => self,
+        }
+    }
+}
+
 /// In what a search goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Among {
@@ -43,7 +54,7 @@ pub enum Among {
 }
 
 /// The types of the events of a smooth run; what has another type is notable, and so is a warning or an error.
-const SMOOTH: [&str; 9] = [
+pub(super) const SMOOTH: [&str; 9] = [
     "scrape_started",
     "account_fetched",
     "posts_fetched",

@@ -116,6 +116,19 @@ pub async fn drop_bodies(db: impl PgExecutor<'_>, older_than_days: i32, limit: i
     Ok(done.rows_affected())
 }
 
+/// How many bodies would be removed.
+pub async fn count_old_bodies(db: impl PgExecutor<'_>, older_than_days: i32) -> sqlx::Result<i64> {
+    sqlx::query_scalar!(
+        r#"
+        select count(*) as "bodies!" from run_exchanges
+        where body is not null and run_id < uuid_v7_floor(now() - make_interval(days => $1))
+        "#,
+        older_than_days,
+    )
+    .fetch_one(db)
+    .await
+}
+
 /// An upstream request as clients are told of it.
 #[derive(Clone, Debug)]
 pub struct Told {

@@ -108,3 +108,12 @@ pub async fn drop_old(db: impl PgExecutor<'_>, limit: i64) -> sqlx::Result<u64> 
     .await?;
     Ok(done.rows_affected())
 }
+
+/// How many keys are older than a day.
+pub async fn count_old(db: impl PgExecutor<'_>) -> sqlx::Result<i64> {
+    sqlx::query_scalar!(
+        r#"select count(*) as "keys!" from idempotency_keys where created_at < now() - interval '1 day'"#
+    )
+    .fetch_one(db)
+    .await
+}

@@ -74,6 +74,11 @@ impl RunId {
         Self(Uuid::from_u128(millis << 80))
     }
 
+    /// When it was made, by the id itself; `None` where that is no time.
+    pub fn time(self) -> Option<DateTime<Utc>> {
+        DateTime::from_timestamp_millis(i64::try_from(self.0.as_u128() >> 80).ok()?)
+    }
+
     /// The id right before this one; `None` before the first.
     pub fn before(self) -> Option<Self> {
         self.0.as_u128().checked_sub(1).map(|id| Self(Uuid::from_u128(id)))

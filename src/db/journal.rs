@@ -40,6 +40,21 @@ impl Level {
             Self::Error => "error",
         }
     }
+
+    /// The number in packed logs.
+    pub fn number(self) -> u8 {
+        match self {
+            Self::Debug => 0,
+            Self::Info => 1,
+            Self::Warning => 2,
+            Self::Error => 3,
+        }
+    }
+
+    /// The one of this number.
+    pub(super) fn of_number(number: u8) -> Option<Self> {
+        [Self::Debug, Self::Info, Self::Warning, Self::Error].get(usize::from(number)).copied()
+    }
 }
 
 /// An event to be written.

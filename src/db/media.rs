@@ -25,10 +25,28 @@ pub struct NewMedia {
     pub caption: Option<String>,
     /// Whether the answer told its text, or that it has none; else what was known of it stays.
     pub caption_told: bool,
+    /// What its text names.
+    pub tags: Tags,
     /// A video's length in seconds.
     pub duration_seconds: Option<f64>,
     /// The address of its picture or cover.
     pub display_url: Option<String>,
+}
+
+/// What a caption names.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tags {
+    /// Its hashtags, in lower case and without their sign, each once.
+    pub hashtags: Vec<String>,
+    /// The handles that it mentions, in lower case, each once.
+    pub mentions: Vec<String>,
+}
+
+impl Tags {
+    /// Each list as one text, as an array of arrays is sent: words without a space.
+    pub(super) fn joined(&self) -> [String; 2] {
+        [self.hashtags.join(" "), self.mentions.join(" ")]
+    }
 }
 
 /// A post's numbers as one answer told them. `None` is hidden or not told.
@@ -62,11 +80,12 @@ pub async fn record(
         r#"
         with told as (
             select n.*, coalesce(n.pinned, m.is_pinned, false) as is_pinned, m.caption as caption_before, m.shortcode is not null as is_known,
-                   coalesce(m.caption_since, m.first_seen_at) as caption_from, m.last_seen_at
+                   coalesce(m.caption_since, m.first_seen_at) as caption_from, m.last_seen_at,
+                   m.hashtags as hashtags_before, m.mentions as mentions_before
             from unnest($4::text[], $5::bigint[], $6::text[], $7::boolean[], $8::boolean[], $9::timestamptz[],
-                        $10::text[], $11::float8[], $12::text[], $13::boolean[])
+                        $10::text[], $11::float8[], $12::text[], $13::boolean[], $14::text[], $15::text[])
                 as n (shortcode, instagram_pk, kind, is_reel, pinned, taken_at, caption, duration_seconds, display_url,
-                      caption_told)
+                      caption_told, hashtags, mentions)
             left join media m on m.profile_id = $1 and m.shortcode = n.shortcode
         ), edited as (
             -- Two runs may notice one edit at once.
@@ -77,9 +96,12 @@ pub async fn record(
             on conflict do nothing
         )
         insert into media as m (profile_id, shortcode, instagram_pk, kind, is_reel, is_pinned, taken_at, caption,
-                                duration_seconds, display_url, run_id, seq)
+                                duration_seconds, display_url, hashtags, mentions, run_id, seq)
         select $1, shortcode, instagram_pk, kind, is_reel, is_pinned, taken_at,
-               case when caption_told then caption else caption_before end, duration_seconds, display_url, $2, $3
+               case when caption_told then caption else caption_before end, duration_seconds, display_url,
+               case when caption_told or not is_known then string_to_array(hashtags, ' ') else hashtags_before end,
+               case when caption_told or not is_known then string_to_array(mentions, ' ') else mentions_before end,
+               $2, $3
         from told
         order by shortcode
         on conflict (profile_id, shortcode) do update
@@ -92,6 +114,8 @@ pub async fn record(
                     when excluded.caption is distinct from m.caption then now()
                     else m.caption_since
                 end,
+                hashtags = excluded.hashtags,
+                mentions = excluded.mentions,
                 missing_since = null,
                 duration_seconds = coalesce(excluded.duration_seconds, m.duration_seconds),
                 display_url = coalesce(excluded.display_url, m.display_url),
@@ -112,6 +136,8 @@ pub async fn record(
         &column(media, |m| m.duration_seconds) as &[Option<f64>],
         &column(media, |m| fit_if_any(m.display_url.as_deref())) as &[Option<String>],
         &column(media, |m| m.caption_told),
+        &column(media, |m| m.tags.joined()[0].clone()),
+        &column(media, |m| m.tags.joined()[1].clone()),
     )
     .execute(db)
     .await?;

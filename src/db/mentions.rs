@@ -6,7 +6,11 @@ use serde_json::Value;
 use sqlx::PgExecutor;
 use uuid::Uuid;
 
-use super::RunId;
+use super::archives::{line, unpacked, unreadable};
+use super::media::Tags;
+use super::status::Event;
+use super::{RunId, archives};
+use crate::archive;
 
 /// Which texts are looked for, as Postgres' regular expressions: a handle in words, and what stands as a text of its own in
 /// JSON.
@@ -76,6 +80,61 @@ pub async fn say_instead(db: impl PgExecutor<'_>, said: &Said) -> sqlx::Result<(
         said.seq,
         said.message,
         said.fields,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// A part of a packed log.
+#[derive(Clone, Debug)]
+pub struct PackedLog {
+    /// Its run.
+    pub run_id: RunId,
+    /// The seq of its first event.
+    pub from_seq: i32,
+    /// What it says.
+    pub events: Vec<Event>,
+}
+
+/// So many parts of packed logs behind a place, in the order of their keys.
+pub async fn packed_logs(db: impl PgExecutor<'_>, after: (RunId, i32), limit: i64) -> sqlx::Result<Vec<PackedLog>> {
+    let rows = sqlx::query!(
+        r#"
+        select run_id as "run_id: RunId", from_seq, packed
+        from run_archives
+        where (run_id, from_seq) > ($1, $2)
+        order by run_id, from_seq
+        limit $3
+        "#,
+        after.0.0,
+        after.1,
+        limit,
+    )
+    .fetch_all(db)
+    .await?;
+    let mut logs = Vec::with_capacity(rows.len());
+    for (n, row) in rows.into_iter().enumerate() {
+        logs.push(PackedLog { run_id: row.run_id, from_seq: row.from_seq, events: unpacked(&row.packed)? });
+        archives::let_others_go_on(n).await;
+    }
+    Ok(logs)
+}
+
+/// JSON as the database tells it, which is how a packed log has it.
+pub async fn as_it_is_told(db: impl PgExecutor<'_>, fields: &Value) -> sqlx::Result<String> {
+    sqlx::query_scalar!(r#"select ($1::jsonb)::text as "told!""#, fields).fetch_one(db).await
+}
+
+/// Packs the part with other words.
+pub async fn pack_instead(db: impl PgExecutor<'_>, log: &PackedLog) -> sqlx::Result<()> {
+    let lines: Vec<_> = log.events.iter().map(line).collect();
+    let packed = archive::pack(&lines).map_err(unreadable)?;
+    sqlx::query!(
+        "update run_archives set packed = $3 where run_id = $1 and from_seq = $2",
+        log.run_id.0,
+        log.from_seq,
+        packed,
     )
     .execute(db)
     .await?;
@@ -179,16 +238,18 @@ pub async fn in_captions(db: impl PgExecutor<'_>, but: Option<i64>, patterns: &P
     .await
 }
 
-/// Puts another text in its place.
-pub async fn write_instead(db: impl PgExecutor<'_>, text: &Text) -> sqlx::Result<()> {
+/// Puts another text in its place; these are its tags, where it is a caption.
+pub async fn write_instead(db: impl PgExecutor<'_>, text: &Text, tags: &Tags) -> sqlx::Result<()> {
     let Text { profile_id, post, since, text } = text;
     match (post, since) {
         (None, _) => sqlx::query!("update profiles set biography = $2 where profile_id = $1", profile_id, text),
         (Some(post), None) => sqlx::query!(
-            "update media set caption = $3 where profile_id = $1 and shortcode = $2",
+            "update media set caption = $3, hashtags = $4, mentions = $5 where profile_id = $1 and shortcode = $2",
             profile_id,
             post,
-            text
+            text,
+            &tags.hashtags,
+            &tags.mentions
         ),
         (Some(post), Some(since)) => sqlx::query!(
             "update media_captions set caption = $4 where profile_id = $1 and shortcode = $2 and observed_from = $3",

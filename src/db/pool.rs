@@ -10,7 +10,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use deadpool::managed::{self, Object, PoolError, TimeoutType, Timeouts};
+use deadpool::managed::{self, Object, PoolError, QueueMode, TimeoutType, Timeouts};
 use futures_util::future::BoxFuture;
 use futures_util::stream::{self, BoxStream};
 use futures_util::{FutureExt as _, StreamExt as _, TryFutureExt as _, TryStreamExt as _};
@@ -62,8 +62,9 @@ impl Pool {
     }
 
     fn with(connections: Connections, places: u32) -> Self {
-        let places =
-            managed::Pool::builder(connections).max_size(places as usize).runtime(deadpool::Runtime::Tokio1).build();
+        // The one used last comes first: its server process still has everything at hand, and the others sleep.
+        let places = managed::Pool::builder(connections).max_size(places as usize).queue_mode(QueueMode::Lifo);
+        let places = places.runtime(deadpool::Runtime::Tokio1).build();
         // The builder refuses nothing but time limits without a runtime.
         let places = places.unwrap_or_else(|error| unreachable!("{error}"));
         Self { places, answers_within: ANSWERS_WITHIN, until: None }
@@ -90,6 +91,11 @@ impl Pool {
     /// Begins a transaction. Not for the future of a request, which may be dropped: what was begun is then undone.
     pub async fn begin(&self) -> sqlx::Result<Transaction> {
         Transaction::begin(self.connection().await?, self.line().way).await
+    }
+
+    /// Begins a transaction that reads, and all of whose statements see the same.
+    pub async fn begin_snapshot(&self) -> sqlx::Result<Transaction> {
+        Transaction::begin_snapshot(self.connection().await?, self.line().way).await
     }
 
     /// Does work that is worth nothing if it takes longer than a statement may: a whole transaction, say.

@@ -10,8 +10,9 @@ use sqlx::PgExecutor;
 use uuid::Uuid;
 
 use super::runs::{Reason, RunState, Trigger};
+use super::statements::Statements;
 use super::tasks::{Source, TaskKind};
-use super::{Pool, RunId, TaskId};
+use super::{RunId, TaskId};
 
 /// A run: all of it that is told.
 #[derive(Clone, Debug)]
@@ -231,10 +232,10 @@ pub enum Along {
 }
 
 /// Up to `limit` runs in the order of their ids, which is that of their requests.
-pub async fn page(db: &Pool, filter: &Filter, limit: i64) -> sqlx::Result<Vec<Run>> {
-    let mut found = Vec::new();
+pub async fn page(db: impl Into<Statements<'_>>, filter: &Filter, limit: i64) -> sqlx::Result<Vec<Run>> {
+    let (mut db, mut found) = (db.into(), Vec::new());
     for along in filter.along() {
-        found.extend(read(db, filter, along, limit).await?);
+        found.extend(read(&mut db, filter, along, limit).await?);
     }
     found.sort_unstable_by_key(|run| run.run_id);
     if filter.newest_first {
@@ -272,7 +273,7 @@ pub async fn read(db: impl PgExecutor<'_>, filter: &Filter, along: Along, limit:
 }
 
 /// The same runs, by their ids alone.
-pub async fn ids(db: &Pool, filter: &Filter, limit: i64) -> sqlx::Result<Vec<RunId>> {
+pub async fn ids(db: impl Into<Statements<'_>>, filter: &Filter, limit: i64) -> sqlx::Result<Vec<RunId>> {
     Ok(page(db, filter, limit).await?.into_iter().map(|run| run.run_id).collect())
 }
 

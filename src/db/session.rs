@@ -32,11 +32,27 @@ impl Way {
 
     /// Begins a transaction.
     pub async fn begin(self, connection: &mut PgConnection) -> sqlx::Result<()> {
+        let limited = "begin; set local idle_in_transaction_session_timeout = '2s'";
+        self.begin_by(connection, "begin", limited).await
+    }
+
+    /// Begins one that reads, and all of whose statements see the same.
+    pub async fn begin_snapshot(self, connection: &mut PgConnection) -> sqlx::Result<()> {
+        let limited = "begin isolation level repeatable read, read only;
+                       set local idle_in_transaction_session_timeout = '2s'";
+        self.begin_by(connection, "begin isolation level repeatable read, read only", limited).await
+    }
+
+    async fn begin_by(
+        self,
+        connection: &mut PgConnection,
+        direct: &'static str,
+        pooled: &'static str,
+    ) -> sqlx::Result<()> {
         match self {
-            Self::Direct => sqlx::raw_sql("begin").execute(connection).await.map(drop),
+            Self::Direct => sqlx::raw_sql(direct).execute(connection).await.map(drop),
             Self::Pooled => {
-                let limited = "begin; set local idle_in_transaction_session_timeout = '2s'";
-                sqlx::raw_sql(limited).execute(&mut *connection).await?;
+                sqlx::raw_sql(pooled).execute(&mut *connection).await?;
                 // Whatever somebody else left prepared on this server connection.
                 sqlx::raw_sql("deallocate all").execute(connection).await.map(drop)
             }

@@ -1,6 +1,7 @@
 //! What a run says of itself: two look-ups by key, `runs` for where the task stands, `events` for the words.
 //!
-//! Both are for many askers at once: their statements take arrays.
+//! Both are for many askers at once: their statements take arrays. A log that is packed (see [`archives`]) is told as if it
+//! were rows.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -10,7 +11,8 @@ use uuid::Uuid;
 
 use super::journal::Level;
 use super::runs::{Reason, RunState};
-use super::{RunId, TaskId, index};
+use super::statements::Statements;
+use super::{RunId, TaskId, archives, index};
 
 /// Where a task's latest run stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -176,8 +178,31 @@ pub struct Part {
     pub until: i64,
 }
 
+impl Part {
+    /// Whether no event can be in it.
+    fn is_empty(&self) -> bool {
+        self.until <= self.after.max(0)
+    }
+}
+
 /// The events of parts of logs, in the order of the parts, and each in the order of its run.
-pub async fn parts(db: impl PgExecutor<'_>, parts: &[Part]) -> sqlx::Result<Vec<Vec<Event>>> {
+///
+/// Seqs have no gap, so a part without a row is one of a log that is packed, or there no more.
+pub async fn parts(db: impl Into<Statements<'_>>, parts: &[Part]) -> sqlx::Result<Vec<Vec<Event>>> {
+    let mut db = db.into();
+    let mut events = rows(&mut db, parts).await?;
+    let is_missing = |(n, part): &(usize, &Part)| events[*n].is_empty() && !part.is_empty();
+    let (missing, of): (Vec<_>, Vec<_>) =
+        parts.iter().enumerate().filter(is_missing).map(|(n, part)| (n, *part)).unzip();
+    if !missing.is_empty() {
+        let packed = archives::parts(&mut db, &of).await?;
+        missing.into_iter().zip(packed).for_each(|(n, packed)| events[n] = packed);
+    }
+    Ok(events)
+}
+
+/// Those of them that are rows.
+pub(super) async fn rows(db: impl PgExecutor<'_>, parts: &[Part]) -> sqlx::Result<Vec<Vec<Event>>> {
     let run_ids: Vec<Uuid> = parts.iter().map(|part| part.run_id.0).collect();
     let after: Vec<i64> = parts.iter().map(|part| part.after).collect();
     let until: Vec<i64> = parts.iter().map(|part| part.until).collect();
@@ -214,6 +239,6 @@ pub async fn parts(db: impl PgExecutor<'_>, parts: &[Part]) -> sqlx::Result<Vec<
 }
 
 /// The events of a run with `after < seq <= until`, in order.
-pub async fn events(db: impl PgExecutor<'_>, run_id: RunId, after: i64, until: i64) -> sqlx::Result<Vec<Event>> {
+pub async fn events(db: impl Into<Statements<'_>>, run_id: RunId, after: i64, until: i64) -> sqlx::Result<Vec<Event>> {
     Ok(parts(db, &[Part { run_id, after, until }]).await?.into_iter().next().unwrap_or_default())
 }

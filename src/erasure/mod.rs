@@ -11,6 +11,7 @@
 
 mod redaction;
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use chrono::TimeDelta;
@@ -19,12 +20,16 @@ use uuid::Uuid;
 use self::redaction::Names;
 use crate::db::audit::Author;
 use crate::db::erasure::{self, Account, Person, Removed};
-use crate::db::{Pool, TaskId, mentions};
+use crate::db::{Pool, RunId, TaskId, mentions};
 use crate::instagram::Username;
+use crate::scrape;
 
 /// How much of the logs is looked through in one statement, and how many kept answers.
 const PART: TimeDelta = TimeDelta::days(1);
 const ANSWERS: i64 = 50;
+
+/// How many parts of packed logs are unpacked at a time.
+const PACKS: i64 = 500;
 
 /// How long those are waited for that began before, and how often is looked.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -205,7 +210,7 @@ async fn take_out(
     tasks: &[TaskId],
     for_good: bool,
 ) -> sqlx::Result<Removed> {
-    let own: std::collections::HashSet<_> = erasure::runs(pool, tasks, profile_id).await?.into_iter().collect();
+    let own: HashSet<_> = erasure::runs(pool, tasks, profile_id).await?.into_iter().collect();
     let mut events = 0;
     if let Some(mut since) = mentions::first_run(pool).await? {
         let end = mentions::now(pool).await?;
@@ -224,13 +229,14 @@ async fn take_out(
             since = until;
         }
     }
+    events += take_out_of_packed_logs(pool, &own, names, for_good).await?;
     let (mut answers, mut after) = (0, (Uuid::nil(), 0));
     loop {
         let page = mentions::kept_answers(pool, after, ANSWERS).await?;
         let Some(last) = page.last() else { break };
         after = (last.run_id, last.seq);
         let names_them = |body: &[u8]| zstd::decode_all(body).map_or(true, |body| names.are_in(&body));
-        let others = page.iter().filter(|kept| !own.contains(&crate::db::RunId(kept.run_id)));
+        let others = page.iter().filter(|kept| !own.contains(&RunId(kept.run_id)));
         let named: Vec<_> = others.filter(|kept| names_them(&kept.body)).map(|kept| (kept.run_id, kept.seq)).collect();
         answers += named.len() as u64;
         if for_good && !named.is_empty() {
@@ -247,7 +253,7 @@ async fn take_out(
             text.text = without;
             *count += 1;
             if for_good {
-                mentions::write_instead(pool, &text).await?;
+                mentions::write_instead(pool, &text, &scrape::tags(&text.text)).await?;
             }
         }
     }
@@ -257,6 +263,37 @@ async fn take_out(
         ("biographies of others", biographies),
         ("captions of others", captions),
     ])
+}
+
+/// The same for logs that are packed: each is unpacked, and packed anew where it names them. Says of how many events.
+async fn take_out_of_packed_logs(
+    pool: &Pool,
+    own: &HashSet<RunId>,
+    names: &Names,
+    for_good: bool,
+) -> sqlx::Result<u64> {
+    let (mut events, mut after) = (0, (RunId(Uuid::nil()), 0));
+    loop {
+        let page = mentions::packed_logs(pool, after, PACKS).await?;
+        let Some(last) = page.last() else { return Ok(events) };
+        after = (last.run_id, last.from_seq);
+        for mut log in page.into_iter().filter(|log| !own.contains(&log.run_id)) {
+            let mut named = 0;
+            for event in &mut log.events {
+                let mut fields = serde_json::from_str(&event.fields).unwrap_or_default();
+                let (message, in_fields) = (names.out_of(&event.message), names.out_of_json(&mut fields));
+                named += u64::from(message.is_some() || in_fields);
+                event.message = message.unwrap_or_else(|| std::mem::take(&mut event.message));
+                if in_fields {
+                    event.fields = mentions::as_it_is_told(pool, &fields).await?;
+                }
+            }
+            events += named;
+            if named > 0 && for_good {
+                mentions::pack_instead(pool, &log).await?;
+            }
+        }
+    }
 }
 
 /// Adds the counts of one to those of another.

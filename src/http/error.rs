@@ -2,8 +2,8 @@
 //!
 //! The policy: every error says what to do. Version 2 tells it as a problem (RFC 9457), everything else as
 //! `{"result": false, "message": …}`; which of both is decided where the answer leaves. A database that is away is 503
-//! with `Retry-After`, whatever it was that noticed. What only we can mend is 500, logged once, here, and told without its
-//! inner words.
+//! with `Retry-After`, whatever it was that noticed. What only we can mend is 500, logged once, here or, for a panic, where it
+//! happens, and told without its inner words.
 
 use std::sync::Arc;
 
@@ -96,6 +96,11 @@ impl ApiError {
     /// 500: logged with the cause, told without it.
     pub(super) fn internal(cause: &dyn std::error::Error) -> Self {
         tracing::error!(error = %cause, "a request failed");
+        Self::logged()
+    }
+
+    /// 500 whose cause is in the log already, as that of a panic.
+    pub(super) fn logged() -> Self {
         Self::new(
             ProblemType::InternalError,
             "Internal error; the service's log has the cause under this answer's X-Request-Id",

@@ -3,7 +3,6 @@
 //!
 //! It is one layer and not one for each: a layer is a service that is cloned and a future that is boxed, for each request.
 
-use std::any::Any;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -19,6 +18,7 @@ use tracing::Instrument as _;
 use uuid::Uuid;
 
 use super::auth::{self, Gate, RequestId};
+use super::counts::Counts;
 use super::error::{self, ApiError};
 use super::problem::ProblemType;
 use super::query::whole_number;
@@ -39,19 +39,26 @@ const MAX_REQUEST_ID: usize = 128;
 /// Bytes of a request's path and query; beyond them the answer is 414.
 const MAX_TARGET_BYTES: usize = 8 * 1024;
 
+/// What the layer needs.
+struct Around {
+    gate: Arc<Gate>,
+    counts: Counts,
+}
+
 /// Puts the layer around all routes.
 pub(super) fn wrap(routes: Router, gate: Arc<Gate>) -> Router {
-    routes.layer(middleware::from_fn_with_state(gate, accompany))
+    let around = Arc::new(Around { gate, counts: Counts::default() });
+    routes.layer(middleware::from_fn_with_state(around, accompany))
 }
 
 /// Goes with a request to its answer, and leaves one log line and one count.
 async fn accompany(
-    State(gate): State<Arc<Gate>>,
+    State(around): State<Arc<Around>>,
     matched: Option<MatchedPath>,
     mut request: Request,
     next: Next,
 ) -> Response {
-    let began = Instant::now();
+    let (began, gate) = (Instant::now(), &around.gate);
     let id = id_of(&request);
     let (method, uri) = (request.method().clone(), request.uri().clone());
     // Of the highest level, so that errors have their request's id whatever the filter leaves out.
@@ -62,7 +69,7 @@ async fn accompany(
     let by_tls = gate.is_by_tls(request.headers());
     let for_pages = gate.for_pages(request.headers());
     let route = matched.as_ref().map(MatchedPath::as_str);
-    let response = answer(&gate, route, request, next).instrument(span.clone()).await;
+    let response = answer(gate, route, request, next).instrument(span.clone()).await;
     let mut response = error::tell(response, uri.path(), id.to_str().unwrap_or_default()).await;
     protection::protect(uri.path(), by_tls, &mut response);
     response.headers_mut().extend(for_pages);
@@ -79,10 +86,7 @@ async fn accompany(
             status.as_u16()
         );
     });
-    let route = route.unwrap_or("none").to_owned();
-    let labels = [("method", method.to_string()), ("route", route), ("status", status.as_str().to_owned())];
-    metrics::counter!("igt_http_requests_total", &labels).increment(1);
-    metrics::histogram!("igt_http_request_seconds", &labels[..2]).record(took.as_secs_f64());
+    around.counts.count(&method, route, status, took);
     response
 }
 
@@ -109,7 +113,8 @@ async fn answer(gate: &Gate, route: Option<&str>, request: Request, next: Next) 
         Ok(Err(_)) => {
             ApiError::new(ProblemType::TimedOut, "The request took too long; try again in a moment").into_response()
         }
-        Err(panic) => panicked(&*panic),
+        // It was logged where it happened.
+        Err(_) => ApiError::logged().into_response(),
     }
 }
 
@@ -132,16 +137,6 @@ async fn admit(gate: &Gate, route: Option<&str>, mut request: Request, next: Nex
     }
     response
 }
-
-fn panicked(panic: &(dyn Any + Send)) -> Response {
-    let words = panic.downcast_ref::<&str>().map(|words| (*words).to_owned());
-    let words = words.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
-    ApiError::internal(&Panicked(words)).into_response()
-}
-
-#[derive(Debug, thiserror::Error)]
-#[error("a handler panicked: {0}")]
-struct Panicked(String);
 
 /// Answers 503 for these routes as soon as the database is known to be away, also to those who wait for it already.
 pub(super) fn need_database<S>(routes: Router<S>, availability: Availability) -> Router<S>

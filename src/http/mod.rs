@@ -3,6 +3,7 @@
 
 mod auth;
 mod body;
+mod counts;
 mod error;
 mod layers;
 mod openapi;

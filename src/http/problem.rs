@@ -20,6 +20,7 @@ pub(super) enum ProblemType {
     Forbidden,
     CrossOrigin,
     NotFound,
+    LogGone,
     MethodNotAllowed,
     NotAcceptable,
     TaskIdTaken,
@@ -39,12 +40,13 @@ pub(super) enum ProblemType {
 
 impl ProblemType {
     /// Those that have an address.
-    pub(super) const ALL: [Self; 20] = [
+    pub(super) const ALL: [Self; 21] = [
         Self::InvalidRequest,
         Self::Unauthorized,
         Self::Forbidden,
         Self::CrossOrigin,
         Self::NotFound,
+        Self::LogGone,
         Self::MethodNotAllowed,
         Self::NotAcceptable,
         Self::TaskIdTaken,
@@ -100,6 +102,13 @@ impl ProblemType {
                 "There is no such thing",
                 "Nothing stands at this path, or not any more. An id that no task or run can have is one that is not \
                  there.",
+            ),
+            Self::LogGone => (
+                "log-gone",
+                StatusCode::GONE,
+                "The log is there no more",
+                "The run is there, and how it ended; what it said step by step was given up after \
+                 `IGT_LOG_RETENTION_DAYS`. It does not come back.",
             ),
             Self::MethodNotAllowed => (
                 "method-not-allowed",

@@ -55,8 +55,10 @@ pub enum FailureKind {
     LoginRequired,
     /// Instagram asks a person to prove something (challenge, checkpoint, feedback).
     ChallengeRequired,
-    /// The request's tokens are stale, the document id was rotated, or the user agent is not the cookie's.
+    /// The request's tokens are stale, or the document id was rotated.
     Forbidden,
+    /// The user agent is not the one of the browser that the cookie is from.
+    UserAgentMismatch,
     /// Two endpoints agree that there is no such account; or there is no such post.
     NotFound,
     /// The account's posts are for its followers only.
@@ -95,6 +97,11 @@ pub enum FailureKind {
     TimedOut,
     /// No connection, or it broke.
     ConnectionFailed,
+    /// Who answered at the other end, the source or the proxy before it, has shown a certificate that this machine does
+    /// not accept.
+    CertificateRefused,
+    /// The proxy does not let it through: it wants another user or another password.
+    ProxyRefused,
 }
 
 impl FailureKind {
@@ -107,6 +114,7 @@ impl FailureKind {
             Self::LoginRequired => "login_required",
             Self::ChallengeRequired => "challenge_required",
             Self::Forbidden => "forbidden",
+            Self::UserAgentMismatch => "user_agent_mismatch",
             Self::NotFound => "not_found",
             Self::Private => "private",
             Self::AgeRestricted => "age_restricted",
@@ -126,7 +134,25 @@ impl FailureKind {
             Self::TruncatedBody => "truncated_body",
             Self::TimedOut => "timed_out",
             Self::ConnectionFailed => "connection_failed",
+            Self::CertificateRefused => "certificate_refused",
+            Self::ProxyRefused => "proxy_refused",
         }
+    }
+
+    /// Those that end the use of the session or the token that met them, until a person has mended it.
+    pub const END_OF_A_CREDENTIAL: [Self; 7] = [
+        Self::LoginRequired,
+        Self::ChallengeRequired,
+        Self::ConsentRequired,
+        Self::UserAgentMismatch,
+        Self::TokenInvalid,
+        Self::PermissionMissing,
+        Self::PolicyBlocked,
+    ];
+
+    /// Whether it says that the credential's own way to the source is closed, and nothing of the source or the credential.
+    pub fn is_on_the_way(self) -> bool {
+        matches!(self, Self::CertificateRefused | Self::ProxyRefused)
     }
 
     /// Whether it may pass or may be a wall, and the wire does not say which: worth one more try and not two.
@@ -153,6 +179,9 @@ impl FailureKind {
             Self::LoginRequired
             | Self::ChallengeRequired
             | Self::Forbidden
+            | Self::UserAgentMismatch
+            | Self::CertificateRefused
+            | Self::ProxyRefused
             | Self::ConsentRequired
             | Self::TokenInvalid
             | Self::PermissionMissing

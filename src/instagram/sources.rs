@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::graph::Graph;
 use super::transport;
 use super::web::{DocIds, Web};
-use super::{Gate, Recording, Visit};
+use super::{Gate, Recording, Secrets, Visit};
 
 /// Where answers come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -53,6 +53,14 @@ impl Client {
         }
     }
 
+    /// What is secret about it.
+    fn secrets(&self) -> Secrets {
+        match self {
+            Self::Web(web) => web.secrets(),
+            Self::Graph(graph) => graph.secrets(),
+        }
+    }
+
     /// Begins an attempt's use of the source, each request through the gate. An endpoint that asked the run to wait is
     /// not asked where another can answer.
     pub fn visit<'a>(&self, gate: Arc<dyn Gate>, asked_to_wait: impl IntoIterator<Item = &'a str>) -> Visit {
@@ -76,6 +84,11 @@ impl Sources {
     /// The client of a credential.
     pub fn client(&self, credential: &str) -> Option<&Client> {
         self.0.iter().find(|(name, _)| &**name == credential).map(|(_, client)| client)
+    }
+
+    /// What is secret about all of them.
+    pub fn secrets(&self) -> Secrets {
+        self.0.iter().map(|(_, client)| client.secrets()).collect()
     }
 
     /// The names of the credentials that a source can be asked with, in the order of the settings.

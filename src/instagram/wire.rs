@@ -4,17 +4,16 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use reqwest::header::HeaderMap;
-use reqwest::{Client, Method, Url};
+use reqwest::{Method, Url};
 
 use super::Failure;
 use super::recording::Recording;
-use super::transport::{Received, receive};
+use super::transport::{Line, Received};
 
 /// Where requests go.
-#[derive(Clone)]
 pub(super) enum Wire {
-    /// Out, each given up after so long.
-    Network(Client, Duration),
+    /// Out.
+    Network(Line),
     /// Nowhere: each is answered as it was.
     Recording(Arc<Recording>),
 }
@@ -50,14 +49,14 @@ impl Wire {
     /// Sends a request and reads its answer, as far as either goes.
     pub(super) async fn send(&self, outgoing: Outgoing<'_>) -> Outcome {
         match self {
-            Self::Network(client, timeout) => {
+            Self::Network(line) => {
                 let mut request =
-                    client.request(outgoing.method(), outgoing.url.clone()).headers(outgoing.headers.clone());
+                    line.request(outgoing.method(), outgoing.url.clone()).headers(outgoing.headers.clone());
                 if let Some(form) = outgoing.form {
                     request = request.form(form);
                 }
                 let started = Instant::now();
-                let (received, broken) = receive(outgoing.endpoint, request, *timeout).await;
+                let (received, broken) = line.receive(outgoing.endpoint, request).await;
                 Outcome { received, broken, duration: started.elapsed() }
             }
             Self::Recording(recording) => recording.answer(&outgoing),

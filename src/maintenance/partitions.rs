@@ -14,9 +14,14 @@ pub(super) async fn keep(pool: &Pool) {
     }
 }
 
+/// Makes those that are missing; says how many.
+pub async fn ensure_partitions(pool: &Pool) -> sqlx::Result<i32> {
+    db::partitions::ensure(pool).await
+}
+
 /// Partitions that are missing are nothing to fail by: until they are made, their rows go to the default one.
 pub async fn make_partitions(pool: &Pool) {
-    match db::partitions::ensure(pool).await {
+    match ensure_partitions(pool).await {
         Ok(0) => {}
         Ok(made) => tracing::info!(made, "made partitions ahead"),
         Err(error) => tracing::warn!(%error, "could not make partitions ahead; trying again in an hour"),

@@ -15,10 +15,15 @@ pub(super) fn effect(failure: FailureKind, kind: Kind) -> Effect {
         FailureKind::PleaseWait | FailureKind::HtmlInsteadOfJson => Effect::Strike,
         FailureKind::ChallengeRequired if kind == Kind::Guest => Effect::Cool,
         // A page that is not for guests, or a country's law: the next account's may be.
-        FailureKind::LoginRequired | FailureKind::ConsentRequired if kind == Kind::Guest => Effect::None,
+        FailureKind::LoginRequired | FailureKind::ConsentRequired | FailureKind::UserAgentMismatch
+            if kind == Kind::Guest =>
+        {
+            Effect::None
+        }
         FailureKind::ChallengeRequired
         | FailureKind::LoginRequired
         | FailureKind::ConsentRequired
+        | FailureKind::UserAgentMismatch
         | FailureKind::TokenInvalid
         | FailureKind::PermissionMissing
         | FailureKind::PolicyBlocked => Effect::Disable,
@@ -37,7 +42,9 @@ pub(super) fn effect(failure: FailureKind, kind: Kind) -> Effect {
         | FailureKind::ServerError
         | FailureKind::TruncatedBody
         | FailureKind::TimedOut
-        | FailureKind::ConnectionFailed => Effect::None,
+        | FailureKind::ConnectionFailed
+        | FailureKind::CertificateRefused
+        | FailureKind::ProxyRefused => Effect::None,
     }
 }
 
@@ -75,7 +82,7 @@ mod tests {
             (&[Throttled][..], Effect::Cool, Effect::Cool, Effect::Cool),
             (&[PleaseWait, HtmlInsteadOfJson], Effect::Strike, Effect::Strike, Effect::Strike),
             (&[ChallengeRequired], Effect::Cool, Effect::Disable, Effect::Disable),
-            (&[LoginRequired, ConsentRequired], Effect::None, Effect::Disable, Effect::Disable),
+            (&[LoginRequired, ConsentRequired, UserAgentMismatch], Effect::None, Effect::Disable, Effect::Disable),
             (
                 &[NotAsked, Forbidden, NotFound, Private, AgeRestricted, GeoBlocked, EndpointBroken, UnexpectedShape],
                 Effect::None,
@@ -83,6 +90,7 @@ mod tests {
                 Effect::None,
             ),
             (&[ServerError, TruncatedBody, TimedOut, ConnectionFailed], Effect::None, Effect::None, Effect::None),
+            (&[CertificateRefused, ProxyRefused], Effect::None, Effect::None, Effect::None),
             (&[NotDiscoverable, NotOffered, FieldsRefused, CursorRefused], Effect::None, Effect::None, Effect::None),
             (&[TokenInvalid, PermissionMissing, PolicyBlocked], Effect::Disable, Effect::Disable, Effect::Disable),
         ] {
@@ -90,6 +98,8 @@ mod tests {
                 assert_eq!(effect(*failure, Kind::Guest), guest, "{failure:?}");
                 assert_eq!(effect(*failure, Kind::Session), session, "{failure:?}");
                 assert_eq!(effect(*failure, Kind::Token), token, "{failure:?}");
+                let ends = FailureKind::END_OF_A_CREDENTIAL.contains(failure);
+                assert_eq!(session == Effect::Disable, ends, "{failure:?}");
             }
         }
     }
@@ -98,6 +108,10 @@ mod tests {
     fn what_says_nothing_of_the_source_is_no_outage_and_a_wall_shows_no_good_credential() {
         for failure in [Throttled, NotFound, ChallengeRequired, Private, UnexpectedShape, Forbidden, PleaseWait] {
             assert!(!is_outage(failure), "{failure:?}");
+        }
+        for failure in [CertificateRefused, ProxyRefused] {
+            // One credential's proxy must not close the source to all.
+            assert!(!is_outage(failure) && !shows_that_it_is_good(Some(failure)), "{failure:?}");
         }
         assert!(shows_that_it_is_good(None) && shows_that_it_is_good(Some(NotFound)));
         for failure in [PleaseWait, HtmlInsteadOfJson, Throttled, Forbidden, ServerError, UnexpectedShape] {

@@ -37,11 +37,11 @@ pub fn of(reason: Reason) -> Advice {
         Reason::GeoBlocked => ("not shown in the country that is asked from", "ask from another"),
         Reason::UpstreamChanged => (
             "Instagram's answers changed; what could be read is stored",
-            "read the events upstream_changed; set IGT_WEB_DOC_IDS where a document is stale, IGT_WEB_USER_AGENT where it says useragent mismatch, else a newer version is needed",
+            "read the events upstream_changed; set IGT_WEB_DOC_IDS where a document is stale; where the failure is user_agent_mismatch, give the session the User-Agent of the cookie's own browser (user_agent in its entry, else IGT_WEB_USER_AGENT) and put it back; else a newer version is needed",
         ),
         Reason::UpstreamUnavailable => (
-            "errors of Instagram or of the network that did not pass; a list that led round in a circle or did not go on",
-            "ask again later",
+            "errors of Instagram or of the network that did not pass; a list that led round in a circle or did not go on; a proxy that lets nobody through",
+            "ask again later; for certificate_refused and proxy_refused look at the proxy (docs/INSTAGRAM.md, Proxies)",
         ),
         Reason::DeadlineExceeded => ("longer than IGT_RUN_DEADLINE_SECONDS", "ask again, or allow more"),
         Reason::LeaseLost => ("its workers died again and again", "see the log of the service"),

@@ -2,12 +2,14 @@
 //!
 //! However rare what is looked for, no statement does more than a piece of it, and a page that could not be filled in time
 //! says from where on to look. Where tasks or an account are named it goes from run to run, else along all events or the
-//! notable ones.
+//! notable ones. Events that are rows and those of packed logs are looked through side by side.
 
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
+use sqlx::PgConnection;
 
+use crate::db::archive_search::{self, Packs};
 use crate::db::event_lists::Filter;
 use crate::db::event_search::{self, Hit, Piece, Position};
 use crate::db::{Pool, RunId, TaskId, run_lists};
@@ -72,39 +74,79 @@ pub struct Total {
 struct Rest {
     whole: Piece,
     newest_first: bool,
+    /// Where the next packed log is.
+    packed: Packed,
+}
+
+/// Where the next packed log is.
+#[derive(Clone, Copy)]
+enum Packed {
+    Unknown,
+    From(Position),
+    Nowhere,
 }
 
 /// A piece of it: all events of a part of it, or those of some runs.
 struct Next {
     piece: Piece,
     runs: Option<Vec<RunId>>,
+    /// The packed logs in it.
+    packs: Packs,
     /// Where it ends; `None` for the last one.
     end: Option<Position>,
 }
 
 /// Looks for events.
-pub async fn search(pool: &Pool, search: &Search) -> sqlx::Result<Found> {
-    let (database, began) = (pool.for_request(), Instant::now());
-    let Some(mut rest) = Rest::of(search) else { return Ok(Found::empty(search)) };
+///
+/// In one snapshot, so that a log which is packed meanwhile is neither missed nor met twice; and in a task of its own, since
+/// who hangs up would take the connection along.
+pub async fn search(pool: &Pool, search: Search) -> sqlx::Result<Found> {
+    let Some(rest) = Rest::of(&search) else { return Ok(Found::empty(&search)) };
+    let database = pool.for_request();
+    let work = tokio::spawn(async move {
+        let work = async {
+            let mut snapshot = database.begin_snapshot().await?;
+            let found = look(&mut snapshot, &search, rest).await?;
+            snapshot.commit().await?;
+            Ok(found)
+        };
+        database.in_time(work).await
+    });
+    work.await.unwrap_or(Err(sqlx::Error::WorkerCrashed))
+}
+
+async fn look(database: &mut PgConnection, search: &Search, mut rest: Rest) -> sqlx::Result<Found> {
+    let (began, counts) = (Instant::now(), search.after.is_none());
     let mut found = Found::default();
     let (mut total, mut is_full, mut is_over) = (0, false, false);
-    let counts = search.after.is_none();
     loop {
-        let next = rest.next(&database, search).await?;
+        let mut next = rest.next(database, search).await?;
+        // One more than there is room for tells whether there is more.
+        let room = if is_full { 0 } else { search.limit + 1 - found.hits.len() };
+        let packs = std::mem::take(&mut next.packs);
+        let (filter, newest_first) = (&search.filter, search.newest_first);
+        let mut sifted = packs.sift(database, next.piece, filter, newest_first, counts, room).await?;
         if counts {
-            total += next.count(&database, &search.filter).await?;
+            let rows = next.count(database, filter).await?;
+            total += rows + sifted.count;
+            if !is_full && rows > 0 {
+                sifted.hits.extend(next.hits(database, search, room as i64).await?);
+            }
+        } else if !is_full {
+            sifted.hits.extend(next.hits(database, search, room as i64).await?);
         }
-        if !is_full && (!counts || total > found.hits.len() as i64) {
-            // One more than there is room for tells whether there is more.
-            let room = search.limit + 1 - found.hits.len();
-            found.hits.extend(next.hits(&database, search, room as i64).await?);
+        let place = |hit: &Hit| (hit.run_id, hit.event.seq);
+        match newest_first {
+            true => sifted.hits.sort_unstable_by_key(|hit| std::cmp::Reverse(place(hit))),
+            false => sifted.hits.sort_unstable_by_key(place),
         }
+        found.hits.extend(sifted.hits.into_iter().take(room));
         let enough = !is_full && found.hits.len() >= search.limit;
         if enough {
             is_full = true;
             let has_more = found.hits.len() > search.limit;
             found.hits.truncate(search.limit);
-            let last = found.hits.last().map(|hit| (hit.run_id, hit.event.seq));
+            let last = found.hits.last().map(place);
             found.next = if has_more { last } else { next.end };
         }
         is_over |= next.end.is_none();
@@ -143,7 +185,7 @@ impl Rest {
         let first = since.map_or(first, |since| RunId::floor(earlier(since, RUN_TELLS_WITHIN)));
         let last = until.map_or(last, |until| RunId::floor(later(until, ROW_MADE_WITHIN)));
         let whole = Piece { first: (first, 0), last: (last, i64::MAX) };
-        let rest = Self { whole, newest_first: search.newest_first };
+        let rest = Self { whole, newest_first: search.newest_first, packed: Packed::Unknown };
         match search.after {
             Some(after) => rest.behind(after),
             None => (whole.first <= whole.last).then_some(rest),
@@ -152,31 +194,54 @@ impl Rest {
 
     /// What is left behind a position.
     fn behind(&self, end: Position) -> Option<Self> {
-        let Self { mut whole, newest_first } = *self;
+        let Self { mut whole, newest_first, packed } = *self;
         let (run_id, seq) = end;
         match newest_first {
             true => whole.last = whole.last.min((run_id, seq.saturating_sub(1))),
             false => whole.first = whole.first.max((run_id, seq.saturating_add(1))),
         }
-        (whole.first <= whole.last).then_some(Self { whole, newest_first })
+        (whole.first <= whole.last).then_some(Self { whole, newest_first, packed })
     }
 
-    async fn next(&self, database: &Pool, search: &Search) -> sqlx::Result<Next> {
-        let Self { whole, newest_first } = *self;
-        if search.tasks.is_some() || search.username.is_some() {
-            return self.next_runs(database, search).await;
-        }
-        let end = event_search::end(database, whole, search.filter.among(), PIECE, newest_first).await?;
-        let piece = match end {
-            Some(end) if newest_first => Piece { first: end, ..whole },
-            Some(end) => Piece { last: end, ..whole },
-            None => whole,
+    async fn next(&mut self, database: &mut PgConnection, search: &Search) -> sqlx::Result<Next> {
+        let mut next = match search.tasks.is_some() || search.username.is_some() {
+            true => self.next_runs(database, search).await?,
+            false => self.next_piece(database, search).await?,
         };
-        Ok(Next { piece, runs: None, end })
+        if let Some(runs) = &next.runs {
+            if !runs.is_empty() {
+                let packs = archive_search::packs(database, next.piece, Some(runs), &search.filter, self.newest_first);
+                next.with(packs.await?, self.newest_first);
+            }
+        } else if self.packed_in(database, next.piece).await? {
+            let packs = archive_search::packs(database, next.piece, None, &search.filter, self.newest_first).await?;
+            next.with(packs, self.newest_first);
+            self.packed = Packed::Unknown;
+        }
+        Ok(next)
     }
 
-    async fn next_runs(&self, database: &Pool, search: &Search) -> sqlx::Result<Next> {
-        let Self { whole, newest_first } = *self;
+    /// Whether there are packed logs in a piece.
+    async fn packed_in(&mut self, database: &mut PgConnection, piece: Piece) -> sqlx::Result<bool> {
+        if matches!(self.packed, Packed::Unknown) {
+            let nearest = archive_search::nearest(database, self.whole, self.newest_first).await?;
+            self.packed = nearest.map_or(Packed::Nowhere, Packed::From);
+        }
+        Ok(match self.packed {
+            Packed::From(nearest) if self.newest_first => nearest >= piece.first,
+            Packed::From(nearest) => nearest <= piece.last,
+            Packed::Nowhere | Packed::Unknown => false,
+        })
+    }
+
+    async fn next_piece(&self, database: &mut PgConnection, search: &Search) -> sqlx::Result<Next> {
+        let Self { whole, newest_first, .. } = *self;
+        let end = event_search::end(database, whole, search.filter.among(), PIECE, newest_first).await?;
+        Ok(Next { piece: whole.to(end, newest_first), runs: None, packs: Packs::default(), end })
+    }
+
+    async fn next_runs(&self, database: &mut PgConnection, search: &Search) -> sqlx::Result<Next> {
+        let Self { whole, newest_first, .. } = *self;
         // A run of which a part is told already is looked through once more, from there on.
         let after = if newest_first { whole.last.0.behind() } else { whole.first.0.before() };
         let filter = run_lists::Filter {
@@ -193,12 +258,21 @@ impl Rest {
         // Behind all events of the last of them.
         let behind = if newest_first { 0 } else { i64::MAX };
         let end = runs.last().filter(|_| !is_last).map(|run_id| (*run_id, behind));
-        Ok(Next { piece: whole, runs: Some(runs), end })
+        Ok(Next { piece: whole, runs: Some(runs), packs: Packs::default(), end })
     }
 }
 
 impl Next {
-    async fn count(&self, database: &Pool, filter: &Filter) -> sqlx::Result<i64> {
+    /// Takes packed logs in; where these end before it, so does it.
+    fn with(&mut self, packs: Packs, newest_first: bool) {
+        if let Some(end) = packs.end {
+            self.piece = self.piece.to(Some(end), newest_first);
+            self.end = Some(end);
+        }
+        self.packs = packs;
+    }
+
+    async fn count(&self, database: &mut PgConnection, filter: &Filter) -> sqlx::Result<i64> {
         match &self.runs {
             Some(runs) if runs.is_empty() => Ok(0),
             Some(runs) => event_search::count_of_runs(database, runs, self.piece, filter).await,
@@ -206,7 +280,7 @@ impl Next {
         }
     }
 
-    async fn hits(&self, database: &Pool, search: &Search, room: i64) -> sqlx::Result<Vec<Hit>> {
+    async fn hits(&self, database: &mut PgConnection, search: &Search, room: i64) -> sqlx::Result<Vec<Hit>> {
         let (piece, filter, newest_first) = (self.piece, &search.filter, search.newest_first);
         match &self.runs {
             Some(runs) if runs.is_empty() => Ok(Vec::new()),

@@ -77,6 +77,7 @@ pub(super) fn another_may_go_on(stuck: &Stuck, run: &Claimed, asking: &Asking, c
         Stuck::Refused(_) => true,
         Stuck::Failed(failure) => match failure.kind {
             FailureKind::Throttled => asking.visit.has_session(),
+            kind if kind.is_on_the_way() => true,
             // One run takes out two credentials at most: what both met is probably the account's.
             _ if takes_out(failure, asking.visit.has_session()) => checkpoint.credentials_lost < 2,
             _ => run.source == tasks::Source::Auto && asking.visit.source() == Source::Graph && is_not_offered(failure),
@@ -86,14 +87,7 @@ pub(super) fn another_may_go_on(stuck: &Stuck, run: &Claimed, asking: &Asking, c
 
 /// Whether the failure took the credential out.
 pub(super) fn takes_out(failure: &Failure, has_session: bool) -> bool {
-    use FailureKind::{
-        ChallengeRequired, ConsentRequired, LoginRequired, PermissionMissing, PolicyBlocked, TokenInvalid,
-    };
-    let of_the_credential = matches!(
-        failure.kind,
-        ChallengeRequired | ConsentRequired | LoginRequired | PermissionMissing | PolicyBlocked | TokenInvalid
-    );
-    has_session && of_the_credential
+    has_session && FailureKind::END_OF_A_CREDENTIAL.contains(&failure.kind)
 }
 
 /// Whether the official source does not serve this account: a personal one, say.

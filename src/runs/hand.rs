@@ -32,7 +32,8 @@ enum Outcome {
     Stopped(Stop),
     DeadlineExceeded,
     AttemptsSpent,
-    Panicked(String),
+    /// A fault of this program, which the log tells.
+    Faulted,
 }
 
 /// Works a run in a task of its own; the hand is free again when it ends. The claim's statement began at `since`.
@@ -66,7 +67,10 @@ async fn work(core: &Arc<Core>, run: &Arc<Claimed>, grip: &Arc<Grip>) {
             pursue(core, run, grip, &mut ledger, &mut asking, &job).await
         }
         // The column's own check allows nothing that this would refuse.
-        Err(error) => Outcome::Panicked(error.to_string()),
+        Err(error) => {
+            tracing::error!(%error, "a task has no username");
+            Outcome::Faulted
+        }
     };
     let closing = Closing { core, run, ledger: &ledger, checkpoint: ledger.checkpoint().await };
     // In a box of its own, so that no run carries its end with it from the beginning.
@@ -109,7 +113,7 @@ async fn pursue(
         biased;
         stop = grip.stopped() => Outcome::Stopped(stop),
         () = tokio::time::sleep(time_left(run, Duration::ZERO)) => Outcome::DeadlineExceeded,
-        ended = pipeline => ended.unwrap_or_else(|panic| Outcome::Panicked(words_of(&*panic))),
+        ended = pipeline => ended.unwrap_or(Outcome::Faulted),
     }
 }
 
@@ -158,7 +162,8 @@ async fn ask_on(core: &Core, run: &Claimed, ledger: &mut RunLedger, asking: &mut
         }
     }
     // The loop ends by itself only where nothing asks, and something does.
-    Outcome::Panicked("nothing asks".to_owned())
+    tracing::error!("nothing asks");
+    Outcome::Faulted
 }
 
 /// What becomes of an attempt that no other credential goes on with; `next` says when the first of them could.
@@ -190,11 +195,6 @@ fn resumption(run: &Claimed, checkpoint: &Checkpoint) -> Option<Event> {
 /// What is left of the run's time, `spent` after its claim.
 fn time_left(run: &Claimed, spent: Duration) -> Duration {
     (run.deadline_at - run.claimed_at).to_std().unwrap_or_default().saturating_sub(spent)
-}
-
-fn words_of(panic: &(dyn std::any::Any + Send)) -> String {
-    let words = panic.downcast_ref::<&str>().map(|words| (*words).to_owned());
-    words.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no words".to_owned())
 }
 
 /// The end of a hand's work on a run.
@@ -231,9 +231,10 @@ impl<'a> Closing<'a> {
             Outcome::Halted(Halt::Unwritable) => {
                 self.end_for(Reason::InternalError, "a step could not be stored; the service's log says why".to_owned())
             }
-            Outcome::Panicked(words) => {
-                tracing::error!(words, "the pipeline panicked");
-                self.end_for(Reason::InternalError, format!("a fault of this program: {words}"))
+            // What a panic says may be anything, and an event is for everybody.
+            Outcome::Faulted => {
+                let message = "a fault of this program; the service's log says which, under this run's id".to_owned();
+                self.end_for(Reason::InternalError, message)
             }
         };
         // A run that waits takes with it what it waits for.

@@ -76,13 +76,7 @@ pub(super) fn last_word(failure: &Failure, tries: i32, why: Why, asked_as: Asked
         Why::AttemptsSpent => format!("; it was tried {tries} times"),
         Why::TooLate(delay) => format!("; the next try, in {} s, would come after the run's deadline", delay.as_secs()),
     };
-    let advice = match failure.kind {
-        FailureKind::Forbidden if failure.message.contains("useragent mismatch") => {
-            Some("set IGT_WEB_USER_AGENT to the User-Agent of the browser that the cookie is from".to_owned())
-        }
-        kind => advice(kind, asked_as),
-    };
-    let advice = advice.map(|advice| format!("; {advice}")).unwrap_or_default();
+    let advice = advice(failure.kind, asked_as).map(|advice| format!("; {advice}")).unwrap_or_default();
     format!("{failure}{why}{advice}")
 }
 
@@ -137,6 +131,25 @@ fn advice(kind: FailureKind, asked_as: AskedAs<'_>) -> Option<String> {
         FailureKind::LoginRequired if has_session => {
             return Some(format!("{}{}", asked_as.renewed(), asked_as.put_back()));
         }
+        FailureKind::UserAgentMismatch => {
+            let agent = match asked_as {
+                AskedAs::Session(name) if name != COOKIE => {
+                    format!("write it as user_agent of {name} into IGT_CREDENTIALS")
+                }
+                _ => "set IGT_WEB_USER_AGENT to it".to_owned(),
+            };
+            let words = "look up navigator.userAgent in the browser that the cookie is from";
+            return Some(format!("{words}, {agent} and restart{}", asked_as.put_back()));
+        }
+        FailureKind::ProxyRefused => {
+            let proxy = match asked_as {
+                AskedAs::Session(name) | AskedAs::Token(name) if name != COOKIE => {
+                    format!("the proxy of {name} in IGT_CREDENTIALS")
+                }
+                _ => "the proxy that HTTPS_PROXY names".to_owned(),
+            };
+            return Some(format!("correct the user and the password of {proxy} and restart"));
+        }
         FailureKind::PermissionMissing => {
             let words = "make a token with instagram_basic, instagram_manage_insights and pages_read_engagement, for an app \
                          that was granted them, write it into IGT_CREDENTIALS and restart";
@@ -170,6 +183,10 @@ fn advice(kind: FailureKind, asked_as: AskedAs<'_>) -> Option<String> {
         }
         FailureKind::CursorRefused => Some("scrape again: the list is then read from its beginning"),
         FailureKind::AgeRestricted if !has_session => Some("an adult's session may see it: set IGT_WEB_COOKIE"),
+        FailureKind::CertificateRefused => Some(
+            "check that the address leads to who it should and that this machine's clock is right; an authority of your own \
+             belongs among the system's root certificates",
+        ),
         FailureKind::Forbidden | FailureKind::UnexpectedShape => {
             Some("Instagram has changed: the kept answer shows how, and a newer version of this program may read it")
         }
@@ -213,15 +230,7 @@ pub(super) fn decide_without_turn(refusal: &Refusal, left: Duration, chance: f64
 
 /// The failure by which a credential was taken out; `None` where an operator did it.
 fn that_disables(name: &str) -> Option<FailureKind> {
-    let kinds = [
-        FailureKind::LoginRequired,
-        FailureKind::ChallengeRequired,
-        FailureKind::ConsentRequired,
-        FailureKind::TokenInvalid,
-        FailureKind::PermissionMissing,
-        FailureKind::PolicyBlocked,
-    ];
-    kinds.into_iter().find(|kind| kind.as_str() == name)
+    FailureKind::END_OF_A_CREDENTIAL.into_iter().find(|kind| kind.as_str() == name)
 }
 
 /// The reason of a run that waits because of this failure, or ends by it.
@@ -239,7 +248,10 @@ fn reason_of(kind: FailureKind) -> Reason {
         FailureKind::Private => Reason::Private,
         FailureKind::AgeRestricted => Reason::AgeRestricted,
         FailureKind::GeoBlocked => Reason::GeoBlocked,
-        FailureKind::Forbidden | FailureKind::UnexpectedShape | FailureKind::FieldsRefused => Reason::UpstreamChanged,
+        FailureKind::Forbidden
+        | FailureKind::UserAgentMismatch
+        | FailureKind::UnexpectedShape
+        | FailureKind::FieldsRefused => Reason::UpstreamChanged,
         FailureKind::EndpointBroken
         | FailureKind::NotOffered
         | FailureKind::CursorRefused
@@ -247,7 +259,9 @@ fn reason_of(kind: FailureKind) -> Reason {
         | FailureKind::ServerError
         | FailureKind::TruncatedBody
         | FailureKind::TimedOut
-        | FailureKind::ConnectionFailed => Reason::UpstreamUnavailable,
+        | FailureKind::ConnectionFailed
+        | FailureKind::CertificateRefused
+        | FailureKind::ProxyRefused => Reason::UpstreamUnavailable,
     }
 }
 
@@ -355,6 +369,9 @@ mod tests {
             (FailureKind::PermissionMissing, Reason::LoginRequired),
             (FailureKind::PolicyBlocked, Reason::ChallengeRequired),
             (FailureKind::FieldsRefused, Reason::UpstreamChanged),
+            (FailureKind::UserAgentMismatch, Reason::UpstreamChanged),
+            (FailureKind::CertificateRefused, Reason::UpstreamUnavailable),
+            (FailureKind::ProxyRefused, Reason::UpstreamUnavailable),
         ] {
             assert_eq!(decide(&failure(kind, Some(1)), at(1), &policy(), 0.5), Decision::End(reason, Why::NoUse));
         }
@@ -383,6 +400,7 @@ mod tests {
             ("token_invalid", Reason::LoginRequired),
             ("permission_missing", Reason::LoginRequired),
             ("policy_blocked", Reason::ChallengeRequired),
+            ("user_agent_mismatch", Reason::UpstreamChanged),
             ("operator", Reason::LoginRequired),
         ] {
             let (end, words) = decide(NoTurn::Disabled(failure.to_owned()), None);
@@ -423,5 +441,11 @@ mod tests {
             assert_eq!(words.contains("ig-tracking credentials enable main"), is_taken_out, "{words}");
         }
         assert!(word(FailureKind::Throttled, Why::TooLate(HOUR), true).contains("in 3600 s"));
+        // What stands in the file is mended in the file.
+        for kind in [FailureKind::UserAgentMismatch, FailureKind::ProxyRefused] {
+            let of = |name| last_word(&failure(kind, None), 1, Why::NoUse, AskedAs::Session(name));
+            assert!(of("main").contains("of main") && of("main").contains("IGT_CREDENTIALS"), "{}", of("main"));
+            assert!(!of(COOKIE).contains("IGT_CREDENTIALS"), "{}", of(COOKIE));
+        }
     }
 }

@@ -68,9 +68,9 @@ impl Caller {
         }
     }
 
-    /// One that asks the official source.
-    pub(super) fn official(asker: Asker) -> Self {
-        Self { official: Some(asker), ..Self::default() }
+    /// One that asks the official source, with the token that it shows.
+    pub(super) fn official(asker: Asker, token: Option<&str>) -> Self {
+        Self { official: Some(asker), name: token.map(str::to_owned), ..Self::default() }
     }
 
     /// Who asks the official source, where that is asked.
@@ -78,9 +78,10 @@ impl Caller {
         self.official.as_ref()
     }
 
-    /// Its session's id, or `guest`; `None` for one that asks the official source, whose tokens are counted apart.
+    /// Its session's id or its token, or `guest`; `None` for one that asks the official source without a token.
     pub(super) fn name(&self) -> Option<&str> {
-        self.official.is_none().then(|| self.name.as_deref().unwrap_or("guest"))
+        let guest = self.official.is_none().then_some("guest");
+        self.name.as_deref().or(guest)
     }
 
     /// Whether it came without a session.

@@ -1,4 +1,4 @@
-//! Who asked, and when: by its `sessionid`, or as `guest`. What a test counts when it wants to know whether somebody
+//! Who asked, and when: by its `sessionid`, by its token, or as `guest`. What a test counts when it wants to know whether somebody
 //! asks more often than it may.
 
 use std::collections::{HashMap, VecDeque};

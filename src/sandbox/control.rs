@@ -183,7 +183,7 @@ pub(super) async fn requests(State(desk): State<Arc<Desk>>, Path(username): Path
     Ok(json_of(StatusCode::OK, &json!({ "username": username, "total": total, "requests": requests })))
 }
 
-/// `GET /sandbox/callers/{caller}`: when a session, or `guest`, asked.
+/// `GET /sandbox/callers/{caller}`: when a session, a token, or `guest` asked.
 pub(super) async fn callers(State(desk): State<Arc<Desk>>, Path(caller): Path<String>) -> Response {
     let calls = desk.callers.of(&caller);
     json_of(StatusCode::OK, &json!({ "caller": caller, "total": calls.total, "at_ms": calls.at_ms }))

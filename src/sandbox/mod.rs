@@ -32,7 +32,7 @@
 //! | `GET`, `PUT`, `DELETE /sandbox/faults/{username}` | reads, sets or removes an account's faults |
 //! | `GET`, `PUT`, `DELETE /sandbox/gate/{username}` | reads, sets or opens a gate that holds an account's answers |
 //! | `GET /sandbox/requests/{username}` | the requests that named the account, oldest first |
-//! | `GET /sandbox/callers/{sessionid}` | when a session, or `guest`, asked anything, in ms since the sandbox began |
+//! | `GET /sandbox/callers/{name}` | when a session (by its `sessionid`), a token, or `guest` asked anything, in ms since the sandbox began |
 //! | `GET /sandbox/tokens` | what each token has asked, and how often it was refused as asking too much |
 //!
 //! `PUT` of a fault takes `{"fault", "endpoint"?, "after"?, "times"?, "number"?, "retry_after_seconds"?, "delay_ms"?}`:

@@ -1,8 +1,8 @@
 //! From what Instagram says to what the tables hold.
 
-use crate::db::media::{NewMedia, NewNumbers};
+use crate::db::media::{NewMedia, NewNumbers, Tags};
 use crate::db::profiles::NewProfile;
-use crate::instagram::{Account, MediaKind, Post, ReelNumbers};
+use crate::instagram::{Account, MediaKind, Post, ReelNumbers, caption};
 
 impl From<&Account> for NewProfile {
     fn from(account: &Account) -> Self {
@@ -33,11 +33,21 @@ impl From<&Post> for NewMedia {
             is_reel: post.is_reel,
             is_pinned: Some(post.is_pinned),
             taken_at: post.taken_at,
+            tags: tags(post.caption.as_deref().unwrap_or_default()),
             caption: post.caption.clone(),
             caption_told: true,
             duration_seconds: post.duration_seconds,
             display_url: post.display_url.clone(),
         }
+    }
+}
+
+/// What is kept of the names in a caption.
+pub fn tags(text: &str) -> Tags {
+    let mentions = caption::mentions(text);
+    Tags {
+        hashtags: caption::hashtags(text),
+        mentions: mentions.into_iter().map(|name| name.as_str().to_owned()).collect(),
     }
 }
 

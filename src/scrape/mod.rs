@@ -21,6 +21,7 @@ use chrono::{DateTime, Utc};
 
 pub use checkpoint::{Checkpoint, ListRead};
 pub use event::{Event, started};
+pub use map::tags;
 
 use crate::db::media::{NewMedia, NewNumbers};
 use crate::db::profiles::{NewProfile, Tracked};

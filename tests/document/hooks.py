@@ -25,8 +25,18 @@ def before_call(ctx, case, kwargs):
     # A key is for one request, and each of these is another.
     if is_meant_to_be_taken and case.headers and "Idempotency-Key" in case.headers:
         case.headers["Idempotency-Key"] = str(uuid.uuid4())
+    if is_meant_to_be_taken:
+        name_real_windows(case)
     stop_streams(case)
     keep_own_key(case)
+
+
+def name_real_windows(case):
+    """A window begins before its end, and its time zone is one that there is; what is made up is rightly refused."""
+    if "/analytics" in case.operation.path and case.query:
+        case.query.pop("since", None)
+        if "timezone" in case.query:
+            case.query["timezone"] = "Asia/Kathmandu"
 
 
 def keep_own_key(case):

@@ -79,7 +79,7 @@ async fn kept(pool: &PgPool, task: &str) -> Vec<Kept> {
 }
 
 /// The name of an account with more posts than two pages have.
-async fn with_pages(world: &World, beginning: &str) -> String {
+pub(crate) async fn with_pages(world: &World, beginning: &str) -> String {
     for n in 0.. {
         let username = format!("{beginning}.{n}");
         let user = world.instagram.user(&username).await;

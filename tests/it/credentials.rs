@@ -154,6 +154,8 @@ async fn a_challenged_or_dead_session_is_taken_out_until_a_person_puts_it_back()
         assert_eq!((changed, world.instagram.calls(&bad).await.len()), (1, 1));
         let stands = row(&world.database.pool, "bad").await;
         assert_eq!((&stands["state"], &stands["reason"]), (&json!("disabled"), &json!(reason)));
+        // Its first request was its last, and is told all the same.
+        assert!(stands["requests_total"] == 1 && stands["last_used_at"].is_string(), "{stands}");
 
         // Where there is no other, a run ends with the reason and says what to do, and asks nothing.
         let alone = File::of_sessions(&[("bad", &bad)], "");
@@ -336,7 +338,6 @@ pub(crate) async fn everything(pool: &PgPool) -> Vec<String> {
     }
     let bodies: Vec<Vec<u8>> =
         sqlx::query_scalar("select body from run_exchanges where body is not null").fetch_all(pool).await.unwrap();
-    assert!(!bodies.is_empty());
     all.extend(bodies.iter().map(|body| String::from_utf8_lossy(&zstd::decode_all(&body[..]).unwrap()).into_owned()));
     all
 }

@@ -10,7 +10,7 @@ use ig_tracking::sandbox;
 use serde_json::{Value, json};
 use sqlx::PgPool;
 
-use crate::bodies::{assert_bodies, assert_told_nowhere};
+use crate::bodies::{assert_bodies, assert_told_nowhere, with_pages};
 use crate::harness::{World, assert_sound, event, event_types};
 use crate::pipelines::{SESSION, assert_truthful};
 use table::{OF_THE_SESSION, Outcome, Posts, RETRIED, Row, TABLE};
@@ -221,6 +221,19 @@ async fn an_earlier_hiccup_does_not_take_away_the_one_wait_that_a_wall_is_worth(
     let status = world.scrape(&replica, "t", "hiccup.anna").await;
     assert_eq!(status["status"], "completed", "{status:#}");
     assert_eq!(event(&status, "rate_limited")["attempt"], 3);
+}
+
+#[tokio::test]
+async fn a_document_number_of_the_settings_is_tried_first_and_one_that_is_stale_is_told_and_counted() {
+    let world = World::new().await;
+    let replica = world.replica(&[SESSION, ("IGT_WEB_DOC_IDS", "posts=777")]).await;
+    let status = world.scrape(&replica, "t", &with_pages(&world, "documents").await).await;
+    let told = event(&status, "upstream_changed");
+    assert_eq!((&status["status"], &told["path"]), (&json!("completed"), &json!("doc_id 777")), "{status:#}");
+    let counted = replica.ask(reqwest::Method::GET, "/metrics", None).await.text;
+    let counted: Vec<&str> = counted.lines().filter(|line| line.starts_with("igt_upstream_changed_total{")).collect();
+    assert!(counted.len() == 1 && counted[0].contains("endpoint=\"timeline\""), "{counted:?}");
+    assert!(counted[0].ends_with(" 1"), "{counted:?}");
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ mod clients;
 mod dice;
 mod hangups;
 mod network;
-mod pooler;
+pub(crate) mod pooler;
 mod processes;
 mod question;
 mod report;

@@ -7,12 +7,14 @@
 
 mod harness;
 
+mod archives;
 mod batches;
 mod bodies;
 mod cancel;
 mod clients;
 mod commands;
 mod credentials;
+mod dashboards;
 mod docs;
 mod documents;
 mod erasure;
@@ -28,15 +30,20 @@ mod official_runs;
 mod operations;
 mod origins;
 mod pacing;
+mod panics;
 mod pipelines;
 mod plans;
 mod post_mortems;
 mod private_postgres;
+mod proxies;
 mod replay;
 mod scans;
 mod schema;
+mod sessions;
 mod settings;
+mod summaries;
 mod v2;
+mod v2_analytics;
 mod v2_document;
 mod v2_events;
 mod v2_idempotency;

@@ -224,11 +224,11 @@ struct Sample {
     value: f64,
 }
 
-struct Metrics(Vec<Sample>);
+pub(crate) struct Metrics(Vec<Sample>);
 
 impl Metrics {
     /// The value of the one sample with this name and just these labels.
-    fn value(&self, name: &str, labels: &[(&str, &str)]) -> Option<f64> {
+    pub(crate) fn value(&self, name: &str, labels: &[(&str, &str)]) -> Option<f64> {
         let labels = labels.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         let mut found = self.0.iter().filter(|sample| sample.name == name && sample.labels == labels);
         let value = found.next().map(|sample| sample.value);
@@ -242,7 +242,7 @@ impl Metrics {
     }
 }
 
-async fn metrics(replica: &Replica) -> Metrics {
+pub(crate) async fn metrics(replica: &Replica) -> Metrics {
     let answer = ask(replica, "/metrics").await;
     assert_eq!(
         (answer.status.as_u16(), answer.header("content-type")),

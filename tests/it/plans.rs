@@ -1,13 +1,15 @@
 //! How the database does what is asked of it all the time: by keys, in one partition a run, whatever the size of the
 //! tables. The statements are the program's own, as they stand prepared on a connection after it has used them.
 
+use ig_tracking::db::analytics::{self, Number, Window};
+use ig_tracking::db::archive_search;
 use ig_tracking::db::board::{self, Position};
 use ig_tracking::db::event_search::{self, Among, Piece};
 use ig_tracking::db::journal;
 use ig_tracking::db::run_lists::{self, Along};
 use ig_tracking::db::start::start;
 use ig_tracking::db::status::{self, Part};
-use ig_tracking::db::{Lease, RunId, TaskId, event_lists, heartbeat};
+use ig_tracking::db::{Lease, RunId, TaskId, event_lists, heartbeat, summaries};
 use sqlx::{AssertSqlSafe, PgConnection};
 use uuid::Uuid;
 
@@ -58,6 +60,11 @@ async fn plan_of(connection: &mut PgConnection, words: &[&str], arguments: &str)
                      and (select bool_and(position(word in statement) > 0) from unnest($1::text[]) as word)";
     let names: Vec<String> = sqlx::query_scalar(query).bind(words).fetch_all(&mut *connection).await.unwrap();
     let [name] = &names[..] else { panic!("{names:?} have {words:?}") };
+    plan_named(connection, name, arguments).await
+}
+
+/// The same for the one of this name.
+async fn plan_named(connection: &mut PgConnection, name: &str, arguments: &str) -> String {
     let explain = format!("explain (analyze, costs off, timing off, summary off) execute {name} ({arguments})");
     let lines: Vec<String> =
         sqlx::raw_sql(AssertSqlSafe(explain)).fetch_all(&mut *connection).await.unwrap().iter().map(line).collect();
@@ -252,4 +259,172 @@ async fn what_streams_look_for_is_found_by_key() {
     let ended = plan(&mut connection, "state_xid desc", "20000, 100").await;
     assert_by_key(&ended);
     assert!(ended.contains("Backward using runs_by_change"), "{ended}");
+}
+
+#[tokio::test]
+async fn what_summarises_runs_finds_them_a_page_at_a_time_and_reads_their_logs_by_key() {
+    let (mut connection, run_id, _database) = used().await;
+    let fill = "insert into run_summaries (run_id, requests) select run_id, 0 from runs; analyze run_summaries";
+    sqlx::raw_sql(fill).execute(&mut connection).await.unwrap();
+    let ids = [run_id.0];
+    summaries::is_behind(&mut connection).await.unwrap();
+    summaries::changed(&mut connection, Position::before(7), 50).await.unwrap();
+    summaries::older(&mut connection, RunId(Uuid::nil()), 50).await.unwrap();
+    summaries::without(&mut connection, &ids).await.unwrap();
+    summaries::logs(&mut connection, &ids).await.unwrap();
+    summaries::counts(&mut connection, &ids).await.unwrap();
+    summaries::asked(&mut connection, &ids).await.unwrap();
+    let of_run = format!("'{{{run_id}}}'");
+    for (words, arguments, index) in [
+        ("as \"behind!\"", None, "runs_by_change"),
+        (
+            "r.last_exchange\n        from runs r\n        where r.state_xid",
+            Some(format!("7, '{NIL}', 50")),
+            "runs_by_change",
+        ),
+        ("r.last_exchange\n        from runs r\n        where r.run_id", Some(format!("'{NIL}', 50")), "runs_pkey"),
+        ("(select true from run_summaries", Some(of_run.clone()), "run_summaries_pkey"),
+        ("as next_type", Some(of_run.clone()), "_pkey"),
+        ("select event_type, level, count(*)", Some(of_run.clone()), "_pkey"),
+        ("count(failure) as failed", Some(of_run.clone()), "_pkey"),
+    ] {
+        let plan = match &arguments {
+            Some(arguments) => plan(&mut connection, words, arguments).await,
+            None => plan_without_arguments(&mut connection, words).await,
+        };
+        assert!(plan.contains(index), "{index}:\n{plan}");
+        for table in ["runs", "events_", "run_exchanges_"] {
+            assert!(!plan.contains(&format!("Seq Scan on {table}")), "{plan}");
+        }
+        let read = plan.lines().filter(|line| line.contains(" runs r") || line.contains(" on events")).map(rows).max();
+        // A page, and where it is sorted within a transaction, the first run of the next.
+        assert!(read.is_none_or(|rows| rows <= 51), "{plan}");
+    }
+}
+
+/// The same for a statement that takes no arguments.
+async fn plan_without_arguments(connection: &mut PgConnection, words: &str) -> String {
+    let query = "select name from pg_prepared_statements where name like 'sqlx%' and position($1 in statement) > 0
+                     and statement not like '%pg_prepared_statements%'";
+    let name: String = sqlx::query_scalar(query).bind(words).fetch_one(&mut *connection).await.unwrap();
+    let explain = format!("explain (analyze, costs off, timing off, summary off) execute {name}");
+    let lines: Vec<String> =
+        sqlx::raw_sql(AssertSqlSafe(explain)).fetch_all(&mut *connection).await.unwrap().iter().map(line).collect();
+    lines.join("\n")
+}
+
+/// 60 accounts, each with 50 posts that were seen 12 times.
+const FILL_HISTORY: &str = "
+    insert into profiles (username, run_id, seq) select 'a' || n, uuid_v7(), 1 from generate_series(1, 60) n;
+    insert into profile_snapshots (profile_id, observed_from, observed_until, followers_count, run_id, seq)
+    select profile_id, at, at, n, uuid_v7(), 1
+    from profiles, generate_series(1, 200) n cross join lateral (select timestamptz '2025-01-01Z' + n * interval '1 day' as at) as d;
+    insert into media (profile_id, shortcode, instagram_pk, is_reel, is_pinned, taken_at, run_id, seq)
+    select profile_id, 'p' || n, n, true, false, timestamptz '2025-01-01Z' + n * interval '3 days', uuid_v7(), 1
+    from profiles, generate_series(1, 50) n;
+    insert into media_snapshots (profile_id, shortcode, observed_from, observed_until, likes_count, likes_hidden,
+                                 comments_count, plays_count, run_id, seq)
+    select profile_id, shortcode, taken_at + n * interval '5 hours', taken_at + n * interval '5 hours', n, false, n, n, run_id, 1
+    from media, generate_series(1, 12) n;
+    analyze profiles, profile_snapshots, media, media_snapshots;
+    set plan_cache_mode = force_generic_plan";
+
+#[tokio::test]
+async fn analytics_read_one_account_by_key_whatever_the_size_of_the_tables() {
+    let database = Database::fresh().await;
+    let mut connection = database.pool.acquire().await.unwrap().detach();
+    sqlx::raw_sql(FILL_HISTORY).execute(&mut connection).await.unwrap();
+    let (since, until) = ("2025-02-01T00:00:00Z", "2025-04-01T00:00:00Z");
+    let window =
+        Window { since: since.parse().unwrap(), until: until.parse().unwrap(), time_zone: "Europe/Berlin".to_owned() };
+    analytics::growth(&mut connection, 7, &window).await.unwrap();
+    analytics::gaps(&mut connection, 7, &window, 24.0, 100).await.unwrap();
+    analytics::days(&mut connection, 7, &window).await.unwrap();
+    analytics::reach(&mut connection, 7).await.unwrap();
+    analytics::posts(&mut connection, 7, &window, 48.0, 2000).await.unwrap();
+    analytics::at_ages(&mut connection, 7, &window, &[1.0, 24.0], 2000).await.unwrap();
+    analytics::around(&mut connection, (7, "p9"), Number::Plays, &[1.0, 24.0]).await.unwrap();
+    analytics::segments(&mut connection, (7, "p9"), Number::Plays, None, 50).await.unwrap();
+    let of_window = format!("7, '{since}', '{until}'");
+    for (words, arguments) in [
+        ("array_agg(number order by seen_from desc)", of_window.clone()),
+        ("as gap_until", format!("{of_window}, 24, 100")),
+        ("known.followers_count as", format!("{of_window}, 'Europe/Berlin'")),
+        ("max(last_seen_at) as read_at", "7".to_owned()),
+        ("as viewed on true", format!("{of_window}, 'Europe/Berlin', 48, 2000")),
+        ("as played_after on true", format!("{of_window}, '{{1,24}}', 2000")),
+        ("due.at <= now()", "7, 'p9', 'plays', '{1,24}'".to_owned()),
+        ("as segment (began, ended", "7, 'p9', 'plays', null, 50".to_owned()),
+    ] {
+        let plan = plan(&mut connection, words, &arguments).await;
+        assert_by_key(&plan);
+        // No more than the account has, in any part of it.
+        let most = plan.lines().map(rows).max().unwrap();
+        assert!(most <= 600, "{most} rows at once:\n{plan}");
+    }
+}
+
+#[tokio::test]
+async fn packed_logs_are_found_by_key_and_no_more_of_them_than_a_piece() {
+    let (mut connection, _, _database) = used().await;
+    let fill = "
+        insert into run_archives (run_id, from_seq, until_seq, notable, packed)
+        select run_id, 1, 3, case when abs(hashtext(run_id::text)) % 100 = 0 then '{warning,rate_limited}'::text[] end, '\\x01'
+        from runs where state = 'succeeded';
+        insert into run_archives (run_id, from_seq, until_seq, packed)
+        select uuid_v7(now() + interval '100 days' + make_interval(secs => n)), 1, 3, '\\x01' from generate_series(1, 2000) n;
+        select ensure_archive_partition(now() + interval '100 days');
+        analyze run_archives";
+    sqlx::raw_sql(fill).execute(&mut connection).await.unwrap();
+    sqlx::raw_sql("vacuum run_archives").execute(&mut connection).await.unwrap();
+    let all = Piece { first: (RunId::ALL.0, 0), last: (RunId::ALL.1, i64::MAX) };
+    let packed = sqlx::query_scalar(
+        "delete from events where run_id = (select run_id from runs where task_id = 'task7') returning run_id",
+    );
+    let packed: Uuid = packed.fetch_one(&mut connection).await.unwrap();
+    // What is there is no pack; the statement has been used all the same.
+    let part = Part { run_id: RunId(packed), after: 0, until: 3 };
+    assert!(status::parts(&mut connection, &[part]).await.is_err());
+    let everything = event_lists::Filter::default();
+    let notable = event_lists::Filter { types: Some(vec!["rate_limited".to_owned()]), ..everything.clone() };
+    for newest_first in [true, false] {
+        archive_search::nearest(&mut connection, all, newest_first).await.unwrap();
+        for filter in [&everything, &notable] {
+            archive_search::packs(&mut connection, all, None, filter, newest_first).await.unwrap();
+            archive_search::packs(&mut connection, all, Some(&[RunId(packed)]), filter, newest_first).await.unwrap();
+        }
+    }
+
+    let of_part = ["as part (run_id, after, until, n)", "run_archives a"];
+    let plan = plan_of(&mut connection, &of_part, &format!("'{{{packed}}}', '{{0}}', '{{3}}'")).await;
+    assert_by_key(&plan);
+    assert_one_partition(&plan, "run_archives");
+
+    let ends = format!("'{NIL}', '{MAX}', 0, 9223372036854775807");
+    let none = "null, null, null";
+    for (order, index) in [("desc", "Backward"), ("asc", "Scan")] {
+        let ordered = format!("order by run_id {order}, from_seq {order} offset $5");
+        let plan =
+            plan_of(&mut connection, &["from run_archives\n", &ordered, "and run_id"], &format!("{ends}, 0")).await;
+        assert!(plan.contains(index) && !plan.contains("Seq Scan on run_archives_2"), "{plan}");
+        for (is_notable, index) in [(true, "_run_id_from_seq_idx"), (false, "_pkey")] {
+            let query = "select name from pg_prepared_statements where position('from run_archives a where' in statement) > 0
+                             and position($1 in statement) > 0 and position('a.notable is not null' in statement) > 0 = $2";
+            let ordered = format!("order by a.run_id {order}");
+            let name: String =
+                sqlx::query_scalar(query).bind(ordered).bind(is_notable).fetch_one(&mut connection).await.unwrap();
+            let plan = plan_named(&mut connection, &name, &format!("{ends}, {none}, 2500, 20000")).await;
+            let scans: Vec<_> = plan
+                .lines()
+                .filter(|line| line.contains("Scan") && line.contains("run_archives") && rows(line) > 0)
+                .collect();
+            assert!(!scans.is_empty() && scans.iter().all(|scan| scan.contains(index)), "{plan}");
+            let read = scans.iter().map(|scan| rows(scan)).max().unwrap();
+            assert!(read <= 2500, "{read} packs read at once:\n{plan}");
+        }
+    }
+    let of_runs = ["unnest($10::uuid[]) as wanted (id)", "order by a.run_id desc"];
+    let plan = plan_of(&mut connection, &of_runs, &format!("{ends}, {none}, 2500, 20000, '{{{packed}}}'")).await;
+    assert_by_key(&plan);
+    assert_one_partition(&plan, "run_archives");
 }

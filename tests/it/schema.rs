@@ -544,6 +544,7 @@ pub(crate) fn post() -> media::NewMedia {
         taken_at: None,
         caption: None,
         caption_told: true,
+        tags: media::Tags::default(),
         duration_seconds: None,
         display_url: None,
     }

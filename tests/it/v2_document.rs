@@ -1,7 +1,7 @@
 //! The OpenAPI document of version 2 is what it was, and the service is what the document says.
 
 use crate::harness::machine::{project, run, schemathesis};
-use crate::harness::{Answer, Replica, World, make_key, snapshot};
+use crate::harness::{Answer, Browser, Replica, World, make_key, snapshot};
 
 async fn fetched(replica: &Replica, path: &str) -> Answer {
     replica.ask(reqwest::Method::GET, path, None).await
@@ -76,4 +76,39 @@ async fn the_page_is_served_whole_out_of_the_program() {
         assert_eq!(found.status, 200, "{part}");
     }
     assert_eq!(fetched(&replica, "/docs/none.js").await.status, 404);
+}
+
+/// In a browser: every operation is shown, one is tried out and answers, and nothing is asked of another machine.
+#[tokio::test]
+async fn the_page_works_in_a_browser_and_asks_nobody_else() {
+    let (world, replica) = World::with_replica().await;
+    world.scrape(&replica, "nasa-daily", "nasa").await;
+    let mut browser = Browser::at(&format!("{}/docs", replica.address)).await;
+    let document = fetched(&replica, "/openapi.json").await.json();
+    let paths = document["paths"].as_object().unwrap();
+    let operations: usize = paths.values().map(|path| path.as_object().unwrap().len()).sum();
+    browser.until(&format!("document.querySelectorAll('.opblock').length == {operations}")).await;
+    for (path, methods) in paths {
+        for method in methods.as_object().unwrap().keys() {
+            let shown = format!("!!document.querySelector('.opblock-{method} [data-path=\"{path}\"]')");
+            assert_eq!(browser.worth(&shown).await, true, "{method} {path}");
+        }
+    }
+    // As a person does: open it, and have it executed.
+    let list = "[...document.querySelectorAll('.opblock-get')].find(block => block.querySelector('[data-path=\"/api/v2/tasks\"]'))";
+    browser.worth(&format!("{list}.querySelector('.opblock-summary-control').click()")).await;
+    browser.until(&format!("!!{list}.querySelector('.execute')")).await;
+    browser.worth(&format!("{list}.querySelector('.execute').click()")).await;
+    let answer = browser.until(&format!("{list}.querySelector('.live-responses-table .response')?.innerText")).await;
+    let answer = answer.as_str().unwrap();
+    assert!(answer.starts_with("200") && answer.contains("nasa-daily"), "{answer}");
+    if let Some(path) = std::env::var_os("KEEP_PICTURE") {
+        std::fs::write(path, browser.picture().await).unwrap();
+    }
+    assert!(browser.asked().iter().any(|address| address.contains("/api/v2/tasks")), "{:#?}", browser.asked());
+    let own = format!("{}/", replica.address);
+    let elsewhere: Vec<&String> =
+        browser.asked().iter().filter(|asked| !asked.starts_with(&own) && !asked.starts_with("data:")).collect();
+    assert!(elsewhere.is_empty(), "{elsewhere:#?}");
+    assert!(browser.complaints().is_empty(), "{:#?}", browser.complaints());
 }

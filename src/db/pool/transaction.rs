@@ -21,6 +21,13 @@ impl Transaction {
         Ok(transaction)
     }
 
+    /// The same for one that reads, and all of whose statements see the same.
+    pub(super) async fn begin_snapshot(object: Object<Connections>, way: Way) -> sqlx::Result<Self> {
+        let mut transaction = Self { object: Some(object), way };
+        way.begin_snapshot(&mut transaction).await?;
+        Ok(transaction)
+    }
+
     /// Commits. An error leaves open whether it was done.
     pub async fn commit(mut self) -> sqlx::Result<()> {
         self.way.commit(&mut self).await?;

@@ -83,6 +83,7 @@ pub(in crate::http) struct OfRun {
                  ("X-Next-Cursor" = String, description = "Where the next page begins; absent on the last one"))),
         (status = 400, description = "A parameter is not as documented"),
         (status = 404, description = "There is no such run"),
+        (status = 410, description = "`log-gone`: the time of its log is over"),
         (status = 406, description = "`not-acceptable`: `Accept` names none of the three"),
         (status = 503, description = "The database is away, or the search took too long: narrow it")))]
 pub(in crate::http) async fn of_run(
@@ -105,7 +106,10 @@ pub(in crate::http) async fn of_run(
     };
     let total = match filter.is_empty() {
         true => run.last_seq,
-        false => event_lists::count_of_run(&database, run_id, &filter, run.last_seq).await.map_err(narrow)?,
+        false => {
+            let count = event_lists::count_of_run(&database, run_id, &filter, run.last_seq).await.map_err(narrow)?;
+            count.ok_or_else(|| log_gone(run_id))?
+        }
     };
     let newest_first = wanted.order == Some(Order::Desc);
     let (behind, until) = match cursor {
@@ -123,11 +127,18 @@ pub(in crate::http) async fn of_run(
     };
     if wanted.download == Some(Switch::On) {
         let place = Place { limit: wanted.limit.map_or(i64::MAX, |limit| limit.rows() as i64), ..place };
-        return Ok(log::download(Whole { pool: app.pool.clone(), run_id, filter, place, total, form }));
+        let whole = Whole { pool: app.pool.clone(), run_id, filter, place, total, form };
+        return log::download(whole).await.map_err(narrow)?.ok_or_else(|| log_gone(run_id));
     }
     let limit = wanted.limit.unwrap_or_default();
-    let found = event_lists::of_run(&database, run_id, &filter, Place { limit: limit.and_one(), ..place }).await;
-    let events = found.map_err(narrow)?.into_iter().map(Event::from).collect();
+    let found = match total {
+        0 => Some(Vec::new()),
+        _ => {
+            let place = Place { limit: limit.and_one(), ..place };
+            event_lists::of_run(&database, run_id, &filter, place).await.map_err(narrow)?
+        }
+    };
+    let events = found.ok_or_else(|| log_gone(run_id))?.into_iter().map(Event::from).collect();
     let Page { items, next_cursor } = Page::of(events, limit, |event: &Event| (event.seq,));
     Ok(log::page(form, &EventPage { items, total, next_cursor }))
 }
@@ -137,15 +148,30 @@ pub(in crate::http) async fn of_run(
     params(("run_id" = RunId, Path), ("seq" = i64, Path, description = "Its number in the run", minimum = 1)),
     responses(
         (status = 200, description = "The event", body = Event),
-        (status = 404, description = "There is no such run or event")))]
+        (status = 404, description = "There is no such run or event"),
+        (status = 410, description = "`log-gone`: the time of its log is over")))]
 pub(in crate::http) async fn one(
     State(app): State<App>,
     path::Of((run_id, seq)): path::Of<(RunId, i64)>,
 ) -> Result<Json<Event>, ApiError> {
-    let event = event_lists::one(&app.database(), run_id, seq).await?;
-    event
-        .map(|event| Json(event.into()))
-        .ok_or_else(|| ApiError::new(ProblemType::NotFound, format!("There is no event {seq} of a run {run_id}")))
+    let database = app.database();
+    if let Some(event) = event_lists::one(&database, run_id, seq).await? {
+        return Ok(Json(event.into()));
+    }
+    let run = db::runs::find(&database, run_id).await?;
+    // The run has said so much; that it is not there is its age.
+    Err(match run.is_some_and(|run| (1..=run.last_seq).contains(&seq)) {
+        true => log_gone(run_id),
+        false => ApiError::new(ProblemType::NotFound, format!("There is no event {seq} of a run {run_id}")),
+    })
+}
+
+fn log_gone(run_id: RunId) -> ApiError {
+    let detail = format!(
+        "The log of run {run_id} is there no more: its time is over (IGT_LOG_RETENTION_DAYS), or it was erased. The run itself is at \
+         /api/v2/runs/{run_id}"
+    );
+    ApiError::new(ProblemType::LogGone, detail)
 }
 
 /// What a run asked of its source
@@ -278,7 +304,7 @@ pub(in crate::http) async fn search(
         newest_first: wanted.order != Some(Order::Asc),
         limit: wanted.limit.rows(),
     };
-    let found = search::search(&app.pool, &wanted).await.map_err(narrow)?;
+    let found = search::search(&app.pool, wanted).await.map_err(narrow)?;
     let mut run_ids: Vec<_> = found.hits.iter().map(|hit| hit.run_id).collect();
     run_ids.dedup();
     let owners = run_lists::owners(&app.database(), &run_ids).await?;

@@ -6,7 +6,7 @@ use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use chrono::SecondsFormat;
-use futures_util::stream;
+use futures_util::{StreamExt as _, stream};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -138,32 +138,37 @@ enum Told {
     All,
 }
 
-/// A file to be saved.
-pub(super) fn download(whole: Whole) -> Response {
+/// A file to be saved; `None` where the log is there no more.
+pub(super) async fn download(mut whole: Whole) -> sqlx::Result<Option<Response>> {
     let (form, total) = (whole.form, whole.total);
     let name = format!("attachment; filename=\"run-{}.{}\"", whole.run_id, form.file_ending());
+    let Some((first, told)) = whole.next(Told::Nothing).await? else { return Ok(None) };
     // Whoever reads an answer that breaks off is told so by its end that does not come.
-    let portions = stream::try_unfold((whole, Told::Nothing), |(mut whole, told)| async move {
+    let further = stream::try_unfold((whole, told), |(mut whole, told)| async move {
         if told == Told::All {
-            return Ok::<_, sqlx::Error>(None);
+            return Ok(None);
         }
-        let (portion, told) = whole.next(told).await.inspect_err(|error| {
+        let next = whole.next(told).await.and_then(|next| next.ok_or(sqlx::Error::RowNotFound));
+        let (portion, told) = next.inspect_err(|error| {
             tracing::warn!(%error, run_id = %whole.run_id, "a download broke off");
         })?;
         Ok(Some((portion, (whole, told))))
     });
+    let portions = stream::once(async { Ok::<_, sqlx::Error>(first) }).chain(further);
     let mut answer = Body::from_stream(portions).into_response();
     say(answer.headers_mut(), form, total);
     if let Ok(name) = HeaderValue::try_from(name) {
         answer.headers_mut().insert(header::CONTENT_DISPOSITION, name);
     }
-    answer
+    Ok(Some(answer))
 }
 
 impl Whole {
-    async fn next(&mut self, told: Told) -> sqlx::Result<(Bytes, Told)> {
+    /// The next portion, and how far it goes; `None` where the log is there no more.
+    async fn next(&mut self, told: Told) -> sqlx::Result<Option<(Bytes, Told)>> {
         let wanted = Place { limit: self.place.limit.min(PORTION), ..self.place };
         let events = event_lists::of_run(&self.pool.for_request(), self.run_id, &self.filter, wanted).await?;
+        let Some(events) = events else { return Ok(None) };
         let is_last = (events.len() as i64) < wanted.limit || wanted.limit == self.place.limit;
         self.place.limit -= events.len() as i64;
         self.place.offset = 0;
@@ -184,7 +189,7 @@ impl Whole {
             // Writing into memory cannot fail.
             let _ = write!(portion, r#"],"total":{},"next_cursor":null}}"#, self.total);
         }
-        Ok((portion.into(), if is_last { Told::All } else { Told::Some }))
+        Ok(Some((portion.into(), if is_last { Told::All } else { Told::Some })))
     }
 }
 

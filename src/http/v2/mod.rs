@@ -3,6 +3,7 @@
 //! A file a resource. A route is documented where it is handled; one without its documentation cannot be entered here.
 
 mod accept;
+pub(super) mod analytics;
 pub(super) mod audit;
 pub(super) mod events;
 pub(super) mod filter;
@@ -40,11 +41,15 @@ pub(super) fn of_the_database() -> OpenApiRouter<App> {
         .routes(routes!(profiles::history))
         .routes(routes!(profiles::posts))
         .routes(routes!(profiles::reels))
+        .routes(routes!(analytics::analytics))
+        .routes(routes!(analytics::analytics_posts))
         .routes(routes!(posts::get))
         .routes(routes!(posts::history))
         .routes(routes!(posts::captions))
         .routes(routes!(posts::reel))
         .routes(routes!(posts::reel_history))
+        .routes(routes!(analytics::curve))
+        .routes(routes!(analytics::velocity))
         .routes(routes!(streams::board::board))
         .routes(routes!(streams::log::log))
         .routes(routes!(streams::socket::socket))

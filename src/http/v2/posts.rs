@@ -170,7 +170,8 @@ impl TryFrom<String> for Shortcode {
     }
 }
 
-async fn post(app: &App, shortcode: &Shortcode, only_reel: bool) -> Result<history::Post, ApiError> {
+/// The post of a code, or the error that says that there is none.
+pub(super) async fn post(app: &App, shortcode: &Shortcode, only_reel: bool) -> Result<history::Post, ApiError> {
     let found = history::post(&app.database(), &shortcode.0).await?;
     found.filter(|post| post.is_reel || !only_reel).ok_or_else(|| {
         let what = if only_reel { "reel" } else { "post" };

@@ -203,7 +203,8 @@ pub(in crate::http) async fn get(
     Ok(Json(NamedProfile { names: names.into_iter().map(name).collect(), profile: account.into() }))
 }
 
-async fn account(app: &App, username: &Handle) -> Result<Account, ApiError> {
+/// The account of a handle, or the error that says that there is none.
+pub(super) async fn account(app: &App, username: &Handle) -> Result<Account, ApiError> {
     let found = history::account(&app.database(), username.as_str()).await?;
     found.ok_or_else(|| {
         let detail = format!(

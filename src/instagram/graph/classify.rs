@@ -8,8 +8,7 @@ use serde_json::Value;
 
 use super::request::Reply;
 use crate::instagram::lenient::parse;
-use crate::instagram::transport::Received;
-use crate::instagram::transport::retry_after;
+use crate::instagram::transport::{PROXY_AUTHENTICATION_REQUIRED, Received, retry_after};
 use crate::instagram::{Failure, FailureKind, Usage};
 
 /// What is counted is counted over an hour that rolls on: after one, nothing of it is left.
@@ -30,6 +29,9 @@ pub(super) fn classify(endpoint: &'static str, received: &Received, usage: Optio
     let asked_to_wait = retry_after(&received.headers);
     let fail =
         |kind, message: String| Failure { kind, endpoint, status: Some(status), message, retry_after: asked_to_wait };
+    if status == PROXY_AUTHENTICATION_REQUIRED {
+        return Err(fail(FailureKind::ProxyRefused, "the proxy wants another user or password".to_owned()));
+    }
     let text = String::from_utf8_lossy(&received.body);
     let text = text.trim_start_matches('\u{feff}').trim_start();
     let json = match parse(text) {

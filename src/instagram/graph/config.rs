@@ -8,7 +8,8 @@ use reqwest::header::HeaderValue;
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::instagram::recording::Recording;
-use crate::instagram::transport::{self, ClientConfig, ClientError};
+use crate::instagram::secrets::Secrets;
+use crate::instagram::transport::{self, Line, LineConfig, LineError};
 use crate::instagram::wire::Wire;
 
 /// The version of the Graph API that this client was written for.
@@ -87,11 +88,10 @@ pub enum GraphConfigError {
 /// The settings as they are used, and the client made of them.
 pub(super) struct Settled {
     pub(super) wire: Wire,
-    /// What an error of the proxy must not tell.
-    pub(super) proxy_password: Option<SecretString>,
     /// The address of the account that asks: every request goes there.
     pub(super) node: Url,
-    pub(super) token: SecretString,
+    /// The token, and the password of the proxy.
+    pub(super) secrets: Secrets,
     /// The header that carries the token.
     pub(super) authorization: HeaderValue,
 }
@@ -106,7 +106,7 @@ pub(super) fn settle(config: GraphConfig) -> Result<Settled, GraphConfigError> {
         return Err(GraphConfigError::UserId(config.user_id));
     }
     let authorization = authorization(&config.token)?;
-    let (client, proxy_password) = transport::client(ClientConfig {
+    let line = Line::new(LineConfig {
         base: &base,
         user_agent: HeaderValue::from_static(concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION"))),
         timeout: config.timeout,
@@ -114,26 +114,24 @@ pub(super) fn settle(config: GraphConfig) -> Result<Settled, GraphConfigError> {
         proxy: config.proxy.as_ref(),
     })
     .map_err(|error| match error {
-        ClientError::Proxy(problem) => GraphConfigError::Proxy(problem),
-        ClientError::Client(error) => GraphConfigError::Client(error),
+        LineError::Proxy(problem) => GraphConfigError::Proxy(problem),
+        LineError::Client(error) => GraphConfigError::Client(error),
     })?;
     let mut node = base;
     let path = format!("{}/{}/{}", node.path().trim_end_matches('/'), config.version, config.user_id);
     node.set_path(&path);
-    let wire = Wire::Network(client, config.timeout);
-    Ok(Settled { wire, proxy_password, node, token: config.token, authorization })
+    let secrets = Secrets::of_token(config.token.expose_secret()).and(line.secrets.clone());
+    Ok(Settled { wire: Wire::Network(line), node, secrets, authorization })
 }
 
 /// Settings that ask nothing of the network: a recording answers in its place.
 pub(super) fn recorded(recording: Arc<Recording>) -> Settled {
     /// Where the answers were nobody knows any more; nobody is asked there.
     const NOWHERE: &str = "https://recording.invalid";
-    /// No token, and found in no text.
-    const NO_TOKEN: &str = "\u{E000}";
     #[expect(clippy::unwrap_used, reason = "the address is a constant, and a test uses it")]
     let node = recording.address().unwrap_or_else(|| Url::parse(NOWHERE).unwrap());
-    let (token, authorization) = (NO_TOKEN.into(), HeaderValue::from_static("none"));
-    Settled { wire: Wire::Recording(recording), proxy_password: None, node, token, authorization }
+    let (secrets, authorization) = (Secrets::default(), HeaderValue::from_static("none"));
+    Settled { wire: Wire::Recording(recording), node, secrets, authorization }
 }
 
 fn check_version(version: &str) -> Result<(), GraphConfigError> {

@@ -26,8 +26,8 @@ pub use config::{GraphConfig, GraphConfigError};
 use self::config::Settled;
 use self::fields::Fields;
 use super::{
-    AccountRef, Cursor, Exchange, Failure, Gate, Page, Post, Profile, Reading, Recording, ReelNumbers, Shortcode,
-    Username,
+    AccountRef, Cursor, Exchange, Failure, Gate, Page, Post, Profile, Reading, Recording, ReelNumbers, Secrets,
+    Shortcode, Username,
 };
 
 /// One credential of the source and its HTTP client, shared by all visits.
@@ -43,6 +43,11 @@ impl Graph {
     /// One that asks nothing of the network, and is answered as a run was.
     pub fn recorded(recording: Arc<Recording>) -> Self {
         Self(Arc::new(config::recorded(recording)))
+    }
+
+    /// What is secret about it.
+    pub fn secrets(&self) -> Secrets {
+        self.0.secrets.clone()
     }
 
     /// Begins a run's use of the source. The gate is asked before every request, and hears how it ended.

@@ -2,10 +2,8 @@
 
 use std::time::Duration;
 
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::Url;
 use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderMap, HeaderValue};
-use secrecy::ExposeSecret;
 use serde_json::Value;
 
 use super::{Visit, classify, usage};
@@ -14,15 +12,6 @@ use crate::instagram::recording::telling;
 use crate::instagram::transport::{KEPT_LIMIT, Received, no_answer};
 use crate::instagram::wire::{Outcome, Outgoing};
 use crate::instagram::{Exchange, Failure, FailureKind, Heard, Reading, Unread};
-
-/// What stands in the place of the token.
-const REMOVED: &str = "[removed]";
-
-/// A shorter password of a proxy is not looked for: it would be found everywhere.
-const SHORTEST: usize = 6;
-
-/// What an address writes in another way than it is; the sign that tokens have beside letters and digits is `|`.
-const IN_ADDRESSES: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// How much is kept of what an answer said, in characters.
 const SAID_LIMIT: usize = 300;
@@ -142,12 +131,6 @@ impl Visit {
 
     /// The source names a token that it refuses, and puts one into the addresses of further pages.
     fn scrub(&self, text: &str) -> String {
-        let token = self.graph.token.expose_secret();
-        let all_encoded = utf8_percent_encode(token, NON_ALPHANUMERIC).to_string();
-        let encoded = utf8_percent_encode(token, IN_ADDRESSES).to_string();
-        let lower_case = encoded.replace("%7C", "%7c");
-        let proxy = self.graph.proxy_password.iter().map(ExposeSecret::expose_secret).filter(|it| it.len() >= SHORTEST);
-        let forms = [token, &all_encoded, &encoded, &lower_case].into_iter().chain(proxy);
-        forms.fold(text.to_owned(), |text, form| if text.contains(form) { text.replace(form, REMOVED) } else { text })
+        self.graph.secrets.scrub(text)
     }
 }

@@ -8,8 +8,7 @@ use serde_json::Value;
 use super::page;
 use super::request::{Reply, Wants};
 use crate::instagram::lenient::parse;
-use crate::instagram::transport::Received;
-use crate::instagram::transport::retry_after;
+use crate::instagram::transport::{PROXY_AUTHENTICATION_REQUIRED, Received, retry_after};
 use crate::instagram::{Failure, FailureKind};
 
 /// How much is read of each text in which an answer says something, in bytes: far more than is kept of it.
@@ -38,6 +37,9 @@ pub(super) fn classify(endpoint: &'static str, wants: Wants, received: &Received
     };
     if status == 429 {
         return Err(fail(FailureKind::Throttled, said));
+    }
+    if status == PROXY_AUTHENTICATION_REQUIRED {
+        return Err(fail(FailureKind::ProxyRefused, said));
     }
     if status >= 500 {
         return Err(fail(FailureKind::ServerError, said));
@@ -129,7 +131,9 @@ fn by_words(json: &Value, status: u16) -> Option<FailureKind> {
         FailureKind::EndpointBroken
     } else if says(&["invalid cursor", "invalid max_id", "cursor has expired"]) {
         FailureKind::CursorRefused
-    } else if says(&["useragent mismatch", "csrf"]) {
+    } else if says(&["useragent mismatch"]) {
+        FailureKind::UserAgentMismatch
+    } else if says(&["csrf"]) {
         FailureKind::Forbidden
     } else if says(&["not authorized to view", "private account", "account is private"]) {
         FailureKind::Private

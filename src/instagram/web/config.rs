@@ -9,7 +9,8 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::endpoints::DocIds;
 use crate::instagram::recording::Recording;
-use crate::instagram::transport::{self, ClientConfig, ClientError};
+use crate::instagram::secrets::Secrets;
+use crate::instagram::transport::{self, Line, LineConfig, LineError};
 use crate::instagram::wire::Wire;
 
 /// How to reach Instagram's web endpoints.
@@ -88,8 +89,8 @@ pub(super) struct Settled {
     pub(super) wire: Wire,
     pub(super) base: Url,
     pub(super) cookie: Option<SecretString>,
-    /// What an error of the proxy must not tell.
-    pub(super) proxy_password: Option<SecretString>,
+    /// What an error or an answer of its proxy must not tell.
+    pub(super) secrets: Secrets,
     pub(super) doc_ids: DocIds,
 }
 
@@ -101,7 +102,7 @@ pub(super) fn settle(config: WebConfig) -> Result<Settled, WebConfigError> {
     }
     check_cookie(config.cookie.as_ref())?;
     check_documents(&config.doc_ids)?;
-    let (client, proxy_password) = transport::client(ClientConfig {
+    let line = Line::new(LineConfig {
         base: &base,
         user_agent: agent,
         timeout: config.timeout,
@@ -109,11 +110,12 @@ pub(super) fn settle(config: WebConfig) -> Result<Settled, WebConfigError> {
         proxy: config.proxy.as_ref(),
     })
     .map_err(|error| match error {
-        ClientError::Proxy(problem) => WebConfigError::Proxy(problem),
-        ClientError::Client(error) => WebConfigError::Client(error),
+        LineError::Proxy(problem) => WebConfigError::Proxy(problem),
+        LineError::Client(error) => WebConfigError::Client(error),
     })?;
-    let WebConfig { cookie, timeout, doc_ids, .. } = config;
-    Ok(Settled { wire: Wire::Network(client, timeout), base, cookie, proxy_password, doc_ids })
+    let WebConfig { cookie, doc_ids, .. } = config;
+    let secrets = line.secrets.clone();
+    Ok(Settled { wire: Wire::Network(line), base, cookie, secrets, doc_ids })
 }
 
 /// Settings that ask nothing of the network: a recording answers in its place, as a guest or as whoever was signed in.
@@ -129,7 +131,7 @@ pub(super) fn recorded(recording: Arc<Recording>, has_session: bool, doc_ids: Do
     #[expect(clippy::unwrap_used, reason = "the address is a constant, and a test uses it")]
     let base = base.unwrap_or_else(|| Url::parse(NOWHERE).unwrap());
     let cookie = has_session.then(|| SIGNED_IN.into());
-    Settled { wire: Wire::Recording(recording), base, cookie, proxy_password: None, doc_ids }
+    Settled { wire: Wire::Recording(recording), base, cookie, secrets: Secrets::default(), doc_ids }
 }
 
 fn check_cookie(cookie: Option<&SecretString>) -> Result<(), WebConfigError> {

@@ -31,7 +31,7 @@ use self::page::Tokens;
 use self::secrets::Cookies;
 use super::{
     Account, AccountRef, Cursor, Exchange, Failure, FailureKind, Gate, Page, Post, Profile, Reading, Recording,
-    ReelNumbers, Shortcode, Unread, Username,
+    ReelNumbers, Secrets, Shortcode, Unread, Username,
 };
 
 /// The source: one HTTP client, shared by all visits.
@@ -52,6 +52,11 @@ impl Web {
     /// Whether it is asked with a session and not as a guest.
     pub fn has_session(&self) -> bool {
         Cookies::of(self.0.cookie.as_ref()).has_session()
+    }
+
+    /// What is secret about it.
+    pub fn secrets(&self) -> Secrets {
+        Cookies::of(self.0.cookie.as_ref()).secrets().and(self.0.secrets.clone())
     }
 
     /// Begins a run's use of the source, each request through the gate.

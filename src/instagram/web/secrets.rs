@@ -5,13 +5,8 @@ use secrecy::{ExposeSecret, SecretString};
 use super::Visit;
 use super::page::{self, Tokens};
 use crate::instagram::reader::shorten;
+use crate::instagram::secrets::{REMOVED, SHORTEST, Secrets, without};
 use crate::instagram::{Failure, Unread};
-
-/// What stands in the place of a secret.
-const REMOVED: &str = "[removed]";
-
-/// Shorter values are not looked for: they would be found everywhere.
-const SHORTEST: usize = 6;
 
 /// No secret is longer: a header with it would be refused.
 const LONGEST: usize = 16 * 1024;
@@ -45,6 +40,15 @@ impl Cookies {
         }
     }
 
+    fn values(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|(_, value)| value.as_str())
+    }
+
+    /// What is secret about them.
+    pub(super) fn secrets(&self) -> Secrets {
+        Secrets::of(self.values())
+    }
+
     pub(super) fn header(&self) -> Option<String> {
         let pairs: Vec<String> = self.0.iter().map(|(name, value)| format!("{name}={value}")).collect();
         (!pairs.is_empty()).then(|| pairs.join("; "))
@@ -53,17 +57,9 @@ impl Cookies {
 
 impl Visit {
     fn scrub(&self, text: &str) -> String {
-        let cookies = self.cookies.0.iter().map(|(_, value)| value.as_str());
         let tokens = self.tokens.iter().flat_map(Tokens::values);
-        let proxy = self.web.proxy_password.iter().map(ExposeSecret::expose_secret);
-        let secrets = cookies.chain(tokens).chain(self.claim.as_deref()).chain(proxy);
-        let secrets = secrets.filter(|secret| secret.len() >= SHORTEST);
-        secrets.fold(
-            text.to_owned(),
-            |text, secret| {
-                if text.contains(secret) { text.replace(secret, REMOVED) } else { text }
-            },
-        )
+        let of_the_visit = self.cookies.values().chain(tokens).chain(self.claim.as_deref());
+        without(&self.web.secrets.scrub(text), of_the_visit)
     }
 
     /// What an answer said, fit to be kept: no secret, not too long.

@@ -75,7 +75,7 @@ pub(super) async fn discover(
     Path(user): Path<String>,
     Query(query): Query<HashMap<String, String>>,
 ) -> Response {
-    let caller = Caller::official(desk.tokens.arrive(&headers, &user, desk.now()));
+    let caller = Caller::official(desk.tokens.arrive(&headers, &user, desk.now()), token::shown(&headers));
     let asked = expression::parse(query.get("fields").map_or("", String::as_str));
     let discovery = asked.as_ref().ok().and_then(|asked| find(asked, "business_discovery")).cloned();
     let username = discovery.as_ref().and_then(|asked| asked.said("username"));

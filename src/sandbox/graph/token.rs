@@ -74,11 +74,8 @@ struct Calls {
 impl Tokens {
     /// Counts a call.
     pub(super) fn arrive(&self, headers: &HeaderMap, user_id: &str, now: DateTime<Utc>) -> Asker {
-        let token = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-        let token =
-            token.and_then(|value| value.strip_prefix("Bearer ")).map(str::trim).filter(|token| !token.is_empty());
         let user_id = user_id.to_owned();
-        let Some(token) = token else {
+        let Some(token) = shown(headers) else {
             return Asker { kind: Kind::Missing, user_id, percent: 0, is_beyond: false, regained_in: 0 };
         };
         let mut tokens = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -115,6 +112,12 @@ impl Tokens {
         };
         json!({ "tokens": names.into_iter().map(of).collect::<Vec<Value>>() })
     }
+}
+
+/// The token that a request shows.
+pub(super) fn shown(headers: &HeaderMap) -> Option<&str> {
+    let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    Some(value.strip_prefix("Bearer ")?.trim()).filter(|token| !token.is_empty())
 }
 
 fn allowed(token: &str) -> u64 {

@@ -303,10 +303,19 @@ pub(super) static TABLE: &[Row] = &[
             ..Outcome::failed("rate_limited", &["web_profile_info 200 throttled"; 5], "rate limit exceeded")
         },
     ),
-    both(
-        "mismatch",
-        Outcome::failed("upstream_changed", &["web_profile_info 400 forbidden"], "set IGT_WEB_USER_AGENT"),
-    ),
+    Row {
+        fault: "mismatch",
+        guest: Outcome::failed(
+            "upstream_changed",
+            &["web_profile_info 400 user_agent_mismatch"],
+            "set IGT_WEB_USER_AGENT to it and restart",
+        ),
+        session: Outcome::failed(
+            "upstream_changed",
+            &["web_profile_info 400 user_agent_mismatch"],
+            "then put it back: ig-tracking credentials enable cookie",
+        ),
+    },
     both(
         "proof",
         Outcome::failed("challenge_required", &["web_profile_info 400 challenge_required"], "challenge_required"),
@@ -387,8 +396,9 @@ pub(super) static TABLE: &[Row] = &[
 ];
 
 /// What tells something of the session that meets it: it is taken out, or cools where several meet it.
-pub(super) const OF_THE_SESSION: [&str; 12] = [
+pub(super) const OF_THE_SESSION: [&str; 13] = [
     "consent",
+    "mismatch",
     "loggedout",
     "loginwall",
     "challenged",

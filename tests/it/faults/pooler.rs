@@ -3,6 +3,7 @@
 
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use nix::sys::signal::Signal;
 use nix::unistd::{Uid, User, geteuid};
@@ -87,18 +88,20 @@ async fn through_a_pooler_in_transaction_mode_runs_live_their_whole_life() {
 }
 
 /// A PgBouncer of the test's own.
-struct Pooler {
-    url: String,
+pub(crate) struct Pooler {
+    pub(crate) url: String,
     folder: PathBuf,
     _process: Child,
 }
 
 impl Pooler {
     /// One before the server of this address.
-    async fn before(database_url: &str) -> Self {
+    pub(crate) async fn before(database_url: &str) -> Self {
         let options: PgConnectOptions = database_url.parse().unwrap();
         let host = options.get_socket().map_or(options.get_host().to_owned(), |socket| socket.display().to_string());
-        let folder = std::env::temp_dir().join(format!("igt-pooler-{}", std::process::id()));
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let name = format!("igt-pooler-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        let folder = std::env::temp_dir().join(name);
         std::fs::create_dir_all(&folder).unwrap();
         let user = user(&options);
         // A port that is free may be taken by another in between: then it ends at once, and the next is tried.

@@ -5,6 +5,7 @@ use std::str::FromStr as _;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use ig_tracking::db;
+use ig_tracking::db::session::Way;
 use ig_tracking::postgres::private::{Durability, Options, PrivatePostgres, default_data_dir};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, PgConnection, PgPool};
@@ -44,6 +45,41 @@ impl Database {
         let name = format!("igt_test_{}_{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         execute(&server.url, &format!("create database {name}")).await;
         Self::at(&with_database(&server.url, &name)).await
+    }
+
+    /// The service's own way to it.
+    pub(crate) fn as_the_service(&self) -> db::Pool {
+        db::Pool::new(db::Line::new(PgConnectOptions::from_str(&self.url).unwrap(), Way::Direct), 4)
+    }
+
+    /// The same database as another role sees it.
+    pub(crate) fn url_of(&self, role: &str) -> String {
+        PgConnectOptions::from_str(&self.url).unwrap().username(role).to_url_lossy().to_string()
+    }
+
+    /// The address of another database on its server.
+    pub(crate) fn url_in(&self, database: &str) -> String {
+        with_database(&self.url, database)
+    }
+
+    /// One with an invented history, of which no run has its summary yet.
+    pub(crate) async fn with_history(profiles: u32, days: u32) -> Self {
+        const FILES: [&str; 4] = [
+            include_str!("../../../bench/history/1_plan.sql"),
+            include_str!("../../../bench/history/2_runs.sql"),
+            include_str!("../../../bench/history/3_logs.sql"),
+            include_str!("../../../bench/history/4_numbers.sql"),
+        ];
+        let database = Self::fresh().await;
+        // A connection of its own: what is set for the history stays with it.
+        let mut connection = PgConnection::connect(&database.url).await.unwrap();
+        let settings = format!("set history.profiles = {profiles}; set history.days = {days}");
+        sqlx::raw_sql(AssertSqlSafe(settings)).execute(&mut connection).await.unwrap();
+        for file in FILES {
+            sqlx::raw_sql(file).execute(&mut connection).await.unwrap();
+        }
+        connection.close().await.unwrap();
+        database
     }
 
     /// The one at this address.

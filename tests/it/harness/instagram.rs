@@ -92,7 +92,7 @@ impl Instagram {
         self.json(&format!("requests/{username}")).await["requests"].as_array().unwrap().clone()
     }
 
-    /// When a session, or `guest`, asked anything, in milliseconds.
+    /// When a session, a token, or `guest` asked anything, in milliseconds.
     pub(crate) async fn calls(&self, caller: &str) -> Vec<u64> {
         let calls = self.json(&format!("callers/{caller}")).await;
         calls["at_ms"].as_array().unwrap().iter().map(|at| at.as_u64().unwrap()).collect()

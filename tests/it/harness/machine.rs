@@ -1,4 +1,4 @@
-//! Programs of the machine that tests run as a person would: python3, curl, sh, schemathesis.
+//! Programs of the machine that tests run as a person would: python3 with its packages, curl, sh, schemathesis.
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -25,17 +25,23 @@ pub(crate) fn python() -> Command {
 
 /// Schemathesis, where scripts/setup puts it.
 pub(crate) fn schemathesis() -> Command {
-    let shared = PathBuf::from("/usr/local/lib/ig-tracking/schemathesis");
+    let mut command = python_with("schemathesis");
+    command.args(["-m", "schemathesis.cli"]);
+    command
+}
+
+/// Python with a package of scripts/setup's, and what comes with it.
+pub(crate) fn python_with(package: &str) -> Command {
+    let shared = PathBuf::from("/usr/local/lib/ig-tracking");
     let own = std::env::var_os("XDG_DATA_HOME").map(PathBuf::from);
     let own = own.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".local/share")));
-    let own = own.map(|folder| folder.join("ig-tracking/schemathesis"));
-    let found = [Some(shared), own].into_iter().flatten().find(|folder| folder.exists());
+    let own = own.map(|folder| folder.join("ig-tracking"));
+    let places = [Some(shared), own].into_iter().flatten().map(|folder| folder.join(package));
+    let found = places.into_iter().find(|folder| folder.exists());
+    let found =
+        found.unwrap_or_else(|| panic!("{package} is not on this machine, and this test runs it; try `make setup`"));
     let mut command = python();
-    command.env(
-        "PYTHONPATH",
-        found.expect("schemathesis is not on this machine, and this test runs it; try `make setup`"),
-    );
-    command.args(["-m", "schemathesis.cli"]);
+    command.env("PYTHONPATH", found);
     command
 }
 

@@ -1,5 +1,6 @@
 //! What the tests stand on: a database, an Instagram, replicas of the service, and patience.
 
+mod browser;
 mod database;
 mod instagram;
 mod judge;
@@ -14,6 +15,7 @@ mod stream;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+pub(crate) use browser::Browser;
 pub(crate) use database::Database;
 use ig_tracking::db::audit::Author;
 pub(crate) use instagram::Instagram;

@@ -25,8 +25,18 @@ pub(crate) struct Started {
 impl Started {
     pub(crate) fn new(database_url: &str, instagram_url: &str, settings: &[(&str, &str)]) -> Self {
         let mut command = Command::new(PROGRAM);
+        command.arg("serve");
+        Self::as_told(command, database_url, instagram_url, settings)
+    }
+
+    /// A replica that this command is to become, with the settings of all.
+    pub(crate) fn as_told(
+        mut command: Command,
+        database_url: &str,
+        instagram_url: &str,
+        settings: &[(&str, &str)],
+    ) -> Self {
         command
-            .arg("serve")
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
             .env("DATABASE_URL", database_url)

@@ -51,13 +51,14 @@ async fn every_row_of_refusals_has_its_name_and_its_class_and_the_gate_hears_it(
 
 #[tokio::test]
 async fn what_is_no_answer_of_the_source_is_told_apart() {
-    let cases: [(u16, &str, FailureKind); 9] = [
+    let cases: [(u16, &str, FailureKind); 10] = [
         (200, "<!DOCTYPE html><title>Sign in</title>", ServerError),
         (200, "{\"business_discovery\":{\"media\":", TruncatedBody),
         (200, "", TruncatedBody),
         (200, "Sorry", UnexpectedShape),
         (302, "", UnexpectedShape),
         (404, "<html>", UnexpectedShape),
+        (407, "<html>Proxy", ProxyRefused),
         (429, "slow down", Throttled),
         (502, "<html>Bad gateway", ServerError),
         (200, "{\"business_discovery\":{\"id\":\"1\"}}", UnexpectedShape),

@@ -61,7 +61,7 @@ async fn every_answer_in_words_has_its_name() {
             ChallengeRequired,
         ),
         (400, said("Asset asset://a.b/c has been deleted. You cannot use this"), EndpointBroken),
-        (400, said("useragent mismatch"), Forbidden),
+        (400, said("useragent mismatch"), UserAgentMismatch),
         (403, said("CSRF token missing"), Forbidden),
         (400, said("Not authorized to view user"), Private),
         (200, said("Restricted profile"), AgeRestricted),
@@ -71,6 +71,7 @@ async fn every_answer_in_words_has_its_name() {
         (200, said("something new"), UnexpectedShape),
         (400, said("something new"), UnexpectedShape),
         (200, json!({"errors": {"error": ["odd"]}, "status": "ok", "error_type": "generic"}), UnexpectedShape),
+        (407, said("who are you?"), ProxyRefused),
         (500, said("oops"), ServerError),
         (503, json!({}), ServerError),
     ];
