@@ -218,12 +218,12 @@ impl Recorded {
 
     /// What the network did to it; the rest is told anew by the answer itself.
     fn broken(&self, endpoint: &'static str) -> Option<Failure> {
-        let kind = match self.failure.as_deref()? {
-            "timed_out" => FailureKind::TimedOut,
-            "connection_failed" => FailureKind::ConnectionFailed,
-            "truncated_body" => FailureKind::TruncatedBody,
-            _ if self.status.is_none() => FailureKind::ConnectionFailed,
-            _ => return None,
+        let named: Option<FailureKind> = serde_json::from_value(self.failure.as_deref()?.into()).ok();
+        let kind = match (named, self.status) {
+            (Some(kind @ (FailureKind::TimedOut | FailureKind::TruncatedBody)), _) => kind,
+            // A name of another version: what is known is that no answer came.
+            (kind, None) => kind.unwrap_or(FailureKind::ConnectionFailed),
+            (_, Some(_)) => return None,
         };
         let message = self.said.clone().unwrap_or_else(|| format!("as request {} was recorded", self.seq));
         Some(Failure { status: self.status, ..no_answer(endpoint, kind, message) })
@@ -320,6 +320,9 @@ mod tests {
             ("timed_out", None, FailureKind::TimedOut),
             ("connection_failed", None, FailureKind::ConnectionFailed),
             ("truncated_body", Some(200), FailureKind::TruncatedBody),
+            ("proxy_refused", None, FailureKind::ProxyRefused),
+            ("certificate_refused", None, FailureKind::CertificateRefused),
+            ("a name of another version", None, FailureKind::ConnectionFailed),
         ] {
             let one =
                 Recorded { failure: Some(failure.to_owned()), status, ..recorded(1, "https://a.test/feed", whole("")) };
