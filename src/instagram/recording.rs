@@ -9,28 +9,30 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use reqwest::Url;
-use reqwest::header::{DATE, HeaderMap, HeaderName, HeaderValue, LOCATION, RETRY_AFTER};
+use reqwest::header::{CONTENT_TYPE, DATE, HeaderMap, HeaderName, HeaderValue, LOCATION, RETRY_AFTER};
 
 use super::transport::{Received, no_answer};
 use super::wire::{Outcome, Outgoing};
 use super::{Failure, FailureKind};
 
 /// The headers of an answer on which its reading depends, beside its body, and the longest value that is kept of one.
-const TELLING: [HeaderName; 5] = [
+const TELLING: [HeaderName; 6] = [
     LOCATION,
     RETRY_AFTER,
     DATE,
+    CONTENT_TYPE,
     HeaderName::from_static("x-app-usage"),
     HeaderName::from_static("x-business-use-case-usage"),
 ];
 const LONGEST_HEADER: usize = 4096;
 
 /// Of an answer's headers those on which its reading depends. An address loses its query, which may hold a secret; the
-/// date is there for a wait that is one, too.
-pub(super) fn telling(headers: &HeaderMap) -> Vec<(String, String)> {
+/// date is there for a wait that is one, too; the type of the content where the answer failed, since its failure tells it.
+pub(super) fn telling(headers: &HeaderMap, has_failed: bool) -> Vec<(String, String)> {
     let wants_date = headers.contains_key(RETRY_AFTER);
     let mut kept = Vec::new();
-    for name in TELLING.into_iter().filter(|name| *name != DATE || wants_date) {
+    let tells = |name: &HeaderName| (*name != DATE || wants_date) && (*name != CONTENT_TYPE || has_failed);
+    for name in TELLING.into_iter().filter(tells) {
         for text in headers.get_all(&name).iter().filter_map(|value| value.to_str().ok()) {
             let text = if name == LOCATION { text.split(['?', '#']).next().unwrap_or_default() } else { text };
             // One that is cut could be read as another.
@@ -61,6 +63,8 @@ pub struct Recorded {
     pub duration: Duration,
     /// The name of the failure, where there was one.
     pub failure: Option<String>,
+    /// What was said of it, where that is known.
+    pub said: Option<String>,
     /// What came.
     pub body: RecordedBody,
 }
@@ -214,14 +218,14 @@ impl Recorded {
 
     /// What the network did to it; the rest is told anew by the answer itself.
     fn broken(&self, endpoint: &'static str) -> Option<Failure> {
-        let kind = match self.failure.as_deref()? {
-            "timed_out" => FailureKind::TimedOut,
-            "connection_failed" => FailureKind::ConnectionFailed,
-            "truncated_body" => FailureKind::TruncatedBody,
-            _ if self.status.is_none() => FailureKind::ConnectionFailed,
-            _ => return None,
+        let named: Option<FailureKind> = serde_json::from_value(self.failure.as_deref()?.into()).ok();
+        let kind = match (named, self.status) {
+            (Some(kind @ (FailureKind::TimedOut | FailureKind::TruncatedBody)), _) => kind,
+            // A name of another version: what is known is that no answer came.
+            (kind, None) => kind.unwrap_or(FailureKind::ConnectionFailed),
+            (_, Some(_)) => return None,
         };
-        let message = format!("as request {} was recorded", self.seq);
+        let message = self.said.clone().unwrap_or_else(|| format!("as request {} was recorded", self.seq));
         Some(Failure { status: self.status, ..no_answer(endpoint, kind, message) })
     }
 }
@@ -252,6 +256,7 @@ mod tests {
             headers: Vec::new(),
             duration: Duration::from_millis(7),
             failure: None,
+            said: None,
             body,
         }
     }
@@ -315,6 +320,9 @@ mod tests {
             ("timed_out", None, FailureKind::TimedOut),
             ("connection_failed", None, FailureKind::ConnectionFailed),
             ("truncated_body", Some(200), FailureKind::TruncatedBody),
+            ("proxy_refused", None, FailureKind::ProxyRefused),
+            ("certificate_refused", None, FailureKind::CertificateRefused),
+            ("a name of another version", None, FailureKind::ConnectionFailed),
         ] {
             let one =
                 Recorded { failure: Some(failure.to_owned()), status, ..recorded(1, "https://a.test/feed", whole("")) };
@@ -334,10 +342,12 @@ mod tests {
             headers.append(name, value.parse().unwrap());
         }
         let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
-        assert_eq!(telling(&headers), [pair("location", "/accounts/login/")]);
+        assert_eq!(telling(&headers, false), [pair("location", "/accounts/login/")]);
+        let html = pair("content-type", "text/html");
+        assert_eq!(telling(&headers, true), [pair("location", "/accounts/login/"), html]);
         headers.append("retry-after", "30".parse().unwrap());
         headers.append("x-app-usage", "x".repeat(LONGEST_HEADER + 1).parse().unwrap());
         let date = pair("date", "Sun, 22 Nov 2026 04:16:38 GMT");
-        assert_eq!(telling(&headers), [pair("location", "/accounts/login/"), pair("retry-after", "30"), date]);
+        assert_eq!(telling(&headers, false), [pair("location", "/accounts/login/"), pair("retry-after", "30"), date]);
     }
 }

@@ -126,7 +126,7 @@ pub async fn play(evidence: &Evidence) -> Result<Replay, NotPlayable> {
         full_scan_every: evidence.settings.full_scan_every,
     };
     let said: Vec<&Told> = evidence.events.iter().filter(|event| event.seq > began_at.after_event).collect();
-    let recording = Arc::new(Recording::new(asked.iter().map(|request| recorded(request)).collect()));
+    let recording = Arc::new(Recording::new(asked.iter().map(|request| recorded(request, &said)).collect()));
     let (said_now, stand) = Attempt { evidence, job: &job, recording: &recording, said: &said }.pursue(began_at).await;
 
     let now = match recording.end() {
@@ -272,7 +272,17 @@ fn stretches(requests: &[Request], after: i64) -> Vec<Stretch<'_>> {
     stretches
 }
 
-fn recorded(request: &Request) -> Recorded {
+/// What was said of a request's failure, by the event that tells of it.
+fn said_of(request: &Request, said: &[&Told]) -> Option<String> {
+    let failure = request.failure.as_deref()?;
+    said.iter().find_map(|event| {
+        let fields: Value = serde_json::from_str(&event.fields).ok()?;
+        let is_it = fields["failure"] == failure && fields["endpoint"] == request.endpoint.as_str();
+        is_it.then(|| fields["upstream_message"].as_str().map(str::to_owned)).flatten()
+    })
+}
+
+fn recorded(request: &Request, said: &[&Told]) -> Recorded {
     let headers = request.headers.clone().and_then(|headers| serde_json::from_value(headers).ok());
     Recorded {
         seq: request.seq,
@@ -283,6 +293,7 @@ fn recorded(request: &Request) -> Recorded {
         headers: headers.unwrap_or_default(),
         duration: Duration::from_secs_f64(request.duration_ms.max(0.0) / 1000.0),
         failure: request.failure.clone(),
+        said: said_of(request, said),
         body: evidence::body(request),
     }
 }

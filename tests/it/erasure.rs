@@ -183,6 +183,12 @@ async fn nothing_in_any_table_names_a_person_who_was_erased_and_their_runs_stay_
     world.instagram.holds_one(renamed).await;
     let in_hand: String =
         sqlx::query_scalar("select run_id::text from runs where state = 'running'").fetch_one(pool).await.unwrap();
+    eventually("what it read so far is stored", async || {
+        let asked = "select last_exchange from runs where state = 'running'";
+        let asked: i64 = sqlx::query_scalar(asked).fetch_one(pool).await.unwrap();
+        (asked == 2).then_some(())
+    })
+    .await;
     assert!(
         found(pool, &words).await.iter().any(|(of, ..)| of.contains("run_exchanges")),
         "there is something to erase"

@@ -389,6 +389,7 @@ const VARYING: &[(&str, Varies)] = &[
 /// Fields of a post, and which of them may be null from one post to the next.
 const VARYING_IN_POSTS: &[(&str, Varies)] = &[
     ("shortcode", Varies::Text),
+    ("seq", Varies::Count),
     ("url", Varies::Text),
     ("media_type", Varies::Text),
     ("is_reel", Varies::Flag),

@@ -128,17 +128,6 @@ async fn what_could_not_be_read_is_told_by_path_with_the_answer_that_shows_it() 
 async fn a_run_in_whatever_state_says_what_it_can() {
     let world = World::new().await;
     let replica = world.replica(&[("IGT_CONCURRENCY", "2"), ("IGT_THROTTLE_SECONDS", "600")]).await;
-    // It waits.
-    replica.create("create_task", "waiting", "throttled.600.mortem").await;
-    replica.post("/force_scrape/waiting").await.ok();
-    let waits = async || {
-        let report = told(&world, &replica, "waiting").await.0;
-        (report["state"] == "waiting").then_some(report)
-    };
-    let waiting = eventually("the run waits", waits).await;
-    assert_eq!((&waiting["reason"], &waiting["way"]["waits"]), (&json!("rate_limited"), &json!(1)));
-    assert!(waiting["summary"].as_str().unwrap().starts_with("It waits until "), "{waiting:#}");
-    assert!(waiting["advice"]["action"].as_str().is_some() && waiting["finished_at"].is_null());
     // In hand; and behind it in the queue.
     for task in ["held-1", "held-2", "held-3"] {
         let username = format!("{task}.mortem").replace('-', ".");
@@ -184,6 +173,17 @@ async fn a_run_in_whatever_state_says_what_it_can() {
     let bare = told(&world, &replica, "held-1").await.0;
     assert!(bare["missing"][0].as_str().unwrap().contains("is not kept any more"), "{bare:#}");
 
+    // It waits; and with it whoever asks as a guest.
+    replica.create("create_task", "waiting", "throttled.600.mortem").await;
+    replica.post("/force_scrape/waiting").await.ok();
+    let waits = async || {
+        let report = told(&world, &replica, "waiting").await.0;
+        (report["state"] == "waiting").then_some(report)
+    };
+    let waiting = eventually("the run waits", waits).await;
+    assert_eq!((&waiting["reason"], &waiting["way"]["waits"]), (&json!("rate_limited"), &json!(1)));
+    assert!(waiting["summary"].as_str().unwrap().starts_with("It waits until "), "{waiting:#}");
+    assert!(waiting["advice"]["action"].as_str().is_some() && waiting["finished_at"].is_null());
     let nobody = replica.v2(Method::GET, "/runs/01990000-0000-7000-8000-000000000000/post-mortem", None).await;
     nobody.problem(404, "not-found");
 }

@@ -256,7 +256,9 @@ impl Visit {
             bytes: received.map_or(0, |received| received.body.len() as u64),
             failure: failure.map(|failure| failure.kind.as_str()),
             has_unread: !unread.is_empty(),
-            headers: received.map(|received| self.scrub_headers(telling(&received.headers))).unwrap_or_default(),
+            headers: received
+                .map(|received| self.scrub_headers(telling(&received.headers, failure.is_some())))
+                .unwrap_or_default(),
             body,
         });
     }
