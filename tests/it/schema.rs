@@ -191,7 +191,7 @@ async fn the_logs_have_a_partition_a_week_and_four_weeks_ahead() {
         .fetch_one(&pool)
         .await
         .unwrap();
-    assert!(comment.unwrap().starts_with("Rows of events whose run was requested in the week of "));
+    assert!(comment.unwrap().starts_with("Rows of events whose run was requested from "));
 }
 
 #[tokio::test]
