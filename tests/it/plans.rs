@@ -412,7 +412,7 @@ async fn packed_logs_are_found_by_key_and_no_more_of_them_than_a_piece() {
         assert!(plan.contains(index) && !plan.contains("Seq Scan on run_archives_2"), "{plan}");
         for (is_notable, index) in [(true, "_run_id_from_seq_idx"), (false, "_pkey")] {
             let query = "select name from pg_prepared_statements where position('from run_archives a where' in statement) > 0
-                             and position($1 in statement) > 0 and position('a.notable is not null' in statement) > 0 = $2";
+                             and position($1 in statement) > 0 and (position('a.notable is not null' in statement) > 0) = $2";
             let ordered = format!("order by a.run_id {order}");
             let name: String =
                 sqlx::query_scalar(query).bind(ordered).bind(is_notable).fetch_one(&mut connection).await.unwrap();
