@@ -197,11 +197,14 @@ pub async fn packs(
                 (None, Among::Notable) => {
                     packs!(db, piece, terms, ["from run_archives a where"], "and a.notable is not null", $order, $far)
                 }
+                // A lateral join asks for one run after the other, each in its partition: an ordinary one may be made by
+                // going through all packs.
                 (Some(_), _) => packs!(
                     db,
                     piece,
                     terms,
-                    ["from unnest($10::uuid[]) as wanted (id) join run_archives a on a.run_id = wanted.id where"],
+                    [r#"from unnest($10::uuid[]) as wanted (id)
+                    cross join lateral (select * from run_archives where run_id = wanted.id offset 0) as a where"#],
                     "",
                     $order,
                     $far,

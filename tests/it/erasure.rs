@@ -292,13 +292,13 @@ async fn an_erasure_that_is_killed_in_the_middle_is_done_by_asking_for_it_again(
     let world = World::new().await;
     let replica = world.replica(&HURRIED).await;
     let pool = &world.database.pool;
-    let words = with_a_past(&world, &replica, "killed.anna", "killed.bert").await;
+    let words = with_a_past(&world, &replica, "halfway.anna", "halfway.bert").await;
     let before = counts(pool).await;
     // Its last statement waits for this, all before it is done and not committed.
     let mut holding = pool.begin().await.unwrap();
     sqlx::query("lock table audit in exclusive mode").execute(&mut *holding).await.unwrap();
     let settings = [("DATABASE_URL", world.database.url.as_str())];
-    let called = call(&["profiles", "purge", "killed.anna", "--yes"], &settings);
+    let called = call(&["profiles", "purge", "halfway.anna", "--yes"], &settings);
     eventually("the erasure waits", async || {
         let waits: i64 = sqlx::query_scalar(
             "select count(*) from pg_stat_activity
@@ -324,7 +324,7 @@ async fn an_erasure_that_is_killed_in_the_middle_is_done_by_asking_for_it_again(
     })
     .await;
     assert_eq!(counts(pool).await, before, "all that is theirs is there as before");
-    let again = purge(&world, &["killed.anna", "--yes"]).await;
+    let again = purge(&world, &["halfway.anna", "--yes"]).await;
     assert_eq!(again.code, Some(0), "{again:?}");
     assert_eq!(found(pool, &words).await, []);
 }

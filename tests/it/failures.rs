@@ -13,7 +13,8 @@ use sqlx::PgPool;
 use crate::bodies::{assert_bodies, assert_told_nowhere, with_pages};
 use crate::harness::{World, assert_sound, event, event_types};
 use crate::pipelines::{SESSION, assert_truthful};
-use table::{OF_THE_SESSION, Outcome, Posts, RETRIED, Row, TABLE};
+pub(crate) use table::OF_THE_SESSION;
+use table::{Outcome, Posts, RETRIED, Row, TABLE};
 
 /// Waits are short, so that all that waits at all is through in seconds.
 pub(crate) const HURRIED: [(&str, &str); 7] = [

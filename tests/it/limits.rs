@@ -256,7 +256,7 @@ async fn whoever_cancels_a_run_that_nobody_has_tells_what_is_missing_in_its_log(
 #[tokio::test]
 async fn the_count_of_what_is_missing_survives_a_kill() {
     let world = World::new().await;
-    let (username, settings) = ("wordy.anna", [&BRISK[..], &WORDY, &[SHORT]].concat());
+    let (username, settings) = ("wordier.anna", [&BRISK[..], &WORDY, &[SHORT]].concat());
     let calm = world.replica(&[&BRISK[..], &WORDY].concat()).await;
     let whole = world.scrape_reels(&calm, "whole", username).await["logs_count"].as_i64().unwrap();
     calm.kill().await;

@@ -339,10 +339,10 @@ async fn a_key_that_was_revoked_by_hand_or_while_no_hint_is_heard_is_refused_in_
 #[tokio::test]
 async fn a_stream_ends_when_the_key_or_the_session_is_taken_no_more() {
     let (world, replica) = World::with_replica().await;
-    world.instagram.hold("watched.anna", 1).await;
-    replica.create("create_task", "t", "watched.anna").await;
+    world.instagram.hold("overlooked.anna", 1).await;
+    replica.create("create_task", "t", "overlooked.anna").await;
     replica.post("/force_scrape/t").await.ok();
-    world.instagram.holds_one("watched.anna").await;
+    world.instagram.holds_one("overlooked.anna").await;
     let run: String =
         sqlx::query_scalar("select run_id::text from runs").fetch_one(&world.database.pool).await.unwrap();
     let staying = key(&world, "staying", "read", &[]).await;
@@ -374,7 +374,7 @@ async fn a_stream_ends_when_the_key_or_the_session_is_taken_no_more() {
     assert_eq!(ask_with(&replica, Method::DELETE, "/api/v2/session", &shown).await.status, 204);
     while of_session.chunk().await.unwrap().is_some() {}
     // Nobody else is sent away: the run's end is told.
-    world.instagram.let_go("watched.anna").await;
+    world.instagram.let_go("overlooked.anna").await;
     let mut told = String::new();
     while !told.contains("succeeded") {
         told.push_str(std::str::from_utf8(&of_others.chunk().await.unwrap().unwrap()).unwrap());

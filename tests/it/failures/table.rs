@@ -396,7 +396,7 @@ pub(super) static TABLE: &[Row] = &[
 ];
 
 /// What tells something of the session that meets it: it is taken out, or cools where several meet it.
-pub(super) const OF_THE_SESSION: [&str; 13] = [
+pub(crate) const OF_THE_SESSION: [&str; 13] = [
     "consent",
     "mismatch",
     "loggedout",

@@ -1,5 +1,7 @@
 //! Instagram itself: one sandbox for all tests, on a thread of its own. Tests keep apart by the names they ask for.
 
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use ig_tracking::sandbox;
@@ -12,12 +14,17 @@ use super::{PROGRAM, Started};
 
 static SANDBOX: OnceCell<String> = OnceCell::const_new();
 
+/// Whose an account of the shared sandbox is: the test's that first set anything for it.
+static TAKEN: Mutex<BTreeMap<String, String>> = Mutex::new(BTreeMap::new());
+
 /// The sandbox's address and its controls.
 pub(crate) struct Instagram {
     pub(crate) url: String,
     http: reqwest::Client,
-    /// The process, where it is one.
-    _process: Option<Child>,
+    /// The test's name, which its thread has.
+    test: String,
+    /// The process, where it is one of the test's own.
+    process: Option<Child>,
 }
 
 impl Instagram {
@@ -36,7 +43,8 @@ impl Instagram {
 
     fn at_address(url: String, process: Option<Child>) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
-        Self { url, http: reqwest::Client::builder().no_proxy().build().unwrap(), _process: process }
+        let http = reqwest::Client::builder().no_proxy().build().unwrap();
+        Self { url, http, test: std::thread::current().name().unwrap_or_default().to_owned(), process }
     }
 
     /// Sets a fault on an account.
@@ -141,12 +149,25 @@ impl Instagram {
     }
 
     async fn put(&self, path: &str, body: &Value) {
+        self.take(path);
         let answer = self.http.put(self.at(path)).json(body).send().await.unwrap();
         assert!(answer.status().is_success(), "{}", answer.text().await.unwrap());
     }
 
     async fn delete(&self, path: &str) {
         assert!(self.http.delete(self.at(path)).send().await.unwrap().status().is_success());
+    }
+
+    /// Takes the account at the end of a control's path, which no other test may have set anything for.
+    fn take(&self, path: &str) {
+        if self.process.is_some() {
+            return;
+        }
+        let username = path.rsplit('/').next().unwrap();
+        let mut taken = TAKEN.lock().unwrap_or_else(PoisonError::into_inner);
+        let owner = taken.entry(username.to_owned()).or_insert_with(|| self.test.clone()).clone();
+        drop(taken);
+        assert_eq!(owner, self.test, "@{username} is another test's: this one needs an account of its own");
     }
 
     fn at(&self, path: &str) -> String {

@@ -12,7 +12,7 @@ use crate::harness::{EventStream, Message, Replica, World, eventually};
 #[tokio::test]
 async fn a_run_is_told_from_its_first_event_to_its_end_while_it_is_worked() {
     let (world, replica) = World::with_replica().await;
-    let run = held(&world, &replica, "t", "told.anna").await;
+    let run = held(&world, &replica, "t", "heard.anna").await;
     let mut stream = replica.stream(&format!("/runs/{run}/events/stream"), None).await;
     for (name, value) in
         [("content-type", "text/event-stream"), ("cache-control", "no-store"), ("x-accel-buffering", "no")]
@@ -24,7 +24,7 @@ async fn a_run_is_told_from_its_first_event_to_its_end_while_it_is_worked() {
         told.push(stream.next().await.unwrap());
     }
     assert_eq!(told[0].data["event_type"], "scrape_started");
-    world.instagram.let_go("told.anna").await;
+    world.instagram.let_go("heard.anna").await;
     told.extend(stream.rest().await);
     assert_whole(&world, &run, &told).await;
     assert_eq!(told.last().unwrap().id.as_deref(), Some(&*format!("{}.end", told.len() - 1)));

@@ -56,7 +56,7 @@ async fn a_shutdown_closes_a_websocket_and_says_where_to_go_on() {
 #[tokio::test]
 async fn who_says_too_much_at_once_is_cut_off() {
     let (world, replica) = World::with_replica().await;
-    let run = held(&world, &replica, "t", "talkative.anna").await;
+    let run = held(&world, &replica, "t", "chatty.anna").await;
     let mut socket = replica.socket(&format!("/runs/{run}/events/ws")).await;
     say(&mut socket, &"x".repeat(100_000)).await;
     // Whatever was told before.
@@ -66,7 +66,7 @@ async fn who_says_too_much_at_once_is_cut_off() {
         }
     }
     assert!(socket.next().await.is_none_or(|frame| frame.is_err()));
-    world.instagram.let_go("talkative.anna").await;
+    world.instagram.let_go("chatty.anna").await;
 }
 
 #[tokio::test]

@@ -1,7 +1,9 @@
 //! Numbers as they are told: each with of how many it was made, or with why there is none.
 
 use serde::Serialize;
-use utoipa::ToSchema;
+use utoipa::openapi::schema::{OneOf, Type};
+use utoipa::openapi::{Object, RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
 
 use crate::analytics::{self, Missing, Quartiles};
 
@@ -52,11 +54,16 @@ impl From<Missing> for WhyMissing {
 #[derive(Serialize, ToSchema)]
 pub(in crate::http) struct Figure<T> {
     /// The number.
-    #[schema(required = true)]
+    #[schema(required = true, schema_with = nullable::<T>)]
     value: Option<T>,
     /// Why there is none; null where there is one.
     #[schema(required = true)]
     reason: Option<WhyMissing>,
+}
+
+/// What the derivation forgets of an `Option` of what is generic: that it may be null.
+fn nullable<T: PartialSchema>() -> RefOr<Schema> {
+    OneOf::builder().item(T::schema()).item(Object::with_type(Type::Null)).into()
 }
 
 impl<T> From<Result<T, Missing>> for Figure<T> {
