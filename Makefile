@@ -39,6 +39,7 @@ lint: ## everything CI checks beside the tests
 	@scripts/cargo-tool cargo-machete
 	cargo machete
 	scripts/queries --check
+	python3 -c 'import ast, sys; [ast.parse(open(name).read(), name) for name in sys.argv[1:]]' bench/*.py bench/*/*.py
 
 prepare: setup-service ## renew the prepared queries (sqlx-data/) after a change to a query or a migration
 	scripts/queries

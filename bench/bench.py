@@ -22,8 +22,11 @@ SECTIONS = {
     "streams": streams.streams,
     "search": search.search,
     "analytics": analytics.analytics,
+    "history": history.history,
+    "archives": archives.archives,
     "plot": plot.plot,
     "50m": requests.fifty_million,
+}
 # Each takes about as long as all others together.
 ONLY_WHEN_ASKED = {"50m", "archives", "history", "search"}
 

@@ -63,7 +63,7 @@ select r.run_id, 'history-' || r.kind || '-' || r.p, r.kind, a.username, case a.
        1 + r.pairs + r.lost::int, md5('worker ' || date_trunc('week', r.requested_at))::uuid, r.last_seq, r.last_exchange,
        case when r.has_account then a.profile_id end,
        -- As a text that is read once: to put JSON into JSON copies it each time.
-       case when r.has_account then (
+       case when r.has_account and r.state <> 'succeeded' then (
            '{"account": {"pk": ' || a.pk || ', "username": "' || a.username || '", "is_private": ' || a.is_private
            || ', "posts_count": ' || r.posts_count || ', "followers_count": ' || r.followers_count
            || '}, "posts": {"pages": ' || r.pages || ', "done": ' || r.is_whole || ', "circled": false, "restarted_after": null, "codes": '

@@ -72,9 +72,12 @@ class Postgres:
     def version(self):
         return self.sql("bench", "show server_version")
 
+    def has(self, database):
+        return self.sql("postgres", f"select count(*) from pg_database where datname = '{database}'") == "1"
+
     def with_schema(self, database):
         """Makes a database with the service's tables, or empties the one that is there."""
-        if self.sql("postgres", f"select count(*) from pg_database where datname = '{database}'") == "0":
+        if not self.has(database):
             self.sql("postgres", f"create database {database}")
         environment = {**os.environ, "DATABASE_URL": self.url(database), "IGT_LOG": "error"}
         subprocess.run([self.binary, "migrate"], env=environment, stdout=subprocess.DEVNULL, check=True)
