@@ -166,7 +166,8 @@ pub async fn write(db: impl PgExecutor<'_>, entries: &[impl Borrow<Entry>]) -> s
             set last_seq = entry.after_seq + entry.events,
                 last_exchange = entry.after_exchange + entry.exchanges,
                 updated_at = now(),
-                checkpoint = coalesce(entry.checkpoint, r.checkpoint),
+                -- Nobody goes on from where a run has succeeded, and it is longer than all that the run has said.
+                checkpoint = case when entry.state = 'succeeded' then null else coalesce(entry.checkpoint, r.checkpoint) end,
                 state = coalesce(entry.state, r.state),
                 state_xid = case when entry.state is null then r.state_xid else pg_current_xact_id() end,
                 reason = case when entry.state is null then r.reason else entry.reason end,

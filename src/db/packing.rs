@@ -140,14 +140,26 @@ pub async fn pack(db: &mut PgConnection, runs: &[Next]) -> sqlx::Result<Packed> 
         packs.insert(db).await?;
     }
     let removed =
-        sqlx::query!("delete from events where run_id = any($1)", &given_up).execute(db).await?.rows_affected();
+        sqlx::query!("delete from events where run_id = any($1)", &given_up).execute(&mut *db).await?.rows_affected();
     if removed != packed.events {
         return Err(unreadable(format!(
             "{} events were packed and {removed} are there; nothing was done",
             packed.events
         )));
     }
+    forget_checkpoints(db, &given_up).await?;
     Ok(packed)
+}
+
+/// Those of runs that succeeded, which were kept once.
+async fn forget_checkpoints(db: &mut PgConnection, run_ids: &[Uuid]) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update runs set checkpoint = null where run_id = any($1) and state = 'succeeded' and checkpoint is not null",
+        run_ids,
+    )
+    .execute(db)
+    .await
+    .map(drop)
 }
 
 /// Packs the log of a run, of which the first events are read already.

@@ -280,6 +280,30 @@ async fn appending_touches_no_index_of_runs() {
 }
 
 #[tokio::test]
+async fn a_run_that_succeeds_gives_its_checkpoint_up_and_any_other_keeps_it() {
+    let pool = Database::fresh().await.pool;
+    for (task, transition, is_kept) in [
+        ("succeeded", Transition::Finish(RunState::Succeeded, None), false),
+        ("partial", Transition::Finish(RunState::Partial, Some(Reason::UpstreamChanged)), true),
+        ("failed", Transition::Finish(RunState::Failed, Some(Reason::Private)), true),
+        ("waiting", Transition::Wait(1.0, Reason::RateLimited), true),
+    ] {
+        let run = claimed(&pool, task).await;
+        let step = Entry { checkpoint: Some(json!({"page": 1})), ..entry(&run, 1) };
+        let last = Entry { transition, ..entry(&run, 2) };
+        for entry in [step, last] {
+            assert_eq!(journal::write(&pool, &[entry]).await.unwrap().len(), 1);
+        }
+        let kept: Option<Value> = sqlx::query_scalar("select checkpoint from runs where run_id = $1")
+            .bind(run.run_id.0)
+            .fetch_one(&pool)
+            .await
+            .unwrap();
+        assert_eq!(kept, is_kept.then(|| json!({"page": 1})), "{task}");
+    }
+}
+
+#[tokio::test]
 async fn whoever_lost_the_lease_writes_nothing_at_all() {
     let pool = Database::fresh().await.pool;
     let (run, other) = (claimed(&pool, "t").await, claimed(&pool, "other").await);

@@ -197,10 +197,16 @@ async fn the_service_packs_by_itself() {
     let world = World::new().await;
     let runs = a_month_and_more_ago(&world.database.pool, 44, 20).await;
     let before = logs(&world.database.pool, &runs).await;
+    // As an older version left them.
+    let checkpoints = "update runs set checkpoint = '{}'";
+    sqlx::query(checkpoints).execute(&world.database.pool).await.unwrap();
     let replicas = join_all((0..3).map(|_| world.replica(&[]))).await;
     eventually("all is packed", async || (whereabouts(&world.database.pool).await == (0, 20)).then_some(())).await;
     assert_eq!(logs(&world.database.pool, &runs).await, before);
     assert_once(&world.database.pool).await;
+    let of_succeeded = "select count(*) from runs where state = 'succeeded' and checkpoint is not null";
+    let of_succeeded: i64 = sqlx::query_scalar(of_succeeded).fetch_one(&world.database.pool).await.unwrap();
+    assert_eq!(of_succeeded, 0);
     let packed = eventually("it is counted", async || {
         let mut packed = 0.0;
         for replica in &replicas {
