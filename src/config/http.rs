@@ -32,7 +32,7 @@ pub struct HttpSettings {
     pub rate_limit: u32,
 
     /// Wrong keys that are looked at in a minute from one client's address; beyond them the answer is 429, while a right key
-    /// is always taken. 0 counts none
+    /// that was not made in the last second is always taken. 0 counts none
     #[arg(long, env = "IGT_SIGN_IN_FAILURES", value_name = "N", default_value_t = 10,
           value_parser = value_parser!(u32).range(0..=100_000))]
     pub sign_in_failures: u32,
@@ -48,8 +48,8 @@ pub struct HttpSettings {
           default_missing_value = "true", action = clap::ArgAction::Set)]
     pub behind_tls: bool,
 
-    /// Seconds in which a client must have sent the head of a request, from its connection or its last answer on; then it
-    /// is cut off
+    /// Seconds in which a client must have sent the head of a request, from its connection or its last answer on, and in
+    /// which it must take what it is sent; then it is cut off
     #[arg(long, env = "IGT_HEAD_SECONDS", value_name = "S", default_value_t = 60,
           value_parser = value_parser!(u64).range(1..=3600))]
     pub head_seconds: u64,

@@ -2,10 +2,18 @@
 
 use sqlx::PgExecutor;
 
-/// Begins a session of so many seconds. `false` where the key is not there any more, or has expired.
+/// Sessions that a key has at most.
+const MOST_OF_A_KEY: i32 = 100;
+
+/// Begins a session of so many seconds, and ends the oldest ones of its key where they are too many. `false` where the key is
+/// not there any more, or has expired.
 pub async fn begin(db: impl PgExecutor<'_>, token_sha256: &[u8; 32], key_id: &str, seconds: f64) -> sqlx::Result<bool> {
     let done = sqlx::query!(
         r#"
+        with too_many as (
+            delete from sessions where token_sha256 in (
+                select token_sha256 from sessions where key_id = $2 order by created_at desc, token_sha256 offset $4 - 1)
+        )
         insert into sessions (token_sha256, key_id, expires_at)
         select $1, key_id, least(now() + make_interval(secs => $3), expires_at)
         from api_keys
@@ -14,6 +22,7 @@ pub async fn begin(db: impl PgExecutor<'_>, token_sha256: &[u8; 32], key_id: &st
         token_sha256,
         key_id,
         seconds,
+        MOST_OF_A_KEY,
     )
     .execute(db)
     .await?;

@@ -114,6 +114,13 @@ impl ApiError {
     }
 
     fn of_the_database(error: &sqlx::Error) -> Self {
+        // Of work that is shared with others the panic has none of their ids: this line has.
+        if matches!(error, sqlx::Error::WorkerCrashed) {
+            tracing::error!(
+                "work that this request shares with others broke off; a panic in the log before this says why"
+            );
+            return Self::logged();
+        }
         // The pool is closed while the service shuts down.
         let away = health::is_away(error) || matches!(error, sqlx::Error::PoolClosed);
         if away { Self::database_away(error) } else { Self::internal(error) }
@@ -214,6 +221,8 @@ impl From<RequestError> for ApiError {
     fn from(error: RequestError) -> Self {
         match error {
             RequestError::Database(error) => error.into(),
+            // It was logged where it happened, under this request; the error has its words as they were.
+            RequestError::Broken(error) if error.is_panic() => Self::logged(),
             RequestError::Broken(error) => Self::internal(&error),
         }
     }

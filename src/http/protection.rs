@@ -15,7 +15,8 @@ const ONLY_BY_TLS: HeaderValue = HeaderValue::from_static("max-age=63072000");
 
 /// What a page may read beside the few headers that it always may.
 const EXPOSED: HeaderValue = HeaderValue::from_static(
-    "ETag, Link, Location, Retry-After, X-Request-Id, RateLimit, RateLimit-Policy, Content-Disposition",
+    "ETag, Link, Location, Retry-After, X-Request-Id, X-Total-Count, X-Next-Cursor, RateLimit, RateLimit-Policy, \
+     Idempotency-Replayed, Deprecation, Sunset, Content-Disposition",
 );
 const METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE");
 const HEADERS: HeaderValue = HeaderValue::from_static(

@@ -35,7 +35,8 @@ pub(super) struct Peer(pub(super) SocketAddr);
 
 /// Serves until it is told to close; resolves when the last request has been answered.
 ///
-/// A connection has so long to say what it wants: from its beginning, and again after each answer.
+/// A connection has so long to say what it wants, from its beginning and again after each answer, and as long to take what it
+/// was sent.
 pub async fn serve(listener: TcpListener, routes: Router, head_within: Duration, closing: CancellationToken) {
     let mut builder = Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new()).header_read_timeout(head_within).max_buf_size(MAX_HEAD_BYTES);
@@ -44,8 +45,6 @@ pub async fn serve(listener: TcpListener, routes: Router, head_within: Duration,
         .timer(TokioTimer::new())
         .keep_alive_interval(PINGS_EVERY)
         .max_header_list_size(MAX_HEAD_BYTES as u32);
-    // WebSockets over HTTP/2 need it.
-    builder.http2().enable_connect_protocol();
     let builder = Arc::new(builder);
     let connections = TaskTracker::new();
     while let Some(taken) = closing.run_until_cancelled(listener.accept()).await {
@@ -78,6 +77,9 @@ async fn connection(
 ) {
     // A stream's events are small and must not wait for each other. It serves without, too.
     let _ = stream.set_nodelay(true);
+    // Who never reads would keep a stream's place for ever, for nothing that is written to it comes to an end.
+    #[cfg(target_os = "linux")]
+    let _ = socket2::SockRef::from(&stream).set_tcp_user_timeout(Some(head_within));
     let has_asked = Arc::new(AtomicBool::new(false));
     let asks = Arc::clone(&has_asked);
     let routes = routes.map_request(move |mut request: Request<_>| {

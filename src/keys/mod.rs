@@ -266,6 +266,11 @@ impl Keys {
     }
 
     async fn keep(self, live: Live) {
+        // Apart: whoever is in the way of a note holds up no revocation.
+        tokio::join!(self.watch(live), self.note_uses());
+    }
+
+    async fn watch(&self, live: Live) {
         let (mut was_known, mut swept) = (true, Instant::now());
         loop {
             match self.look().await {
@@ -276,9 +281,6 @@ impl Keys {
                     tracing::warn!(%error, "keys could not be read; those that are known hold until they expire");
                 }
                 Err(error) => tracing::debug!(%error, "keys can still not be read"),
-            }
-            if was_known {
-                self.note_use().await;
             }
             if swept.elapsed() >= SWEEPS_EVERY {
                 swept = Instant::now();
@@ -347,6 +349,13 @@ impl Keys {
             used: before.map(|before| Arc::clone(&before.used)).unwrap_or_default(),
         };
         Some((key_id, Arc::new(known)))
+    }
+
+    async fn note_uses(&self) {
+        loop {
+            self.note_use().await;
+            tokio::time::sleep(EVERY).await;
+        }
     }
 
     /// Notes the use of keys where that was not done in the last minute: all of them in one statement.

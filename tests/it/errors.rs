@@ -86,7 +86,7 @@ async fn a_body_that_makes_no_task_is_refused_with_the_reason() {
             assert!(message.contains(reason), "{body} is answered: {message}");
         }
     }
-    let request = b"POST /codvid-ai/ig-tracking/create_task HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\
+    let request = b"POST /codvid-ai/ig-tracking/create_task HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\
                     Content-Length: 17\r\n\r\n{\"username\":\"\xff\xfe\"}";
     assert!(replica.raw(request).await.error(400).contains("not JSON"));
     let tasks: i64 = sqlx::query_scalar("select count(*) from tasks").fetch_one(&world.database.pool).await.unwrap();
@@ -295,7 +295,7 @@ async fn clients_that_hang_up_leave_nothing_half_done() {
 pub(crate) async fn hang_up(replica: &Replica, method: &str, path: &str, body: &str, patience: usize) {
     let mut stream = replica.connect().await;
     let length = body.len();
-    let request = format!("{method} {V1}/{path} HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n{body}");
+    let request = format!("{method} {V1}/{path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n{body}");
     stream.write_all(request.as_bytes()).await.unwrap();
     for _ in 0..patience * 4 {
         tokio::task::yield_now().await;

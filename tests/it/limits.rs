@@ -304,7 +304,9 @@ async fn a_request_that_takes_too_long_is_given_up_with_a_503() {
 async fn a_body_that_never_comes_is_given_up_in_time_and_said_to_be() {
     let (world, replica) = World::with_replica().await;
     let begun = |path: &str| {
-        format!("POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\nConnection: close\r\n\r\n{{\"username\":")
+        format!(
+            "POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\nConnection: close\r\n\r\n{{\"username\":"
+        )
     };
     let (old, new) = (begun(&format!("{V1}/create_task")), begun("/api/v2/tasks"));
     let (old, new) = tokio::join!(replica.raw(old.as_bytes()), replica.raw(new.as_bytes()));

@@ -43,6 +43,7 @@ mod sessions;
 mod settings;
 mod summaries;
 mod v2;
+mod v2_admission;
 mod v2_analytics;
 mod v2_document;
 mod v2_events;

@@ -33,7 +33,7 @@ async fn it_is_not_ready_while_it_shuts_down() {
     let (_world, replica) = World::with_replica().await;
     // A request that is under way when the signal comes, and is finished after it.
     let mut stream = replica.connect().await;
-    stream.write_all(b"GET /readyz HTTP/1.1\r\nHost: x\r\n").await.unwrap();
+    stream.write_all(b"GET /readyz HTTP/1.1\r\nHost: localhost\r\n").await.unwrap();
     let address = replica.address.strip_prefix("http://").unwrap().to_owned();
     ask(&replica, "/healthz").await.ok();
     replica.signal(Signal::SIGTERM);

@@ -1,5 +1,6 @@
-//! A panic, in a hand and in a handler, with all credentials in its words: it is told once, under the run or the request
-//! that it is of, without a secret; the run ends, the request is answered, and the service goes on.
+//! A panic, in a hand, in a handler, and in work that a request has done for it, with all credentials in its words: it is
+//! told once, without a secret, and under the run or the request that it is of; the run ends, the request is answered, and
+//! the service goes on.
 
 use metrics::{Counter, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit};
 use reqwest::Method;
@@ -7,21 +8,24 @@ use serde_json::{Value, json};
 use tokio::process::Command;
 
 use crate::credentials::{File, everything};
-use crate::harness::{Started, World, event};
+use crate::harness::{Replica, Started, World, event};
 
 /// Where the panics are: what a hand counts as it takes its turn, and what a stream counts as it gets its place.
 const OF_A_HAND: &str = "igt_slots_total";
 const OF_A_HANDLER: &str = "igt_streams";
 
-/// Names the process that is to be the service.
-const IS_THE_SERVICE: &str = "IS_THE_SERVICE_WHOSE_METRICS_PANIC";
+/// What is counted when a run has been started: in a batch of starts, or for a request with an idempotency key.
+const OF_A_START: &str = "igt_events_written_total";
 
-/// Metrics that panic at those, with the whole file of credentials for words.
-struct Panicking;
+/// Tells the process that is to be the service at which metrics.
+const PANIC_AT: &str = "THE_SERVICE_PANICS_AT";
+
+/// Metrics that panic there, with the whole file of credentials for words.
+struct Panicking(String);
 
 impl Panicking {
-    fn met(key: &Key) {
-        if [OF_A_HAND, OF_A_HANDLER].contains(&key.name()) {
+    fn met(&self, key: &Key) {
+        if self.0.split(' ').any(|name| name == key.name()) {
             let secrets = std::fs::read_to_string(std::env::var("IGT_CREDENTIALS").unwrap()).unwrap();
             panic!("{} with {secrets}", key.name());
         }
@@ -34,12 +38,12 @@ impl Recorder for Panicking {
     fn describe_histogram(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
 
     fn register_counter(&self, key: &Key, _: &Metadata<'_>) -> Counter {
-        Self::met(key);
+        self.met(key);
         Counter::noop()
     }
 
     fn register_gauge(&self, key: &Key, _: &Metadata<'_>) -> Gauge {
-        Self::met(key);
+        self.met(key);
         Gauge::noop()
     }
 
@@ -49,10 +53,10 @@ impl Recorder for Panicking {
 }
 
 #[test]
-#[ignore = "no test of its own: it is the service of the one below, in a process of its own"]
+#[ignore = "no test of its own: it is the service of those below, in a process of its own"]
 fn the_service_whose_metrics_panic() {
-    if std::env::var_os(IS_THE_SERVICE).is_some() {
-        assert!(metrics::set_global_recorder(Panicking).is_ok());
+    if let Ok(names) = std::env::var(PANIC_AT) {
+        assert!(metrics::set_global_recorder(Panicking(names)).is_ok());
         ig_tracking::cli::called_with(["ig-tracking", "serve"].map(Into::into));
     }
 }
@@ -66,11 +70,8 @@ async fn a_panic_is_told_once_and_without_a_secret_and_the_service_goes_on() {
          [[token]]\nname = \"official\"\ntoken = \"planted-token\"\nuser_id = \"178414\"\n\
          proxy = \"socks5://me:planted-other@127.0.0.1:1\"\n",
     );
-    let mut command = Command::new(std::env::current_exe().unwrap());
-    command.args(["--exact", "panics::the_service_whose_metrics_panic", "--ignored", "--nocapture"]);
-    let settings = [("IGT_CREDENTIALS", file.path()), ("IGT_LOG", "debug"), (IS_THE_SERVICE, "1")];
-    let started = Started::as_told(command, &world.database.url, &world.instagram.url, &settings);
-    let replica = started.listening().await;
+    let at = [OF_A_HAND, OF_A_HANDLER].join(" ");
+    let replica = panicking(&world, &[("IGT_CREDENTIALS", file.path()), ("IGT_LOG", "debug"), (PANIC_AT, &at)]).await;
     let mut told = Vec::new();
     for source in ["web", "graph"] {
         let body = json!({"task_id": source, "username": format!("panic.{source}"), "source": source});
@@ -108,4 +109,44 @@ async fn a_panic_is_told_once_and_without_a_secret_and_the_service_goes_on() {
     for text in told {
         assert!(!text.contains("planted"), "{}", &text[text.find("planted").unwrap().saturating_sub(200)..]);
     }
+}
+
+/// A service whose metrics panic.
+async fn panicking(world: &World, settings: &[(&str, &str)]) -> Replica {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", "panics::the_service_whose_metrics_panic", "--ignored", "--nocapture"]);
+    Started::as_told(command, &world.database.url, &world.instagram.url, settings).listening().await
+}
+
+#[tokio::test]
+async fn a_panic_in_work_that_is_done_for_a_request_is_answered_with_500_and_told_once_under_its_id() {
+    let world = World::new().await;
+    let file =
+        File::of("[[session]]\nname = \"live\"\ncookie = \"sessionid=planted-session; csrftoken=planted-csrf\"\n");
+    let replica = panicking(&world, &[("IGT_CREDENTIALS", file.path()), (PANIC_AT, OF_A_START)]).await;
+    for task in ["shared", "own"] {
+        replica.create("create_task", task, &format!("broken.{task}")).await;
+    }
+    // In a batch, which others may be in: the panic itself has nobody's id.
+    let answer = replica.post("/force_scrape/shared").await;
+    assert!(answer.error(500).contains("X-Request-Id"), "{}", answer.text);
+    let shared = answer.header("x-request-id").unwrap().to_owned();
+    // In a task of its own, to its end.
+    let start = replica.http.post(format!("{}/api/v2/tasks/own/runs", replica.address)).header("idempotency-key", "k");
+    let answer = start.send().await.unwrap();
+    assert_eq!(answer.status(), 500);
+    let own = answer.headers()["x-request-id"].to_str().unwrap().to_owned();
+    replica.get("/tasks").await.ok();
+
+    let log = replica.log();
+    let errors: Vec<(&str, &Value)> = log
+        .iter()
+        .filter(|line| line["level"] == "ERROR")
+        .map(|line| (line["message"].as_str().unwrap(), &line["span"]["request_id"]))
+        .collect();
+    let [(panic, _), (broke_off, of), (other_panic, of_own)] = &errors[..] else { panic!("{errors:#?}") };
+    assert_eq!((*panic, *other_panic), ("a panic", "a panic"));
+    assert!(broke_off.contains("a panic in the log before this says why"), "{broke_off}");
+    assert_eq!((of.as_str(), of_own.as_str()), (Some(&*shared), Some(&*own)));
+    assert!(!replica.lines().iter().any(|line| line.contains("planted")));
 }

@@ -218,6 +218,24 @@ async fn a_log_is_told_in_the_form_that_is_asked_for() {
 }
 
 #[tokio::test]
+async fn what_is_left_out_at_the_beginning_is_left_out_once_however_many_pages_follow() {
+    let world = World::new().await;
+    let (replica, path, _) = logged(&world, 60).await;
+    for order in ["asc", "desc"] {
+        let (mut found, mut cursor) = (Vec::new(), String::new());
+        loop {
+            let page = body(&get(&replica, &format!("{path}?order={order}&limit=20&offset=5{cursor}")).await, 200);
+            found.extend(seqs(page["items"].as_array().unwrap()));
+            let Some(next) = page["next_cursor"].as_str() else { break };
+            cursor = format!("&cursor={next}");
+        }
+        let all = (1..=60).collect::<Vec<i64>>();
+        let expected: Vec<i64> = if order == "asc" { all } else { all.into_iter().rev().collect() };
+        assert_eq!(found, expected[5..], "{order}");
+    }
+}
+
+#[tokio::test]
 async fn a_file_has_all_that_the_filters_let_through() {
     let world = World::new().await;
     let (replica, path, events) = logged(&world, 450).await;

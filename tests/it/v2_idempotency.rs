@@ -101,3 +101,15 @@ async fn a_run_is_started_and_done_anew_once_under_a_key() {
     assert_eq!(runs["items"].as_array().unwrap().len(), 2);
     keyed(&replica, "/tasks/none/runs", "k", None).await.problem(404, "not-found");
 }
+
+#[tokio::test]
+async fn a_start_is_answered_again_as_it_was_also_where_its_task_has_gone_since() {
+    let (_world, replica) = World::with_replica().await;
+    replica.create("create_task", "t", "anna.gone").await;
+    let first = keyed(&replica, "/tasks/t/runs", "k", None).await;
+    assert_eq!(first.status, 202, "{}", first.text);
+    assert_eq!(replica.v2(Method::DELETE, "/tasks/t", None).await.status, 204);
+    let again = keyed(&replica, "/tasks/t/runs", "k", None).await;
+    assert_eq!((again.status, &again.text), (first.status, &first.text));
+    keyed(&replica, "/tasks/t/runs", "another", None).await.problem(404, "not-found");
+}

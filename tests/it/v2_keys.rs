@@ -20,18 +20,18 @@ use crate::harness::{Answer, Proxy, Replica, Started, V1, World, call, eventuall
 /// Wrong keys are looked at however many there are.
 const PATIENT: (&str, &str) = ("IGT_SIGN_IN_FAILURES", "0");
 
-fn id(key: &str) -> &str {
+pub(crate) fn id(key: &str) -> &str {
     key.split('_').nth(1).unwrap()
 }
 
 /// Revokes a key as an operator does.
-async fn revoke(world: &World, of: &str) {
+pub(crate) async fn revoke(world: &World, of: &str) {
     let done = call(&["keys", "revoke", of], &[("DATABASE_URL", &world.database.url)]).finished().await;
     assert_eq!(done.code, Some(0), "{done:?}");
 }
 
 /// Asks with these headers.
-async fn ask_with(replica: &Replica, method: Method, path: &str, headers: &[(&str, &str)]) -> Answer {
+pub(crate) async fn ask_with(replica: &Replica, method: Method, path: &str, headers: &[(&str, &str)]) -> Answer {
     ask_with_body(replica, method, path, headers, None).await
 }
 
@@ -55,17 +55,17 @@ async fn ask_with_body(
 }
 
 /// Asks with a key.
-async fn ask(replica: &Replica, method: Method, path: &str, key: &str) -> Answer {
+pub(crate) async fn ask(replica: &Replica, method: Method, path: &str, key: &str) -> Answer {
     ask_with(replica, method, path, &[("authorization", &format!("Bearer {key}"))]).await
 }
 
 /// Asks for the tasks with a key.
-async fn tasks(replica: &Replica, key: &str) -> Answer {
+pub(crate) async fn tasks(replica: &Replica, key: &str) -> Answer {
     ask(replica, Method::GET, "/api/v2/tasks", key).await
 }
 
 /// The problem of an answer with this status.
-fn problem(answer: &Answer, status: u16) -> Value {
+pub(crate) fn problem(answer: &Answer, status: u16) -> Value {
     assert_eq!(answer.status.as_u16(), status, "{}", answer.text);
     assert_eq!(answer.header("content-type"), Some("application/problem+json"));
     serde_json::from_str(&answer.text).unwrap()
@@ -455,16 +455,16 @@ async fn rows(world: &World) -> Vec<String> {
     sqlx::query_scalar(query).fetch_all(&world.database.pool).await.unwrap()
 }
 
-async fn sign_in(replica: &Replica, key: &str) -> Answer {
+pub(crate) async fn sign_in(replica: &Replica, key: &str) -> Answer {
     ask_with_body(replica, Method::POST, "/api/v2/session", &[], Some(json!({"key": key}))).await
 }
 
-fn session_of(answer: &Answer) -> String {
+pub(crate) fn session_of(answer: &Answer) -> String {
     let cookie = answer.header("set-cookie").unwrap();
     cookie.strip_prefix("igt_session=").unwrap().split(';').next().unwrap().to_owned()
 }
 
-fn cookie(session: &str) -> String {
+pub(crate) fn cookie(session: &str) -> String {
     format!("theme=dark; igt_session={session}")
 }
 
@@ -848,7 +848,7 @@ async fn a_request_whose_address_or_head_is_too_long_is_refused() {
     assert_eq!(told["type"], "/api/v2/problems/uri-too-long");
     assert!(replica.get(&format!("/task_status/{}", "x".repeat(8192))).await.error(414).contains("8192"));
     for head in [format!("X-Long: {}\r\n", "x".repeat(70_000)), "X-Many: 1\r\n".repeat(101)] {
-        let request = format!("GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{head}\r\n");
+        let request = format!("GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{head}\r\n");
         let mut stream = replica.connect().await;
         // It need not read to the end of what it refuses.
         let _ = stream.write_all(request.as_bytes()).await;
@@ -863,8 +863,12 @@ async fn a_request_whose_address_or_head_is_too_long_is_refused() {
 async fn a_client_that_takes_too_long_over_the_head_of_a_request_is_cut_off() {
     let world = World::new().await;
     let replica = world.replica(&[("IGT_HEAD_SECONDS", "1")]).await;
-    for begun in [&b""[..], b"P", b"GET /healthz HTTP/1.1\r\nHost: x\r\n", b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"]
-    {
+    for begun in [
+        &b""[..],
+        b"P",
+        b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n",
+        b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    ] {
         let mut stream = replica.connect().await;
         stream.write_all(begun).await.unwrap();
         let mut answer = Vec::new();

@@ -104,13 +104,13 @@ pub(super) async fn who_may(
     let Need::Key(scope) = need(method, route) else { return (None, Ok(())) };
     let caller = match gate.caller(&shown, peer(request)).await {
         Ok(Some(caller)) => caller,
-        Ok(None) if gate.is_open() => return (None, Ok(())),
+        Ok(None) if gate.is_open() => return (None, gate.names_this_machine(request)),
         Ok(None) => return (None, Err(no_key())),
         Err(error) => return (None, Err(error)),
     };
-    let allowance = gate.keys.count(&caller.key);
-    if let Some(seconds) = allowance.and_then(|allowance| allowance.wait_seconds) {
-        return (allowance, Err(too_many(seconds, "This key has made more requests than it may")));
+    let (allowance, counted) = gate.count(&caller.key);
+    if let Err(error) = counted {
+        return (allowance, Err(error));
     }
     if caller.key.scope < scope {
         return (allowance, Err(too_little(caller.key.scope, scope)));
@@ -123,6 +123,20 @@ impl Gate {
     /// Whether a request that shows nothing may do everything.
     fn is_open(&self) -> bool {
         self.allow_anonymous || (self.is_loopback && !self.keys.any_made())
+    }
+
+    /// Where a service is open only because nobody else reaches it, a request has to name this machine: a web page whose name
+    /// is made to lead here (DNS rebinding) is of one origin with what it asks, and names another.
+    fn names_this_machine(&self, request: &Request) -> Result<(), ApiError> {
+        if self.allow_anonymous || origin::names_this_machine(request) { Ok(()) } else { Err(named_otherwise()) }
+    }
+
+    /// Counts a request with this key: where the key stands, and whether it may.
+    pub(super) fn count(&self, key: &Key) -> (Option<Allowance>, Result<(), ApiError>) {
+        let allowance = self.keys.count(key);
+        let over = allowance.and_then(|allowance| allowance.wait_seconds);
+        let refused = over.map(|seconds| too_many(seconds, "This key has made more requests than it may"));
+        (allowance, refused.map_or(Ok(()), Err))
     }
 
     /// Whether a request came by TLS.
@@ -150,7 +164,7 @@ impl Gate {
             }
             Shown::Session(token) => {
                 let token = sha256(token);
-                match self.session(&token, peer).await {
+                match self.session(&token).await {
                     Ok((key, hold)) => Ok(Some(Caller { key, session: Some(token), hold })),
                     // A browser keeps sending what it was once given, also to another service of the same machine.
                     Err(_) if self.is_open() => Ok(None),
@@ -181,11 +195,12 @@ impl Gate {
         })
     }
 
-    async fn session(&self, token: &Sha256Hash, peer: Option<IpAddr>) -> Result<(Arc<Key>, Hold), ApiError> {
+    /// The session of this cookie. One that is wrong counts as no try: a browser keeps sending the one that has ended.
+    async fn session(&self, token: &Sha256Hash) -> Result<(Arc<Key>, Hold), ApiError> {
         match self.keys.session(token) {
             Ok(found) => return Ok(found),
             Err(Refused::Expired) => return Err(unauthorized(SIGNED_OUT)),
-            Err(Refused::Unknown) => self.count_failure(peer)?,
+            Err(Refused::Unknown) => {}
         }
         // It may have begun a moment ago, on another replica.
         if !self.keys.renewed().await {
@@ -253,6 +268,12 @@ fn foreign() -> ApiError {
     ApiError::new(ProblemType::CrossOrigin, detail)
 }
 
+fn named_otherwise() -> ApiError {
+    let detail = "Nobody needs a key here yet, and so a request has to name this machine in its Host: localhost or an IP \
+                  address; make a key (ig-tracking keys create) and show it, or set IGT_ALLOW_ANONYMOUS";
+    ApiError::new(ProblemType::CrossOrigin, detail)
+}
+
 /// Writes where a key stands with its requests (draft-ietf-httpapi-ratelimit-headers).
 pub(super) fn tell_allowance(allowance: &Allowance, headers: &mut HeaderMap) {
     const LIMIT: HeaderName = HeaderName::from_static("ratelimit");
@@ -271,6 +292,12 @@ pub(super) fn tell_allowance(allowance: &Allowance, headers: &mut HeaderMap) {
 pub(super) struct LetIn(Option<Hold>);
 
 impl LetIn {
+    /// Resolves when who asked may no more, to what is then to be answered.
+    pub(super) async fn refused(self) -> ApiError {
+        self.over().await;
+        unauthorized("What was shown is not taken any more; ask an operator for another key, or sign in again")
+    }
+
     /// Resolves when who asked may no more.
     pub(super) async fn over(self) {
         match self.0 {

@@ -1,7 +1,10 @@
 //! Whether a web page of another origin is behind a request, as browsers say: by `Sec-Fetch-Site`, and where that is not
 //! sent, by an `Origin` that is not the host that is asked. A request with neither is no page of another origin.
 
+use std::net::IpAddr;
+
 use axum::extract::Request;
+use axum::http::uri::Authority;
 use axum::http::{HeaderMap, HeaderValue, header};
 
 /// The origins whose pages may read answers and ask without a key of their own where nobody needs one.
@@ -71,6 +74,21 @@ pub(super) fn is_foreign(request: &Request) -> bool {
     of_origin.is_none() || of_origin != host
 }
 
+/// Whether the host that a request names is this machine by its own names: `localhost`, or an address, which no name server
+/// gives. A request that names none is no browser's.
+pub(super) fn names_this_machine(request: &Request) -> bool {
+    let named = request.headers().get(header::HOST).map(HeaderValue::to_str);
+    let named = match named {
+        Some(Ok(host)) => host.parse::<Authority>().ok(),
+        Some(Err(_)) => return false,
+        None => request.uri().authority().cloned(),
+    };
+    let Some(named) = named else { return !request.headers().contains_key(header::HOST) };
+    let host = named.host().trim_end_matches('.').to_ascii_lowercase();
+    let is_local_name = host == "localhost" || host.ends_with(".localhost");
+    is_local_name || host.trim_matches(['[', ']']).parse::<IpAddr>().is_ok()
+}
+
 #[cfg(test)]
 mod tests {
     use axum::body::Body;
@@ -96,6 +114,27 @@ mod tests {
                 request = request.header(*name, *value);
             }
             assert_eq!(is_foreign(&request.body(Body::empty()).unwrap()), expected, "{headers:?}");
+        }
+    }
+
+    #[test]
+    fn a_machine_is_named_by_its_own_names_and_by_addresses() {
+        for (host, expected) in [
+            (Some("localhost:8080"), true),
+            (Some("LOCALHOST"), true),
+            (Some("app.localhost:8080"), true),
+            (Some("127.0.0.1:8080"), true),
+            (Some("[::1]:8080"), true),
+            (None, true),
+            (Some("evil.example:8080"), false),
+            (Some("localhost.evil.example"), false),
+            (Some("127.0.0.1.evil.example"), false),
+            (Some(""), false),
+            (Some("localhost:8080/"), false),
+        ] {
+            let request = Request::builder().uri("/x");
+            let request = host.into_iter().fold(request, |request, host| request.header("host", host));
+            assert_eq!(names_this_machine(&request.body(Body::empty()).unwrap()), expected, "{host:?}");
         }
     }
 

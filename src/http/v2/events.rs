@@ -122,7 +122,8 @@ pub(in crate::http) async fn of_run(
         after: wanted.after.map_or(0, |seq| seq.0).max(behind),
         before: wanted.before.map_or(i64::MAX, |seq| seq.0).min(until).min(run.last_seq.saturating_add(1)),
         limit: i64::MAX,
-        offset: wanted.offset.map_or(0, |offset| offset.0),
+        // A cursor says from where to go on: what was to be left out is behind it.
+        offset: wanted.offset.filter(|_| cursor.is_none()).map_or(0, |offset| offset.0),
         newest_first,
     };
     if wanted.download == Some(Switch::On) {

@@ -9,6 +9,7 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::super::App;
+use super::super::auth::LetIn;
 use super::super::error::ApiError;
 use super::super::problem::ProblemType;
 use super::events::narrow;
@@ -22,7 +23,7 @@ use super::time::Time;
 use super::{path, wait};
 use crate::db::run_lists::{self, Filter};
 use crate::db::runs::{Reason, RunState, Trigger};
-use crate::db::tasks::{self, Source, TaskKind};
+use crate::db::tasks::{self, Source, Task, TaskKind};
 use crate::db::{self, RunId, TaskId, status};
 use crate::runs::{Cancellation, StartOutcome, View};
 
@@ -48,24 +49,23 @@ pub(in crate::http) async fn start(
     once: Once,
     NoBody: NoBody,
 ) -> Result<Response, ApiError> {
-    let task = tasks::find(&app.database(), &task_id).await?.ok_or_else(super::tasks::no_such_task)?;
     if once.has_key() {
-        return begun_once(&app, once, (task_id, task.kind), None).await;
+        return begun_once(&app, once, task_id, None).await;
     }
+    let task = tasks::find(&app.database(), &task_id).await?.ok_or_else(super::tasks::no_such_task)?;
     let wanted = Start::OfTask(&task_id, task.kind);
     begun(&app, wanted).await?.ok_or_else(super::tasks::no_such_task)
 }
 
-/// Starts a run under a key, in the transaction that keeps the key and the answer.
-async fn begun_once(
-    app: &App,
-    once: Once,
-    (task_id, kind): (TaskId, TaskKind),
-    retry_of: Option<RunId>,
-) -> Result<Response, ApiError> {
+/// Starts a run under a key, in the transaction that keeps the key and the answer. What was answered is answered again, also
+/// where the task has gone since.
+async fn begun_once(app: &App, once: Once, task_id: TaskId, retry_of: Option<RunId>) -> Result<Response, ApiError> {
     let runs = app.runs.clone();
     once.run(app, b"", move |transaction| {
         async move {
+            let Some(Task { kind, .. }) = tasks::find(&mut **transaction, &task_id).await? else {
+                return Ok(Err(super::tasks::no_such_task()));
+            };
             let pending = runs.start_in(transaction, task_id.clone(), kind, retry_of).await?;
             match pending.outcome() {
                 StartOutcome::Started(run_id) => {
@@ -272,10 +272,15 @@ pub(in crate::http) async fn get(
     State(app): State<App>,
     path::Of(run_id): path::Of<RunId>,
     Query(waiting): Query<Waiting>,
+    let_in: LetIn,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let known = wait::Known::of(&headers);
-    let view = wait::until_told(&app, run_id, waiting.wait, &known).await?.ok_or_else(no_such_run)?;
+    let view = tokio::select! {
+        biased;
+        view = wait::until_told(&app, run_id, waiting.wait, &known) => view?.ok_or_else(no_such_run)?,
+        error = let_in.refused() => return Err(error),
+    };
     let tag = wait::tag(&view);
     let mut answer = match known.has(&tag) {
         true => StatusCode::NOT_MODIFIED.into_response(),
@@ -284,7 +289,6 @@ pub(in crate::http) async fn get(
     if let Ok(tag) = HeaderValue::try_from(tag) {
         answer.headers_mut().insert(header::ETAG, tag);
     }
-    answer.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     Ok(answer)
 }
 
@@ -346,7 +350,7 @@ pub(in crate::http) async fn retry(
         return Err(busy(Some(&view)));
     }
     if once.has_key() {
-        return begun_once(&app, once, (view.run.task_id.clone(), view.run.kind), Some(run_id)).await;
+        return begun_once(&app, once, view.run.task_id.clone(), Some(run_id)).await;
     }
     begun(&app, Start::Again(&view.run)).await?.ok_or_else(|| {
         let task_id = &view.run.task_id;

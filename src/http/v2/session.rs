@@ -49,7 +49,8 @@ pub(in crate::http) struct SignIn {
 /// Sign a browser in
 ///
 /// The cookie that comes with the answer, `igt_session`, stands for the key for twelve hours, or until the key expires, is
-/// revoked, or the session is ended. A page of another origin cannot sign anybody in.
+/// revoked, or the session is ended. A key has a hundred sessions at most: one more ends its oldest. A page of another origin
+/// cannot sign anybody in.
 #[utoipa::path(post, path = "/session", tag = "access", security(()), request_body = SignIn,
     responses(
         (status = 200, description = "Signed in", body = Session,
@@ -59,7 +60,8 @@ pub(in crate::http) struct SignIn {
         (status = 403, description = "`cross-origin`: a page of another origin asks"),
         (status = 413, description = "The body has more than 64 KiB"),
         (status = 415, description = "The body is not JSON by its Content-Type"),
-        (status = 429, description = "`too-many-requests`: too many wrong keys came from this address")))]
+        (status = 429, description = "`too-many-requests`: too many wrong keys came from this address, or this key has made \
+         more requests than it may")))]
 pub(in crate::http) async fn sign_in(
     State(app): State<App>,
     headers: HeaderMap,
@@ -68,6 +70,7 @@ pub(in crate::http) async fn sign_in(
 ) -> Result<Response, ApiError> {
     let peer = extensions.get::<Peer>().map(|Peer(address)| address.ip());
     let key = app.gate.key(key.trim(), peer).await?;
+    app.gate.count(&key).1?;
     let begun = app.gate.keys.sign_in(&app.database(), &key).await?;
     let token = begun.ok_or_else(|| unauthorized("The key was revoked a moment ago; ask an operator for another"))?;
     let cookie = cookie(&token, SESSION_SECONDS, app.gate.is_by_tls(&headers));

@@ -118,7 +118,7 @@ async fn hang_up(address: &str, dice: &mut Dice) {
         _ => ("POST", format!("/force_scrape/{}", task(n)), String::new()),
     };
     let request = format!(
-        "{method} {V1}{path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+        "{method} {V1}{path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
         body.len()
     );
     // More of them than there are places to listen at may have to try again.
