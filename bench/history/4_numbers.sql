@@ -87,9 +87,10 @@ with pause (after) as (
     join scan l on l.p = s.p and l.n = s.first_n + pause.after
     where l.n <= s.last_n and (pause.after = 0 or pause.after % 120 = 0 or s.k >= a.first_posts)
 ), counted as (
-    select *, case when not hides_likes then round(likes * (1 - exp(-age / 30)) * (1 + ln(1 + age / 700) / 12))::bigint end as likes_count,
-           round(likes * 0.03 * (1 - exp(-age / 40)) * (1 + ln(1 + age / 700) / 12))::bigint as comments_count,
-           case when is_reel then round(plays * (1 - exp(-age / 44)) * (1 + ln(1 + age / 500) / 6))::bigint end as plays_count
+    -- Beyond some months nothing comes any more, and a number of e to the power of less than -745 is none to Postgres.
+    select *, case when not hides_likes then round(likes * (1 - exp(-least(age, 2000) / 30)) * (1 + ln(1 + age / 700) / 12))::bigint end as likes_count,
+           round(likes * 0.03 * (1 - exp(-least(age, 2000) / 40)) * (1 + ln(1 + age / 700) / 12))::bigint as comments_count,
+           case when is_reel then round(plays * (1 - exp(-least(age, 2000) / 44)) * (1 + ln(1 + age / 500) / 6))::bigint end as plays_count
     from told
 ), changed as (
     select *, (likes_count, comments_count, plays_count) is distinct from

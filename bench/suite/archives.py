@@ -38,7 +38,7 @@ def number(bench, database, query):
 def archives(bench):
     """A year of history, packed; bytes an event, and p99 of a status and of a filtered page."""
     report, postgres, database = bench.report, bench.postgres, "archives"
-    if postgres.has("history"):
+    if postgres.has("history") and number(bench, "history", "select count(*) from runs") > 0:
         say("archives: the year of the section history")
         postgres.sql("postgres", f"create database {database} template history")
     else:
