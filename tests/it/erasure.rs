@@ -2,6 +2,7 @@
 //! middle, and the bare statistics of their runs stay.
 
 mod packed;
+mod races;
 mod traces;
 
 use std::collections::BTreeMap;
