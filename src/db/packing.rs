@@ -1,7 +1,8 @@
 //! Packs the logs of runs that ended long ago: reads their rows, writes `run_archives`, and gives up the rows.
 //!
 //! All of it in one transaction of the caller's: whoever is killed anywhere in it has done nothing. A log that cannot be
-//! read out of its pack as it stood in its rows is left as it is.
+//! read out of its pack as it stood in its rows is left as it is. The rows are locked before they are read: who changes one,
+//! as an erasure does, has done it before, or finds it packed.
 
 use sqlx::{PgConnection, PgExecutor};
 use uuid::Uuid;
@@ -117,6 +118,7 @@ pub async fn pack(db: &mut PgConnection, runs: &[Next]) -> sqlx::Result<Packed> 
     let (mut packed, mut given_up) = (Packed::default(), Vec::new());
     for portion in portions(runs) {
         let mut packs = Packs::default();
+        lock(db, portion).await?;
         for (n, (run, events)) in portion.iter().zip(read(db, portion, 0).await?).enumerate() {
             if events.is_empty() {
                 // Somebody else was here in between.
@@ -148,6 +150,21 @@ pub async fn pack(db: &mut PgConnection, runs: &[Next]) -> sqlx::Result<Packed> 
         )));
     }
     Ok(packed)
+}
+
+/// Locks the logs of these runs in the order of their key. What reads them begins later, and reads what is locked.
+async fn lock(db: &mut PgConnection, runs: &[Next]) -> sqlx::Result<()> {
+    let runs: Vec<Uuid> = runs.iter().map(|run| run.run_id.0).collect();
+    sqlx::query_scalar!(
+        r#"
+        select count(*) as "locked!"
+        from (select from events where run_id = any($1) order by run_id, seq for update) as locked
+        "#,
+        &runs,
+    )
+    .fetch_one(db)
+    .await
+    .map(drop)
 }
 
 /// Packs the log of a run, of which the first events are read already.

@@ -36,6 +36,10 @@ async fn now(pool: &PgPool) -> DateTime<Utc> {
     sqlx::query_scalar("select now()").fetch_one(pool).await.unwrap()
 }
 
+async fn days_ago(pool: &PgPool, days: i64) -> DateTime<Utc> {
+    now(pool).await - TimeDelta::days(days)
+}
+
 async fn tasks(pool: &PgPool, count: i32) {
     let insert = "insert into tasks (task_id, kind, username)
                   select 't' || n, 'profile', 'user' || n % 3 from generate_series(0, $1 - 1) n";
