@@ -10,6 +10,7 @@ use uuid::Uuid;
 use super::RunId;
 use super::archive_search::words;
 use super::archives::{let_others_go_on, line, unreadable};
+use super::health::is_silence;
 use super::status::{self, Event, Part};
 use crate::archive;
 
@@ -36,7 +37,7 @@ pub struct Packed {
     pub events: u64,
     /// Bytes that they are packed in.
     pub bytes: u64,
-    /// Runs whose logs could not be read back as they were, and stay rows.
+    /// Runs whose logs could not be read back as they were, or not be packed in time, and stay rows.
     pub failed: u64,
 }
 
@@ -167,6 +168,18 @@ async fn lock(db: &mut PgConnection, runs: &[Next]) -> sqlx::Result<()> {
     .map(drop)
 }
 
+/// Whether a log is why its packing broke off, and not the database: it cannot be read back, or a statement of it took longer
+/// than we or the server allow, or the server had to wait too long for the next one.
+pub fn is_of_a_log(error: &sqlx::Error) -> bool {
+    const CANCELED: &str = "57014";
+    const SAID_NOTHING: &str = "25P03";
+    match error {
+        sqlx::Error::Decode(_) => true,
+        sqlx::Error::Database(error) => error.code().is_some_and(|code| [CANCELED, SAID_NOTHING].contains(&&*code)),
+        error => is_silence(error),
+    }
+}
+
 /// Packs the log of a run, of which the first events are read already.
 async fn of_run(db: &mut PgConnection, run: &Next, mut events: Vec<Event>) -> sqlx::Result<Result<Packs, NotPacked>> {
     let (mut packs, mut after) = (Packs::default(), 0);
@@ -286,5 +299,21 @@ impl Packs {
             return Err(unreadable("the database has other packs than it was given; nothing was done"));
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Error, ErrorKind};
+
+    use super::*;
+
+    #[test]
+    fn silence_may_be_of_a_log_and_a_connection_that_broke_is_not() {
+        assert!(is_of_a_log(&sqlx::Error::Io(Error::from(ErrorKind::TimedOut))));
+        assert!(is_of_a_log(&unreadable("a log without an end")));
+        for of_the_database in [sqlx::Error::Io(Error::from(ErrorKind::ConnectionReset)), sqlx::Error::PoolTimedOut] {
+            assert!(!is_of_a_log(&of_the_database), "{of_the_database}");
+        }
     }
 }

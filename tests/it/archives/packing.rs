@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use ig_tracking::db::archives::{self, Whereabouts};
 use ig_tracking::db::event_lists::Filter;
 use ig_tracking::db::mentions::{self, Patterns};
 use ig_tracking::db::status::{self, Event};
@@ -269,6 +270,33 @@ async fn a_log_that_cannot_be_packed_stays_as_it_is_and_holds_up_no_other() {
     assert!(packed.stderr.contains(&runs[4].run_id.to_string()), "{packed:?}");
     assert_eq!(whereabouts(&database.pool).await, (1, 11));
     assert_eq!(logs(&database.pool, &runs).await, before);
+}
+
+#[tokio::test]
+async fn a_log_that_takes_too_long_to_pack_stays_as_it_is_and_holds_up_no_other() {
+    let database = Database::fresh().await;
+    let runs = a_month_and_more_ago(&database.pool, 50, 12).await;
+    let before = logs(&database.pool, &runs).await;
+    // What the server says of a statement that took longer than it allows.
+    let too_long = format!(
+        "create function too_long() returns trigger language plpgsql as $$
+         begin raise 'canceling statement due to statement timeout' using errcode = 'query_canceled'; end $$;
+         create trigger too_long before insert on run_archives for each row when (new.run_id = '{}')
+         execute function too_long()",
+        runs[2].run_id
+    );
+    sqlx::raw_sql(sqlx::AssertSqlSafe(too_long)).execute(&database.pool).await.unwrap();
+    let packed = maintain(&database, &[], &[]).await;
+    assert!(packed.code == Some(1) && packed.stdout.contains("11 logs packed"), "{packed:?}");
+    assert!(packed.stderr.contains(&runs[2].run_id.to_string()), "{packed:?}");
+    assert_eq!(whereabouts(&database.pool).await, (1, 11));
+    assert_eq!(logs(&database.pool, &runs).await, before);
+    // And so it is again for all that come after it.
+    let later =
+        ended(&database.pool, &mut StdRng::seed_from_u64(51), "t0", days_ago(&database.pool, 31).await, 3).await;
+    let packed = maintain(&database, &[], &[]).await;
+    assert!(packed.code == Some(1) && packed.stdout.contains("1 logs packed"), "{packed:?}");
+    assert_eq!(archives::whereabouts(&database.pool, RunId(later.run_id)).await.unwrap(), Whereabouts::Archive);
 }
 
 #[tokio::test]
