@@ -1,6 +1,7 @@
 //! Logs that are packed: read as if they were rows, packed without a loss whoever is killed, given up in time.
 
 mod expiry;
+mod giving_up;
 mod packing;
 mod readers;
 

@@ -9,7 +9,7 @@ use sqlx::{Connection as _, PgConnection};
 use super::*;
 
 /// The week partitions of a table for each of some days ago, made as the service made them then.
-async fn weeks(pool: &PgPool, days: &[i32]) -> Vec<String> {
+pub(super) async fn weeks(pool: &PgPool, days: &[i32]) -> Vec<String> {
     sqlx::query_scalar(
         "with week as (
              select distinct date_trunc('week', (now() - make_interval(days => d)) at time zone 'UTC') at time zone 'UTC' as monday
@@ -36,14 +36,14 @@ async fn all_partitions(pool: &PgPool) -> BTreeSet<String> {
     names.into_iter().collect()
 }
 
-async fn exchange(pool: &PgPool, run: &Run) {
+pub(super) async fn exchange(pool: &PgPool, run: &Run) {
     let insert =
         "insert into run_exchanges (run_id, seq, at, attempt, source, endpoint, method, url, duration_ms, bytes)
                   values ($1, 1, now(), 1, 'web', 'feed', 'GET', '/', 1, 1)";
     sqlx::query(insert).bind(run.run_id).execute(pool).await.unwrap();
 }
 
-async fn runs_with(pool: &PgPool, table: &str) -> BTreeSet<Uuid> {
+pub(super) async fn runs_with(pool: &PgPool, table: &str) -> BTreeSet<Uuid> {
     let query = format!("select distinct run_id from {table}");
     let runs: Vec<Uuid> = sqlx::query_scalar(sqlx::AssertSqlSafe(query)).fetch_all(pool).await.unwrap();
     runs.into_iter().collect()

@@ -24,7 +24,7 @@ use crate::harness::{PROGRAM, Started, World, eventually};
 use crate::v2::walk;
 
 /// The whole logs of runs, as everybody reads them.
-async fn logs(database: &PgPool, runs: &[Run]) -> Vec<String> {
+pub(super) async fn logs(database: &PgPool, runs: &[Run]) -> Vec<String> {
     let mut logs = Vec::new();
     for run in runs {
         let events: Vec<Event> = status::events(database, RunId(run.run_id), 0, i64::MAX).await.unwrap();
