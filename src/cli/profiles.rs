@@ -11,8 +11,8 @@ use super::runs::{open, say};
 use super::table::lines;
 use super::{Failed, exit};
 use crate::config::DatabaseSettings;
-use crate::db::Pool;
 use crate::db::erasure::{Account, Removed};
+use crate::db::{Pool, RunId};
 use crate::erasure::{self, Erased, Found, Lookup, Who};
 use crate::instagram::Username;
 
@@ -86,19 +86,34 @@ async fn purge(pool: &Pool, settings: &PurgeSettings) -> Result<ExitCode, Failed
     if settings.dry_run {
         let erased = erasure::rehearse(pool, &found, &author()).await?;
         say(&format!("would be removed of {}:", described(&found)))?;
-        return table(&erased);
+        table(&erased)?;
+        return whole(&erased);
     }
     if !settings.yes && !confirmed(&found)? {
         return Err("nothing was removed".into());
     }
     let erased = erasure::erase(pool, found, &author()).await?;
     say("removed:")?;
-    let done = table(&erased)?;
+    table(&erased)?;
     say(&format!(
         "what is left of their runs is called {}; backups, and the log of the process, are not reached from here",
         erased.name
     ))?;
-    Ok(done)
+    whole(&erased)
+}
+
+/// Whether all was looked through that may name them.
+fn whole(erased: &Erased) -> Result<ExitCode, Failed> {
+    if erased.unread.is_empty() {
+        return Ok(ExitCode::SUCCESS);
+    }
+    let runs: Vec<String> = erased.unread.iter().map(RunId::to_string).collect();
+    Err(format!(
+        "the packed logs of these runs are damaged and were not looked through: {}; delete their rows in run_archives, so that \
+         nobody who mends them finds the name",
+        runs.join(", ")
+    )
+    .into())
 }
 
 /// The accounts that one handle led to, to be told apart.
@@ -137,7 +152,7 @@ fn confirmed(found: &Found) -> Result<bool, Failed> {
     Ok(answer.trim() == "yes")
 }
 
-fn table(erased: &Erased) -> Result<ExitCode, Failed> {
+fn table(erased: &Erased) -> Result<(), Failed> {
     let row = |(of, rows): &(&'static str, u64), what: &str| [(*of).to_owned(), rows.to_string(), what.to_owned()];
     let what = |of: &str| match of {
         "runs" | "tasks" => "made bare: a name that nobody bears",
@@ -151,7 +166,7 @@ fn table(erased: &Erased) -> Result<ExitCode, Failed> {
     say(&rows)?;
     let total: u64 = totals(&erased.removed) + totals(&erased.mentions);
     say(&format!("{total} rows in all"))?;
-    Ok(ExitCode::SUCCESS)
+    Ok(())
 }
 
 fn totals(counts: &Removed) -> u64 {

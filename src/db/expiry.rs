@@ -26,7 +26,7 @@ pub enum Of {
 pub struct GivenUp {
     /// The last run that was looked at; `None` where there was none.
     pub until: Option<RunId>,
-    /// Of so many runs.
+    /// Of so many runs; what another replica gave up at the same time is its own.
     pub runs: i64,
     /// Of so many it stays for now, though its time is over.
     pub kept: i64,
@@ -53,9 +53,10 @@ macro_rules! give_up {
                  delete from "
                 + $table
                 + " where run_id = any (array (select run_id from looked_at where is_over))
+                 returning run_id
              )
              select (select run_id from looked_at order by run_id desc limit 1) as \"until: RunId\",
-                    count(*) filter (where is_over) as \"runs!\", count(*) filter (where not is_over) as \"kept!\"
+                    (select count(distinct run_id) from gone) as \"runs!\", count(*) filter (where not is_over) as \"kept!\"
              from looked_at",
             $after.0,
             $days,

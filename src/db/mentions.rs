@@ -1,15 +1,18 @@
 //! Texts that name a person in what is not theirs: other runs' logs, answers that are kept of other runs, what others write
 //! of themselves and under their posts. They are looked for a part at a time and changed one by one.
+//!
+//! A text is written only over the one that was read: whoever changed it in between, as another erasure does, is not
+//! undone. It is then read again.
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 use sqlx::PgExecutor;
 use uuid::Uuid;
 
+use super::RunId;
 use super::archives::{line, unpacked, unreadable};
 use super::media::Tags;
 use super::status::Event;
-use super::{RunId, archives};
 use crate::archive;
 
 /// Which texts are looked for, as Postgres' regular expressions: a handle in words, and what stands as a text of its own in
@@ -46,6 +49,8 @@ pub struct Said {
     pub message: String,
     /// Its fields.
     pub fields: Value,
+    /// The same in the text in which the database tells them.
+    pub told: String,
 }
 
 /// Events that may name them, of runs that were asked for between two times.
@@ -58,7 +63,7 @@ pub async fn in_events(
     sqlx::query_as!(
         Said,
         r#"
-        select run_id as "run_id: RunId", seq, message, fields
+        select run_id as "run_id: RunId", seq, message, fields, fields::text as "told!"
         from events
         where run_id >= $1 and run_id < $2
             and (message ~* $3 or fields::text ~* $3 or fields::text ~* $4)
@@ -72,18 +77,37 @@ pub async fn in_events(
     .await
 }
 
-/// Puts other words into an event.
-pub async fn say_instead(db: impl PgExecutor<'_>, said: &Said) -> sqlx::Result<()> {
-    sqlx::query!(
-        "update events set message = $3, fields = $4 where run_id = $1 and seq = $2",
+/// The event as it stands now; `None` where it is no row any more.
+pub async fn event(db: impl PgExecutor<'_>, run_id: RunId, seq: i64) -> sqlx::Result<Option<Said>> {
+    sqlx::query_as!(
+        Said,
+        r#"
+        select run_id as "run_id: RunId", seq, message, fields, fields::text as "told!"
+        from events
+        where run_id = $1 and seq = $2
+        "#,
+        run_id.0,
+        seq,
+    )
+    .fetch_optional(db)
+    .await
+}
+
+/// Puts other words into an event; whether it still said what was read.
+pub async fn say_instead(db: impl PgExecutor<'_>, said: &Said, message: &str, fields: &Value) -> sqlx::Result<bool> {
+    let done = sqlx::query!(
+        "update events set message = $5, fields = $6
+         where run_id = $1 and seq = $2 and message = $3 and fields::text = $4",
         said.run_id.0,
         said.seq,
         said.message,
-        said.fields,
+        said.told,
+        message,
+        fields,
     )
     .execute(db)
     .await?;
-    Ok(())
+    Ok(done.rows_affected() > 0)
 }
 
 /// A part of a packed log.
@@ -93,13 +117,21 @@ pub struct PackedLog {
     pub run_id: RunId,
     /// The seq of its first event.
     pub from_seq: i32,
-    /// What it says.
-    pub events: Vec<Event>,
+    /// What it is packed in.
+    packed: Vec<u8>,
+}
+
+impl PackedLog {
+    /// What it says; an error of decoding where the pack is damaged.
+    pub fn events(&self) -> sqlx::Result<Vec<Event>> {
+        unpacked(&self.packed)
+    }
 }
 
 /// So many parts of packed logs behind a place, in the order of their keys.
 pub async fn packed_logs(db: impl PgExecutor<'_>, after: (RunId, i32), limit: i64) -> sqlx::Result<Vec<PackedLog>> {
-    let rows = sqlx::query!(
+    sqlx::query_as!(
+        PackedLog,
         r#"
         select run_id as "run_id: RunId", from_seq, packed
         from run_archives
@@ -112,13 +144,23 @@ pub async fn packed_logs(db: impl PgExecutor<'_>, after: (RunId, i32), limit: i6
         limit,
     )
     .fetch_all(db)
-    .await?;
-    let mut logs = Vec::with_capacity(rows.len());
-    for (n, row) in rows.into_iter().enumerate() {
-        logs.push(PackedLog { run_id: row.run_id, from_seq: row.from_seq, events: unpacked(&row.packed)? });
-        archives::let_others_go_on(n).await;
-    }
-    Ok(logs)
+    .await
+}
+
+/// The part as it stands now; `None` where it is there no more.
+pub async fn packed_log(db: impl PgExecutor<'_>, run_id: RunId, from_seq: i32) -> sqlx::Result<Option<PackedLog>> {
+    sqlx::query_as!(
+        PackedLog,
+        r#"
+        select run_id as "run_id: RunId", from_seq, packed
+        from run_archives
+        where run_id = $1 and from_seq = $2
+        "#,
+        run_id.0,
+        from_seq,
+    )
+    .fetch_optional(db)
+    .await
 }
 
 /// JSON as the database tells it, which is how a packed log has it.
@@ -126,19 +168,20 @@ pub async fn as_it_is_told(db: impl PgExecutor<'_>, fields: &Value) -> sqlx::Res
     sqlx::query_scalar!(r#"select ($1::jsonb)::text as "told!""#, fields).fetch_one(db).await
 }
 
-/// Packs the part with other words.
-pub async fn pack_instead(db: impl PgExecutor<'_>, log: &PackedLog) -> sqlx::Result<()> {
-    let lines: Vec<_> = log.events.iter().map(line).collect();
+/// Packs the part anew, with these events; whether it was still the pack that was read.
+pub async fn pack_instead(db: impl PgExecutor<'_>, log: &PackedLog, events: &[Event]) -> sqlx::Result<bool> {
+    let lines: Vec<_> = events.iter().map(line).collect();
     let packed = archive::pack(&lines).map_err(unreadable)?;
-    sqlx::query!(
-        "update run_archives set packed = $3 where run_id = $1 and from_seq = $2",
+    let done = sqlx::query!(
+        "update run_archives set packed = $4 where run_id = $1 and from_seq = $2 and packed = $3",
         log.run_id.0,
         log.from_seq,
+        log.packed,
         packed,
     )
     .execute(db)
     .await?;
-    Ok(())
+    Ok(done.rows_affected() > 0)
 }
 
 /// A kept answer.
@@ -238,28 +281,64 @@ pub async fn in_captions(db: impl PgExecutor<'_>, but: Option<i64>, patterns: &P
     .await
 }
 
-/// Puts another text in its place; these are its tags, where it is a caption.
-pub async fn write_instead(db: impl PgExecutor<'_>, text: &Text, tags: &Tags) -> sqlx::Result<()> {
+/// What the text is now; `None` where there is none any more.
+pub async fn text(db: impl PgExecutor<'_>, text: &Text) -> sqlx::Result<Option<String>> {
+    let Text { profile_id, post, since, .. } = text;
+    let found = match (post, since) {
+        (None, _) => {
+            let query = sqlx::query_scalar!("select biography from profiles where profile_id = $1", profile_id);
+            query.fetch_optional(db).await
+        }
+        (Some(post), None) => {
+            let query = sqlx::query_scalar!(
+                "select caption from media where profile_id = $1 and shortcode = $2",
+                profile_id,
+                post
+            );
+            query.fetch_optional(db).await
+        }
+        (Some(post), Some(since)) => {
+            let query = sqlx::query_scalar!(
+                "select caption from media_captions where profile_id = $1 and shortcode = $2 and observed_from = $3",
+                profile_id,
+                post,
+                since
+            );
+            query.fetch_optional(db).await
+        }
+    };
+    found.map(Option::flatten)
+}
+
+/// Puts another text in its place; these are its tags, where it is a caption. Whether it was still the text that was read.
+pub async fn write_instead(db: impl PgExecutor<'_>, text: &Text, instead: &str, tags: &Tags) -> sqlx::Result<bool> {
     let Text { profile_id, post, since, text } = text;
-    match (post, since) {
-        (None, _) => sqlx::query!("update profiles set biography = $2 where profile_id = $1", profile_id, text),
+    let done = match (post, since) {
+        (None, _) => sqlx::query!(
+            "update profiles set biography = $3 where profile_id = $1 and biography = $2",
+            profile_id,
+            text,
+            instead
+        ),
         (Some(post), None) => sqlx::query!(
-            "update media set caption = $3, hashtags = $4, mentions = $5 where profile_id = $1 and shortcode = $2",
+            "update media set caption = $4, hashtags = $5, mentions = $6
+             where profile_id = $1 and shortcode = $2 and caption = $3",
             profile_id,
             post,
             text,
+            instead,
             &tags.hashtags,
             &tags.mentions
         ),
         (Some(post), Some(since)) => sqlx::query!(
-            "update media_captions set caption = $4 where profile_id = $1 and shortcode = $2 and observed_from = $3",
+            "update media_captions set caption = $5
+             where profile_id = $1 and shortcode = $2 and observed_from = $3 and caption = $4",
             profile_id,
             post,
             since,
-            text
+            text,
+            instead
         ),
-    }
-    .execute(db)
-    .await?;
-    Ok(())
+    };
+    Ok(done.execute(db).await?.rows_affected() > 0)
 }

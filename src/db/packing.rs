@@ -1,7 +1,8 @@
 //! Packs the logs of runs that ended long ago: reads their rows, writes `run_archives`, and gives up the rows.
 //!
 //! All of it in one transaction of the caller's: whoever is killed anywhere in it has done nothing. A log that cannot be
-//! read out of its pack as it stood in its rows is left as it is.
+//! read out of its pack as it stood in its rows is left as it is. The rows are locked before they are read: who changes one,
+//! as an erasure does, has done it before, or finds it packed.
 
 use sqlx::{PgConnection, PgExecutor};
 use uuid::Uuid;
@@ -9,6 +10,7 @@ use uuid::Uuid;
 use super::RunId;
 use super::archive_search::words;
 use super::archives::{let_others_go_on, line, unreadable};
+use super::health::is_silence;
 use super::status::{self, Event, Part};
 use crate::archive;
 
@@ -35,7 +37,7 @@ pub struct Packed {
     pub events: u64,
     /// Bytes that they are packed in.
     pub bytes: u64,
-    /// Runs whose logs could not be read back as they were, and stay rows.
+    /// Runs whose logs could not be read back as they were, or not be packed in time, and stay rows.
     pub failed: u64,
 }
 
@@ -117,6 +119,7 @@ pub async fn pack(db: &mut PgConnection, runs: &[Next]) -> sqlx::Result<Packed> 
     let (mut packed, mut given_up) = (Packed::default(), Vec::new());
     for portion in portions(runs) {
         let mut packs = Packs::default();
+        lock(db, portion).await?;
         for (n, (run, events)) in portion.iter().zip(read(db, portion, 0).await?).enumerate() {
             if events.is_empty() {
                 // Somebody else was here in between.
@@ -160,6 +163,33 @@ async fn forget_checkpoints(db: &mut PgConnection, run_ids: &[Uuid]) -> sqlx::Re
     .execute(db)
     .await
     .map(drop)
+}
+
+/// Locks the logs of these runs in the order of their key. What reads them begins later, and reads what is locked.
+async fn lock(db: &mut PgConnection, runs: &[Next]) -> sqlx::Result<()> {
+    let runs: Vec<Uuid> = runs.iter().map(|run| run.run_id.0).collect();
+    sqlx::query_scalar!(
+        r#"
+        select count(*) as "locked!"
+        from (select from events where run_id = any($1) order by run_id, seq for update) as locked
+        "#,
+        &runs,
+    )
+    .fetch_one(db)
+    .await
+    .map(drop)
+}
+
+/// Whether a log is why its packing broke off, and not the database: it cannot be read back, or a statement of it took longer
+/// than we or the server allow, or the server had to wait too long for the next one.
+pub fn is_of_a_log(error: &sqlx::Error) -> bool {
+    const CANCELED: &str = "57014";
+    const SAID_NOTHING: &str = "25P03";
+    match error {
+        sqlx::Error::Decode(_) => true,
+        sqlx::Error::Database(error) => error.code().is_some_and(|code| [CANCELED, SAID_NOTHING].contains(&&*code)),
+        error => is_silence(error),
+    }
 }
 
 /// Packs the log of a run, of which the first events are read already.
@@ -281,5 +311,21 @@ impl Packs {
             return Err(unreadable("the database has other packs than it was given; nothing was done"));
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Error, ErrorKind};
+
+    use super::*;
+
+    #[test]
+    fn silence_may_be_of_a_log_and_a_connection_that_broke_is_not() {
+        assert!(is_of_a_log(&sqlx::Error::Io(Error::from(ErrorKind::TimedOut))));
+        assert!(is_of_a_log(&unreadable("a log without an end")));
+        for of_the_database in [sqlx::Error::Io(Error::from(ErrorKind::ConnectionReset)), sqlx::Error::PoolTimedOut] {
+            assert!(!is_of_a_log(&of_the_database), "{of_the_database}");
+        }
     }
 }

@@ -70,6 +70,19 @@ pub fn is_busy(error: &sqlx::Error) -> bool {
     error.as_database_error().is_some_and(|error| error.code().as_deref() == Some(LOCK_NOT_AVAILABLE))
 }
 
+/// Whether the planner was told of one of these tables never, or more than a day ago.
+pub async fn is_planner_behind(db: impl PgExecutor<'_>) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(
+        r#"
+        select coalesce(bool_or(last_analyze is null or last_analyze < now() - interval '1 day'), true) as "is_behind!"
+        from pg_stat_user_tables
+        where relid in ('events'::regclass, 'run_archives'::regclass, 'run_exchanges'::regclass)
+        "#,
+    )
+    .fetch_one(db)
+    .await
+}
+
 /// Renews what the planner knows of these tables: autovacuum never looks at a table that has only partitions.
 pub async fn analyze(db: impl PgExecutor<'_>) -> sqlx::Result<()> {
     sqlx::raw_sql("analyze events, run_archives, run_exchanges").execute(db).await.map(std::mem::drop)

@@ -9,27 +9,20 @@
 //! 4. All that is theirs goes in one transaction, with the row in the audit. Before its commit nothing of it is gone, and
 //!    they are found again by the same names; behind it nothing is left.
 
+mod mentions;
 mod redaction;
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-use chrono::TimeDelta;
 use uuid::Uuid;
 
+use self::mentions::{Mentions, take_out};
 use self::redaction::Names;
 use crate::db::audit::Author;
 use crate::db::erasure::{self, Account, Person, Removed};
-use crate::db::{Pool, RunId, TaskId, mentions};
+use crate::db::{Pool, RunId, TaskId};
 use crate::instagram::Username;
-use crate::scrape;
-
-/// How much of the logs is looked through in one statement, and how many kept answers.
-const PART: TimeDelta = TimeDelta::days(1);
-const ANSWERS: i64 = 50;
-
-/// How many parts of packed logs are unpacked at a time.
-const PACKS: i64 = 500;
 
 /// How long those are waited for that began before, and how often is looked.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -82,6 +75,8 @@ pub struct Erased {
     pub removed: Removed,
     /// The texts of others that named them, by table.
     pub mentions: Removed,
+    /// Other runs whose packed logs are damaged: they stay as they are, and may name them.
+    pub unread: BTreeSet<RunId>,
 }
 
 /// Why an erasure was not done.
@@ -158,17 +153,17 @@ pub async fn rehearse(pool: &Pool, found: &Found, author: &Author) -> Result<Era
     let mut transaction = pool.begin().await?;
     let removed = erasure::erase(&mut transaction, &found.person(), &name, author).await?;
     drop(transaction);
-    let mentions = match found.names()? {
+    let Mentions { counts: mentions, unread } = match found.names()? {
         Some(names) => take_out(pool, found.profile_id(), &names, &found.tasks, false).await?,
-        None => Removed::new(),
+        None => Mentions::default(),
     };
-    Ok(Erased { name, removed, mentions })
+    Ok(Erased { name, removed, mentions, unread })
 }
 
 /// Erases them.
 pub async fn erase(pool: &Pool, found: Found, author: &Author) -> Result<Erased, Error> {
     let name = made_up();
-    let (mut found, mut mentions, mut removed) = (found, Removed::new(), Removed::new());
+    let (mut found, mut mentions, mut removed) = (found, Mentions::default(), Removed::new());
     for _ in 0..TRIES {
         erasure::stop(pool, &found.tasks).await?;
         settled(pool).await?;
@@ -176,14 +171,16 @@ pub async fn erase(pool: &Pool, found: Found, author: &Author) -> Result<Erased,
         let called = found.handles.first().cloned();
         found = gather(pool, found.account.take(), called).await?;
         if let Some(names) = found.names()? {
-            add(&mut mentions, take_out(pool, found.profile_id(), &names, &found.tasks, true).await?);
+            let Mentions { counts, unread } = take_out(pool, found.profile_id(), &names, &found.tasks, true).await?;
+            add(&mut mentions.counts, counts);
+            mentions.unread.extend(unread);
         }
         let mut transaction = pool.begin().await?;
         let done = erasure::erase(&mut transaction, &found.person(), &name, author).await?;
         transaction.commit().await?;
         add(&mut removed, done);
         if !erasure::has_runs(pool, &found.tasks).await? {
-            return Ok(Erased { name, removed, mentions });
+            return Ok(Erased { name, removed, mentions: mentions.counts, unread: mentions.unread });
         }
     }
     Err(Error::BeginsAnew)
@@ -200,100 +197,6 @@ async fn settled(pool: &Pool) -> sqlx::Result<()> {
         Ok(())
     });
     waited.await.unwrap_or(Ok(()))
-}
-
-/// Takes their names out of what is not theirs, or only counts where they stand.
-async fn take_out(
-    pool: &Pool,
-    profile_id: Option<i64>,
-    names: &Names,
-    tasks: &[TaskId],
-    for_good: bool,
-) -> sqlx::Result<Removed> {
-    let own: HashSet<_> = erasure::runs(pool, tasks, profile_id).await?.into_iter().collect();
-    let mut events = 0;
-    if let Some(mut since) = mentions::first_run(pool).await? {
-        let end = mentions::now(pool).await?;
-        while since <= end {
-            let until = since + PART;
-            let named = mentions::in_events(pool, since, until, names.patterns()).await?;
-            for mut said in named.into_iter().filter(|said| !own.contains(&said.run_id)) {
-                let message = names.out_of(&said.message);
-                let is_named = names.out_of_json(&mut said.fields) | message.is_some();
-                said.message = message.unwrap_or(said.message);
-                events += u64::from(is_named);
-                if is_named && for_good {
-                    mentions::say_instead(pool, &said).await?;
-                }
-            }
-            since = until;
-        }
-    }
-    events += take_out_of_packed_logs(pool, &own, names, for_good).await?;
-    let (mut answers, mut after) = (0, (Uuid::nil(), 0));
-    loop {
-        let page = mentions::kept_answers(pool, after, ANSWERS).await?;
-        let Some(last) = page.last() else { break };
-        after = (last.run_id, last.seq);
-        let names_them = |body: &[u8]| zstd::decode_all(body).map_or(true, |body| names.are_in(&body));
-        let others = page.iter().filter(|kept| !own.contains(&RunId(kept.run_id)));
-        let named: Vec<_> = others.filter(|kept| names_them(&kept.body)).map(|kept| (kept.run_id, kept.seq)).collect();
-        answers += named.len() as u64;
-        if for_good && !named.is_empty() {
-            mentions::give_up_answers(pool, &named).await?;
-        }
-    }
-    let (mut biographies, mut captions) = (0, 0);
-    for (count, texts) in [
-        (&mut biographies, mentions::in_biographies(pool, profile_id, names.patterns()).await?),
-        (&mut captions, mentions::in_captions(pool, profile_id, names.patterns()).await?),
-    ] {
-        for mut text in texts {
-            let Some(without) = names.out_of(&text.text) else { continue };
-            text.text = without;
-            *count += 1;
-            if for_good {
-                mentions::write_instead(pool, &text, &scrape::tags(&text.text)).await?;
-            }
-        }
-    }
-    Ok(vec![
-        ("events of other runs", events),
-        ("answers kept of other runs", answers),
-        ("biographies of others", biographies),
-        ("captions of others", captions),
-    ])
-}
-
-/// The same for logs that are packed: each is unpacked, and packed anew where it names them. Says of how many events.
-async fn take_out_of_packed_logs(
-    pool: &Pool,
-    own: &HashSet<RunId>,
-    names: &Names,
-    for_good: bool,
-) -> sqlx::Result<u64> {
-    let (mut events, mut after) = (0, (RunId(Uuid::nil()), 0));
-    loop {
-        let page = mentions::packed_logs(pool, after, PACKS).await?;
-        let Some(last) = page.last() else { return Ok(events) };
-        after = (last.run_id, last.from_seq);
-        for mut log in page.into_iter().filter(|log| !own.contains(&log.run_id)) {
-            let mut named = 0;
-            for event in &mut log.events {
-                let mut fields = serde_json::from_str(&event.fields).unwrap_or_default();
-                let (message, in_fields) = (names.out_of(&event.message), names.out_of_json(&mut fields));
-                named += u64::from(message.is_some() || in_fields);
-                event.message = message.unwrap_or_else(|| std::mem::take(&mut event.message));
-                if in_fields {
-                    event.fields = mentions::as_it_is_told(pool, &fields).await?;
-                }
-            }
-            events += named;
-            if named > 0 && for_good {
-                mentions::pack_instead(pool, &log).await?;
-            }
-        }
-    }
 }
 
 /// Adds the counts of one to those of another.

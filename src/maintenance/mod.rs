@@ -27,8 +27,11 @@ pub use summaries::summarise_all;
 const EVERY: Duration = Duration::from_secs(3600);
 const PAUSE: Duration = Duration::from_millis(250);
 
-/// From so many events that were packed or dropped on the planner is told.
+/// From so many events that were packed in one pass on the planner is told at once, and not once a day.
 const MANY: u64 = 10_000;
+
+/// How long telling it may take: it samples each partition.
+const TELLS_WITHIN: Duration = Duration::from_secs(300);
 
 /// How long what is written is kept.
 #[derive(Clone, Copy, Debug)]
@@ -104,8 +107,21 @@ pub async fn tend_logs(pool: &Pool, retention: Retention, pause: Duration) -> sq
     };
     let dropped = expiry::drop_empty(pool, pause).await?;
     (expired.empty, expired.busy) = (dropped.empty, expired.busy.max(dropped.busy));
-    if packed.events > MANY || expired.weeks > 0 {
-        db::partitions::analyze(&pool.patient(Duration::from_secs(300))).await?;
+    let tended = Tended { packed, expired };
+    if tended.is_news(pool).await? {
+        db::partitions::analyze(&pool.patient(TELLS_WITHIN)).await?;
     }
-    Ok(Tended { packed, expired })
+    Ok(tended)
+}
+
+impl Tended {
+    /// Whether the planner is to be told of it: of partitions that went and of much that was packed at once, else of
+    /// whatever was done once a day. It is the database that knows when it was told last, whichever replica did.
+    async fn is_news(&self, pool: &Pool) -> sqlx::Result<bool> {
+        let Self { packed, expired } = self;
+        if packed.events > MANY || expired.weeks + expired.empty > 0 {
+            return Ok(true);
+        }
+        Ok((packed.runs > 0 || expired.logs + expired.asked > 0) && db::partitions::is_planner_behind(pool).await?)
+    }
 }

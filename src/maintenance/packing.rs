@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::db::packing::{self, Next, Packed};
-use crate::db::{Pool, RunId};
+use crate::db::{Pool, RunId, health};
 
 /// How long a statement of the packing may take, and a whole transaction.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -25,8 +25,8 @@ pub(super) async fn pack_all(pool: &Pool, older_than_days: i32, pause: Duration)
                     tokio::time::sleep(pause.max(BUSY)).await;
                     continue;
                 }
-                // One of them is not as it should be: each for itself.
-                Err(sqlx::Error::Decode(_)) => packed = count(packed, each(&pool, &due).await?),
+                // One of them is not as it should be, or takes too long: each for itself.
+                Err(error) if packing::is_of_a_log(&error) => packed = count(packed, each(&pool, &due).await?),
                 Err(error) => return Err(error),
             }
         }
@@ -61,7 +61,9 @@ async fn each(pool: &Pool, due: &[Next]) -> sqlx::Result<Packed> {
                     tokio::time::sleep(BUSY).await;
                     continue;
                 }
-                Err(error @ sqlx::Error::Decode(_)) => {
+                Err(error) if packing::is_of_a_log(&error) => {
+                    // Who answers nothing at all is not told from a log that takes too long.
+                    health::takes_writes(pool).await?;
                     tracing::error!(run_id = %run.run_id, %error, "a log could not be packed and stays as it is");
                     packed.failed += 1;
                 }

@@ -1,6 +1,7 @@
 //! Logs that are packed: read as if they were rows, packed without a loss whoever is killed, given up in time.
 
 mod expiry;
+mod giving_up;
 mod packing;
 mod readers;
 
@@ -34,6 +35,10 @@ struct Run {
 /// The present, on the database's clock.
 async fn now(pool: &PgPool) -> DateTime<Utc> {
     sqlx::query_scalar("select now()").fetch_one(pool).await.unwrap()
+}
+
+async fn days_ago(pool: &PgPool, days: i64) -> DateTime<Utc> {
+    now(pool).await - TimeDelta::days(days)
 }
 
 async fn tasks(pool: &PgPool, count: i32) {

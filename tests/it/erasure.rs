@@ -1,12 +1,16 @@
 //! A person is erased: all that names them is gone from every table and from what replicas tell, whatever is cut off in the
 //! middle, and the bare statistics of their runs stay.
 
+mod packed;
+mod races;
+mod traces;
+
 use std::collections::BTreeMap;
 
 use reqwest::Method;
 use serde_json::{Value, json};
-use sqlx::{AssertSqlSafe, PgPool};
 
+use self::traces::{counts, found, statistics};
 use crate::failures::HURRIED;
 use crate::harness::{Finished, Message, World, call, eventually};
 
@@ -15,84 +19,13 @@ async fn purge(world: &World, arguments: &[&str]) -> Finished {
     call(&arguments, &[("DATABASE_URL", &world.database.url)]).finished().await
 }
 
-/// Every text that any table holds: of columns of text, JSON and bytes, those unpacked.
-async fn everything(pool: &PgPool) -> Vec<(String, String)> {
-    let columns: Vec<(String, String, String)> = sqlx::query_as(
-        "select c.oid::regclass::text, quote_ident(a.attname), format_type(a.atttypid, null)
-         from pg_class c
-         join pg_namespace n on n.oid = c.relnamespace
-         join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
-         where c.relkind in ('r', 'm') and n.nspname not in ('pg_catalog', 'information_schema')
-             and format_type(a.atttypid, null) in
-                 ('text', 'character varying', 'text[]', 'json', 'jsonb', 'bytea', 'bigint')",
-    )
-    .fetch_all(pool)
-    .await
-    .unwrap();
-    assert!(columns.len() > 60, "{columns:?}");
-    let mut texts = Vec::new();
-    for (table, column, kind) in columns {
-        // Names that the catalogue gave.
-        let of = format!("{table}.{column}");
-        if kind == "bytea" {
-            let statement = format!("select {column} from {table} where {column} is not null");
-            let all: Vec<Vec<u8>> = sqlx::query_scalar(AssertSqlSafe(statement)).fetch_all(pool).await.unwrap();
-            for bytes in all {
-                let unpacked = zstd::decode_all(&bytes[..]).unwrap_or(bytes);
-                texts.push((of.clone(), String::from_utf8_lossy(&unpacked).into_owned()));
-            }
-        } else {
-            let statement = format!("select {column}::text from {table} where {column} is not null");
-            let all: Vec<String> = sqlx::query_scalar(AssertSqlSafe(statement)).fetch_all(pool).await.unwrap();
-            texts.extend(all.into_iter().map(|text| (of.clone(), text)));
-        }
-    }
-    texts
-}
-
-/// Where any of these words stands.
-async fn found(pool: &PgPool, words: &[String]) -> Vec<(String, String, String)> {
-    let texts = everything(pool).await;
-    let hits = texts.iter().flat_map(|(of, text)| {
-        let lower = text.to_lowercase();
-        let hits = words.iter().filter(move |word| lower.contains(&word.to_lowercase()));
-        hits.map(move |word| (of.clone(), word.clone(), text.chars().take(300).collect()))
+/// What it said of each table.
+fn table(said: &Finished) -> BTreeMap<String, String> {
+    let rows = said.stdout.lines().filter_map(|line| {
+        let words: Vec<&str> = line.split("  ").map(str::trim).filter(|word| !word.is_empty()).collect();
+        Some(((*words.first()?).to_owned(), (*words.get(1)?).to_owned()))
     });
-    hits.collect()
-}
-
-/// How many rows there are of each table that a person's rows stand in.
-async fn counts(pool: &PgPool) -> BTreeMap<&'static str, i64> {
-    let mut counts = BTreeMap::new();
-    for table in [
-        "tasks",
-        "runs",
-        "events",
-        "run_exchanges",
-        "profiles",
-        "profile_names",
-        "profile_snapshots",
-        "media",
-        "media_captions",
-        "media_snapshots",
-        "idempotency_keys",
-    ] {
-        let statement = format!("select count(*) from {table}");
-        counts.insert(table, sqlx::query_scalar(AssertSqlSafe(statement)).fetch_one(pool).await.unwrap());
-    }
-    counts
-}
-
-/// The bare statistics of all runs.
-async fn statistics(pool: &PgPool) -> Vec<Value> {
-    sqlx::query_scalar(
-        "select to_jsonb(r) - array['task_id', 'username', 'profile_id', 'checkpoint', 'began_at', 'erased_at', 'updated_at',
-                                    'state_xid', 'lease', 'claimable_at']
-         from runs r order by run_id",
-    )
-    .fetch_all(pool)
-    .await
-    .unwrap()
+    rows.collect()
 }
 
 /// A person with a past, and somebody else who names them. Gives the words that must not be found afterwards.
@@ -207,13 +140,6 @@ async fn nothing_in_any_table_names_a_person_who_was_erased_and_their_runs_stay_
     let ended: Vec<Value> = statistics(pool).await.into_iter().filter(|run| run["state"] != "running").collect();
     let purged = purge(&world, &["gone.anna", "--yes"]).await;
     assert_eq!(purged.code, Some(0), "{purged:?}");
-    let table = |said: &Finished| -> BTreeMap<String, String> {
-        let rows = said.stdout.lines().filter_map(|line| {
-            let words: Vec<&str> = line.split("  ").map(str::trim).filter(|word| !word.is_empty()).collect();
-            Some(((*words.first()?).to_owned(), (*words.get(1)?).to_owned()))
-        });
-        rows.collect()
-    };
     let said = table(&purged);
     assert_eq!(said, table(&rehearsed), "the rehearsal said what was done");
     for of in

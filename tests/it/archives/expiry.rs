@@ -9,7 +9,7 @@ use sqlx::{Connection as _, PgConnection};
 use super::*;
 
 /// The week partitions of a table for each of some days ago, made as the service made them then.
-async fn weeks(pool: &PgPool, days: &[i32]) -> Vec<String> {
+pub(super) async fn weeks(pool: &PgPool, days: &[i32]) -> Vec<String> {
     sqlx::query_scalar(
         "with week as (
              select distinct date_trunc('week', (now() - make_interval(days => d)) at time zone 'UTC') at time zone 'UTC' as monday
@@ -36,14 +36,14 @@ async fn all_partitions(pool: &PgPool) -> BTreeSet<String> {
     names.into_iter().collect()
 }
 
-async fn exchange(pool: &PgPool, run: &Run) {
+pub(super) async fn exchange(pool: &PgPool, run: &Run) {
     let insert =
         "insert into run_exchanges (run_id, seq, at, attempt, source, endpoint, method, url, duration_ms, bytes)
                   values ($1, 1, now(), 1, 'web', 'feed', 'GET', '/', 1, 1)";
     sqlx::query(insert).bind(run.run_id).execute(pool).await.unwrap();
 }
 
-async fn runs_with(pool: &PgPool, table: &str) -> BTreeSet<Uuid> {
+pub(super) async fn runs_with(pool: &PgPool, table: &str) -> BTreeSet<Uuid> {
     let query = format!("select distinct run_id from {table}");
     let runs: Vec<Uuid> = sqlx::query_scalar(sqlx::AssertSqlSafe(query)).fetch_all(pool).await.unwrap();
     runs.into_iter().collect()
@@ -174,6 +174,54 @@ async fn a_week_that_is_empty_and_past_is_dropped_and_one_that_somebody_reads_is
     // And it is made anew where it is needed: nothing but the default partition has lost it.
     let late = ended(pool, &mut random, "t2", now - TimeDelta::days(70), 3).await;
     assert!(runs_with(pool, "events_default").await.contains(&late.run_id));
+}
+
+/// When the planner was last told of each of the tables that have only partitions.
+async fn told(pool: &PgPool) -> Vec<Option<DateTime<Utc>>> {
+    sqlx::query_scalar(
+        "select last_analyze from pg_stat_user_tables
+         where relid in ('events'::regclass, 'run_archives'::regclass, 'run_exchanges'::regclass) order by relname",
+    )
+    .fetch_all(pool)
+    .await
+    .unwrap()
+}
+
+#[tokio::test]
+async fn the_planner_is_told_once_a_day_of_little_and_at_once_of_much_and_of_weeks_that_go() {
+    let database = Database::fresh().await;
+    let pool = &database.pool;
+    tasks(pool, 8).await;
+    let mut random = StdRng::seed_from_u64(56);
+    db_given_up(&database, &[]).await;
+    assert_eq!(told(pool).await, [None; 3], "there was nothing to tell");
+    let at = days_ago(pool, 40).await;
+    ended(pool, &mut random, "t0", at, 3).await;
+    db_given_up(&database, &[]).await;
+    let of_a_log = told(pool).await;
+    assert!(of_a_log.iter().all(Option::is_some), "{of_a_log:?}");
+    ended(pool, &mut random, "t1", at, 3).await;
+    db_given_up(&database, &[]).await;
+    assert_eq!(told(pool).await, of_a_log, "of as little as that it was told today");
+    // A week without a row that is past.
+    weeks(pool, &[70]).await;
+    db_given_up(&database, &[]).await;
+    let of_a_week = told(pool).await;
+    assert!(of_a_week > of_a_log, "{of_a_week:?} {of_a_log:?}");
+    let long = ended(pool, &mut random, "t2", at, 1).await;
+    sqlx::query(
+        "with more as (
+             insert into events (run_id, seq, at, level, event_type, message, fields)
+             select $1, seq, now(), 'info', 'posts_fetched', 'more', '{}' from generate_series(2, 10001) as seq
+             returning seq)
+         update runs set last_seq = (select max(seq) from more) where run_id = $1",
+    )
+    .bind(long.run_id)
+    .execute(pool)
+    .await
+    .unwrap();
+    db_given_up(&database, &[]).await;
+    assert!(told(pool).await > of_a_week);
 }
 
 #[tokio::test]

@@ -5,10 +5,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use ig_tracking::db::RunId;
+use ig_tracking::db::archives::{self, Whereabouts};
 use ig_tracking::db::event_lists::Filter;
-use ig_tracking::db::packing;
+use ig_tracking::db::mentions::{self, Patterns};
 use ig_tracking::db::status::{self, Event};
+use ig_tracking::db::{RunId, packing};
 use ig_tracking::maintenance::{Tended, tend_logs};
 use ig_tracking::reading::search::{Search, search};
 use nix::sys::signal::{Signal, kill};
@@ -23,7 +24,7 @@ use crate::harness::{PROGRAM, Started, World, eventually};
 use crate::v2::walk;
 
 /// The whole logs of runs, as everybody reads them.
-async fn logs(database: &PgPool, runs: &[Run]) -> Vec<String> {
+pub(super) async fn logs(database: &PgPool, runs: &[Run]) -> Vec<String> {
     let mut logs = Vec::new();
     for run in runs {
         let events: Vec<Event> = status::events(database, RunId(run.run_id), 0, i64::MAX).await.unwrap();
@@ -44,16 +45,18 @@ async fn assert_once(database: &PgPool) {
 
 async fn a_month_and_more_ago(database: &PgPool, seed: u64, count: i64) -> Vec<Run> {
     tasks(database, 8).await;
-    let begin = now(database).await - TimeDelta::days(33);
+    let begin = days_ago(database, 33).await;
     several(database, &mut StdRng::seed_from_u64(seed), begin, count).await
 }
 
 /// Where the packing is stopped and killed: by whom it is made to wait, and the statement that then waits.
-const STEPS: [(&str, &str); 3] = [
+const STEPS: [(&str, &str); 4] = [
+    // It cannot lock the rows.
+    ("select from events order by run_id, seq offset 3 limit 1 for update", "for update) as locked"),
     // It reads the rows, and cannot write the packs.
     ("lock table run_archives in share mode", "insert into run_archives"),
     // It has written the packs, and cannot remove the rows.
-    ("select from events order by run_id, seq offset 3 limit 1 for update", "delete from events"),
+    ("lock table events in share mode", "delete from events"),
     // It cannot look at all.
     ("lock table events in access exclusive mode", "with part as"),
 ];
@@ -273,6 +276,85 @@ async fn a_log_that_cannot_be_packed_stays_as_it_is_and_holds_up_no_other() {
     assert!(packed.stderr.contains(&runs[4].run_id.to_string()), "{packed:?}");
     assert_eq!(whereabouts(&database.pool).await, (1, 11));
     assert_eq!(logs(&database.pool, &runs).await, before);
+}
+
+#[tokio::test]
+async fn a_log_that_takes_too_long_to_pack_stays_as_it_is_and_holds_up_no_other() {
+    let database = Database::fresh().await;
+    let runs = a_month_and_more_ago(&database.pool, 50, 12).await;
+    let before = logs(&database.pool, &runs).await;
+    // What the server says of a statement that took longer than it allows.
+    let too_long = format!(
+        "create function too_long() returns trigger language plpgsql as $$
+         begin raise 'canceling statement due to statement timeout' using errcode = 'query_canceled'; end $$;
+         create trigger too_long before insert on run_archives for each row when (new.run_id = '{}')
+         execute function too_long()",
+        runs[2].run_id
+    );
+    sqlx::raw_sql(sqlx::AssertSqlSafe(too_long)).execute(&database.pool).await.unwrap();
+    let packed = maintain(&database, &[], &[]).await;
+    assert!(packed.code == Some(1) && packed.stdout.contains("11 logs packed"), "{packed:?}");
+    assert!(packed.stderr.contains(&runs[2].run_id.to_string()), "{packed:?}");
+    assert_eq!(whereabouts(&database.pool).await, (1, 11));
+    assert_eq!(logs(&database.pool, &runs).await, before);
+    // And so it is again for all that come after it.
+    let later =
+        ended(&database.pool, &mut StdRng::seed_from_u64(51), "t0", days_ago(&database.pool, 31).await, 3).await;
+    let packed = maintain(&database, &[], &[]).await;
+    assert!(packed.code == Some(1) && packed.stdout.contains("1 logs packed"), "{packed:?}");
+    assert_eq!(archives::whereabouts(&database.pool, RunId(later.run_id)).await.unwrap(), Whereabouts::Archive);
+}
+
+#[tokio::test]
+async fn what_somebody_changes_in_a_log_while_it_is_packed_is_in_the_pack_or_was_not_done() {
+    let database = Database::fresh().await;
+    let runs = a_month_and_more_ago(&database.pool, 52, 3).await;
+    let run = &runs[1];
+    sqlx::query("update events set message = 'met @anna' where run_id = $1 and seq = 1")
+        .bind(run.run_id)
+        .execute(&database.pool)
+        .await
+        .unwrap();
+    // The packing has read the rows, and its insert waits. No lock, which it would not wait for so long.
+    let held = "create table held ();
+                create function wait_while_held() returns trigger language plpgsql as $$
+                begin
+                    while exists (select from held) loop perform pg_sleep(0.01); end loop;
+                    return null;
+                end $$;
+                create trigger wait_while_held before insert on run_archives
+                for each statement execute function wait_while_held();
+                insert into held default values";
+    sqlx::raw_sql(held).execute(&database.pool).await.unwrap();
+    let service = pool(&database).patient(Duration::from_secs(60));
+    let patterns = Patterns { in_words: "@anna".to_owned(), in_json: "\"anna\"".to_owned() };
+    let (since, until) = (days_ago(&database.pool, 40).await, now(&database.pool).await);
+    let said = mentions::in_events(&service, since, until, &patterns).await.unwrap();
+    let [said] = &said[..] else { panic!("one event names them: {said:?}") };
+    let packing = tokio::spawn({
+        let service = service.clone();
+        async move { tend_logs(&service, PACK, Duration::ZERO).await }
+    });
+    let waits = async |what: &str| -> bool {
+        let waits = "select exists (select from pg_stat_activity where datname = current_database()
+                         and wait_event_type in ('Lock', 'Timeout') and position($1 in query) > 0)";
+        sqlx::query_scalar(waits).bind(what).fetch_one(&database.pool).await.unwrap()
+    };
+    eventually("the packing waits", async || waits("insert into run_archives").await.then_some(())).await;
+    let changing = tokio::spawn({
+        let (service, said) = (service.clone(), said.clone());
+        async move { mentions::say_instead(&service, &said, "met [erased]", &said.fields).await }
+    });
+    eventually("the change is done, or waits", async || {
+        (changing.is_finished() || waits("update events").await).then_some(())
+    })
+    .await;
+    sqlx::query("delete from held").execute(&database.pool).await.unwrap();
+    assert_eq!(packing.await.unwrap().unwrap().packed.runs, 3);
+    let is_changed = changing.await.unwrap().unwrap();
+    let log = status::events(&database.pool, RunId(run.run_id), 0, i64::MAX).await.unwrap();
+    assert_eq!(log[0].message, if is_changed { "met [erased]" } else { "met @anna" });
+    assert_eq!(whereabouts(&database.pool).await, (0, 3));
 }
 
 #[tokio::test]
