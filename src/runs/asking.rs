@@ -9,6 +9,9 @@ use crate::instagram::{Class, Failure, FailureKind, Source, Visit};
 use crate::pacing::{Choice, Refusal, Turn};
 use crate::scrape::Checkpoint;
 
+/// One run takes out so many credentials at most: what they all met is probably the account's.
+const MOST_LOST: u32 = 2;
+
 /// An attempt's use of one credential.
 pub(super) struct Asking {
     pub(super) visit: Visit,
@@ -78,8 +81,8 @@ pub(super) fn another_may_go_on(stuck: &Stuck, run: &Claimed, asking: &Asking, c
         Stuck::Failed(failure) => match failure.kind {
             FailureKind::Throttled => asking.visit.has_session(),
             kind if kind.is_on_the_way() => true,
-            // One run takes out two credentials at most: what both met is probably the account's.
-            _ if takes_out(failure, asking.visit.has_session()) => checkpoint.credentials_lost < 2,
+            // The one that it takes out now is not counted yet.
+            _ if takes_out(failure, asking.visit.has_session()) => checkpoint.credentials_lost + 1 < MOST_LOST,
             _ => run.source == tasks::Source::Auto && asking.visit.source() == Source::Graph && is_not_offered(failure),
         },
     }

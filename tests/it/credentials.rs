@@ -178,6 +178,26 @@ async fn a_challenged_or_dead_session_is_taken_out_until_a_person_puts_it_back()
 }
 
 #[tokio::test]
+async fn an_account_that_challenges_every_session_costs_a_run_two_of_them_and_no_more() {
+    let world = World::new().await;
+    let ids = ["one", "two", "three"].map(|name| (name, unique(name)));
+    let file = File::of_sessions(&ids.each_ref().map(|(name, id)| (*name, id.as_str())), "");
+    let replica = world.replica(&[("IGT_CREDENTIALS", file.path())]).await;
+    let status = world.scrape(&replica, "t", "challenged.everybody").await;
+    assert_eq!((&status["status"], &status["reason"]), (&json!("failed"), &json!("challenge_required")), "{status:#}");
+    assert_eq!(event_types(&status), ["scrape_started", "credential_changed", "scrape_failed"]);
+    let mut disabled = 0;
+    for (name, id) in &ids {
+        let out = row(&world.database.pool, name).await["state"] == "disabled";
+        assert_eq!(world.instagram.calls(id).await.len(), usize::from(out), "{name}");
+        disabled += usize::from(out);
+    }
+    assert_eq!(disabled, 2);
+    // The third is as good as before.
+    assert_eq!(world.scrape(&replica, "u", "unchallenged.anna").await["status"], "completed");
+}
+
+#[tokio::test]
 async fn an_accounts_own_wall_takes_no_guest_out() {
     let world = World::new().await;
     let replica = world.replica(&[("IGT_THROTTLE_SECONDS", "1"), ("IGT_RETRY_BASE_MS", "5")]).await;
