@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use futures_util::{StreamExt as _, stream};
 use ig_tracking::db::RunId;
 use ig_tracking::db::credentials::{Pace, Registered, register};
-use ig_tracking::db::slots::{Breaker, Effect, Verdict, Word, hear, take_slots};
+use ig_tracking::db::slots::{Breaker, Effect, Health, Verdict, Word, hear, take_slots};
 use serde_json::{Value, json};
 use sqlx::PgPool;
 use uuid::Uuid;
@@ -292,7 +292,7 @@ fn word(name: &str, run: u128) -> Word {
         name: name.to_owned(),
         run: Some(RunId(Uuid::from_u128(run))),
         answered: false,
-        outage: false,
+        source: Health::Answers,
         effect: Effect::None,
         cool_seconds: 60.0,
         failure: Some("please_wait"),
@@ -370,7 +370,7 @@ async fn a_wall_cools_a_credential_when_two_runs_meet_it_in_a_row_and_takes_only
 async fn a_circuit_opens_by_several_runs_lets_one_through_and_opens_for_longer_where_that_one_fails() {
     let pool = registered(Pace::NONE).await;
     let fails = async |run| {
-        let word = Word { outage: true, failure: Some("server_error"), ..word("s", run) };
+        let word = Word { source: Health::Fails, failure: Some("server_error"), ..word("s", run) };
         hear(&pool, &[word], BREAKER).await.unwrap().remove(0).circuit
     };
     for _ in 0..9 {
@@ -398,4 +398,36 @@ async fn a_circuit_opens_by_several_runs_lets_one_through_and_opens_for_longer_w
     let answered = Word { answered: true, failure: None, ..word("s", 5) };
     assert_eq!(hear(&pool, &[answered], BREAKER).await.unwrap().remove(0).circuit.as_deref(), Some("closed"));
     assert!(matches!(verdict(&pool, "g").await, Verdict::Go(_)));
+}
+
+#[tokio::test]
+async fn a_request_that_did_not_reach_the_source_leaves_its_circuit_as_it_is_and_lets_another_one_see() {
+    let pool = registered(Pace::NONE).await;
+    let circuit = async || -> Value {
+        let row = "select to_jsonb(b) - 'probe_until' from circuits b where source = 'web'";
+        sqlx::query_scalar(row).fetch_one(&pool).await.unwrap()
+    };
+    let says = async |source, run| {
+        let word = Word { source, failure: Some("any"), ..word("s", run) };
+        hear(&pool, &[word], BREAKER).await.unwrap().remove(0).circuit
+    };
+    // On the way to an outage, while the circuit is open, and when one request is let through to see.
+    for (failures, opens) in [(1, None), (2, None), (3, Some("opened"))] {
+        assert_eq!(says(Health::Fails, failures).await.as_deref(), opens);
+        let before = circuit().await;
+        assert_eq!(before["failures"], json!(failures));
+        assert_eq!(says(Health::Unknown, 9).await, None);
+        assert_eq!(circuit().await, before);
+    }
+    assert!(matches!(verdict(&pool, "g").await, Verdict::Open(_)));
+    sqlx::query("update circuits set open_until = now()").execute(&pool).await.unwrap();
+    let before = circuit().await;
+    assert!(matches!(verdict(&pool, "s").await, Verdict::Go(_)));
+    assert!(matches!(verdict(&pool, "g").await, Verdict::HalfOpen(_)), "one sees");
+    assert_eq!(says(Health::Unknown, 9).await, None);
+    assert_eq!(circuit().await, before, "neither closed nor opened for longer");
+    assert!(matches!(verdict(&pool, "g").await, Verdict::Go(_)), "its place is another's at once");
+    assert_eq!(says(Health::Answers, 10).await.as_deref(), Some("closed"));
+    let failures: i64 = sqlx::query_scalar("select failures from credentials where name = 's'").fetch_one(&pool).await.unwrap();
+    assert_eq!(failures, 3, "the credential's own count has it not, either");
 }

@@ -201,6 +201,36 @@ async fn where_a_proxy_is_closed_another_credential_goes_on_at_once() {
 }
 
 #[tokio::test]
+async fn a_proxy_that_refuses_leaves_an_open_circuit_open_and_another_credential_closes_it() {
+    let world = World::new().await;
+    let pool = &world.database.pool;
+    let refusing = format!("http://me:planted@{}", refusing().await);
+    let entry = |name: &str, proxy: &str| {
+        format!("[[session]]\nname = \"{name}\"\ncookie = \"sessionid={}\"\n{proxy}\n", unique(name))
+    };
+    let file = File::of(&entry("shut", &format!("proxy = \"{refusing}\"")));
+    let replica = world.replica(&[("IGT_CREDENTIALS", file.path())]).await;
+    // The source was left alone for a while, and that is over: one request is let through to see.
+    sqlx::query("update circuits set failures = 12, opened = 2, open_until = now() where source = 'web'")
+        .execute(pool)
+        .await
+        .unwrap();
+    let circuit = async || -> (i32, i32, bool, bool) {
+        let row = "select failures, opened, open_until is not null, probe_until is not null from circuits where source = 'web'";
+        sqlx::query_as(row).fetch_one(pool).await.unwrap()
+    };
+    let status = scrape(&world, &replica, "web", "shut").await;
+    assert_eq!(event(&status, "scrape_failed")["failure"], "proxy_refused", "{status:#}");
+    assert_eq!(circuit().await, (12, 2, true, false), "nobody has seen the source");
+    replica.kill().await;
+    let file = File::of(&entry("good", ""));
+    let replica = world.replica(&[("IGT_CREDENTIALS", file.path())]).await;
+    let status = scrape(&world, &replica, "web", "good").await;
+    assert_eq!(status["status"], "completed", "{status:#}");
+    assert_eq!(circuit().await, (0, 0, false, false));
+}
+
+#[tokio::test]
 async fn the_password_of_the_environments_proxy_is_told_nowhere_either() {
     let world = World::new().await;
     let proxy = format!("http://me:planted%2Dpassword@{}", refusing().await);
