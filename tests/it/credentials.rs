@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, PgPool};
 
 use crate::harness::{World, call, event, event_types};
+use crate::proxies::answering;
 
 /// A file of credentials, gone when the test is.
 pub(crate) struct File(PathBuf);
@@ -267,12 +268,21 @@ async fn the_command_line_lists_checks_and_sets_credentials() {
 async fn what_is_secret_about_credentials_is_told_nowhere() {
     let world = World::new().await;
     let id = unique("planted-session-");
+    // As Instagram writes ids of sessions; who answers repeats this one as it is written, as it is meant, and twice written.
+    let echo = answering("400 No", |head| {
+        let cookie = head.lines().find(|line| line.starts_with("cookie")).unwrap_or_default();
+        let said = format!("no to {cookie} {} {}", cookie.replace("%3A", ":"), cookie.replace('%', "%25"));
+        json!({"status": "fail", "message": said}).to_string()
+    })
+    .await;
     let text = format!(
         "[[session]]\nname = \"live\"\ncookie = \"sessionid={id}; csrftoken=planted-csrf; mid=planted-mid\"\n\
          [[session]]\nname = \"cut\"\ncookie = \"sessionid=planted-other; csrftoken=planted-csrf\"\n\
          proxy = \"http://planted-user:planted-password@127.0.0.1:1\"\n\
          [[session]]\nname = \"socks\"\ncookie = \"sessionid=planted-third\"\n\
          proxy = \"socks5://planted-user:planted-password@127.0.0.1:1\"\n\
+         [[session]]\nname = \"echoed\"\ncookie = \"ds_user_id=1789123; sessionid=1789123%3Aplanted-echo%3A2\"\n\
+         proxy = \"http://{echo}\"\n\
          [[token]]\nname = \"official\"\ntoken = \"planted-token\"\nuser_id = \"178414\"\n"
     );
     let file = File::of(&text);
@@ -306,7 +316,9 @@ async fn what_is_secret_about_credentials_is_told_nowhere() {
     told.push(replica.get("/tasks").await.text);
     told.push(replica.ask(reqwest::Method::GET, "/metrics", None).await.text);
     told.extend(replica.lines());
-    told.extend(everything(&world.database.pool).await);
+    let all = everything(&world.database.pool).await;
+    assert!(all.iter().any(|text| text.contains("sessionid=[removed]")), "the echo was met and is kept");
+    told.extend(all);
     for arguments in [
         &["credentials", "list", "--json"][..],
         &["runs", "show", "challenged-web", "--json"],

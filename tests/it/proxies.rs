@@ -73,19 +73,24 @@ impl Drop for ByTls {
     }
 }
 
-/// A proxy that takes no password, and repeats what it was sent.
-async fn refusing() -> String {
-    serving(|mut socket| async move {
+/// A proxy that answers each request itself: with this status, and with what is made of the request's head.
+pub(crate) async fn answering(status: &'static str, say: fn(&str) -> String) -> String {
+    serving(move |mut socket| async move {
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {
             let Ok(byte) = socket.read_u8().await else { return };
             head.push(byte);
         }
-        let said = format!("no to planted%2Dpassword, planted-password and {}", String::from_utf8_lossy(&head));
-        let answer = format!("HTTP/1.1 407 Who\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{said}", said.len());
+        let said = say(&String::from_utf8_lossy(&head));
+        let answer = format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{said}", said.len());
         let _ = socket.write_all(answer.as_bytes()).await;
     })
     .await
+}
+
+/// A proxy that takes no password, and repeats what it was sent.
+async fn refusing() -> String {
+    answering("407 Who", |head| format!("no to planted%2Dpassword, planted-password and {head}")).await
 }
 
 /// A session and a token, each behind a proxy at this address; what else they have is good.
