@@ -56,7 +56,7 @@ pub struct Policy {
     pub max_attempts: i32,
     /// The first back-off; it doubles with each attempt.
     pub retry_base: Duration,
-    /// How long to wait when the upstream throttles without saying for how long.
+    /// How long to wait when a source throttles without saying for how long.
     pub throttle_cooldown: Duration,
     /// How often a free hand looks for a due run, and whether one in hand was cancelled, when nothing wakes it.
     pub poll: Duration,

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, PgPool};
 
-use crate::harness::{World, call, event, event_types};
+use crate::harness::{World, call, event, event_types, eventually};
 use crate::proxies::answering;
 
 /// A file of credentials, gone when the test is.
@@ -53,6 +53,13 @@ pub(crate) async fn row(pool: &PgPool, name: &str) -> Value {
         .unwrap()
 }
 
+/// How many seconds a credential cools from its latest failure on.
+async fn cools_for(pool: &PgPool, name: &str) -> u64 {
+    let query = "select round(extract(epoch from cooling_until - last_failure_at))::bigint from credentials where name = $1";
+    let seconds: i64 = sqlx::query_scalar(query).bind(name).fetch_one(pool).await.unwrap();
+    seconds.try_into().unwrap()
+}
+
 #[tokio::test]
 async fn a_throttled_credential_rests_for_all_replicas_and_another_one_goes_on_at_once() {
     let world = World::new().await;
@@ -88,6 +95,34 @@ async fn a_throttled_credential_rests_for_all_replicas_and_another_one_goes_on_a
 }
 
 #[tokio::test]
+async fn a_throttle_of_the_web_source_lasts_no_shorter_than_the_setting_whatever_it_says() {
+    let world = World::new().await;
+    let file = File::of_sessions(&[("only", &unique("brief"))], "");
+    let settings = [("IGT_CREDENTIALS", file.path()), ("IGT_THROTTLE_SECONDS", "900"), ("IGT_POLL_MS", "20")];
+    let replica = world.replica(&settings).await;
+    for (task, said) in [("brief", 1), ("long", 3600)] {
+        let username = format!("{task}.anna");
+        let fault = json!({"fault": "throttled", "times": 1, "retry_after_seconds": said});
+        world.instagram.fault(&username, fault).await;
+        replica.create("create_task", task, &username).await;
+        replica.post(&format!("/force_scrape/{task}")).await.ok();
+        let waits = eventually("the run waits", async || {
+            let status = replica.get(&format!("/task_status/{task}?logs_count=100")).await.ok()["response"].clone();
+            event_types(&status).contains(&"rate_limited").then(|| event(&status, "rate_limited").clone())
+        })
+        .await;
+        let least = u64::max(said, 900);
+        let retry_after = waits["retry_after_s"].as_u64().unwrap();
+        // Up to a tenth more, so that not all come back at once.
+        assert!((least..=least + least / 10 + 1).contains(&retry_after), "{waits}");
+        assert_eq!(cools_for(&world.database.pool, "only").await, least, "nobody else asks sooner, either");
+        let enabled =
+            call(&["credentials", "enable", "only"], &[("DATABASE_URL", &world.database.url)]).finished().await;
+        assert_eq!(enabled.code, Some(0), "{enabled:?}");
+    }
+}
+
+#[tokio::test]
 async fn with_no_other_credential_all_runs_wait_and_say_until_when_and_it_costs_no_attempt() {
     let world = World::new().await;
     let id = unique("only");
@@ -108,7 +143,7 @@ async fn with_no_other_credential_all_runs_wait_and_say_until_when_and_it_costs_
             // As if the time had come, and the credential cooled yet.
             due(&world.database.pool, "u").await;
         }
-        let waited = crate::harness::eventually("the run waits", async || {
+        let waited = eventually("the run waits", async || {
             let status = replica.get("/task_status/u?logs_count=100").await.ok()["response"].clone();
             let waits = event_types(&status).into_iter().filter(|what| *what == "rate_limited").count();
             (waits == round + 1).then_some(status)
@@ -262,6 +297,21 @@ async fn the_command_line_lists_checks_and_sets_credentials() {
         assert!(finished.stderr.contains("nobody"), "{finished:?}");
     }
     assert!(!listed.contains(&live) && !listed.contains(&dead));
+}
+
+#[tokio::test]
+async fn what_a_check_meets_counts_as_for_a_run_under_the_same_settings() {
+    let world = World::new().await;
+    let file = File::of_sessions(&[("busy", &unique("throttled-"))], "");
+    let settings = [
+        ("DATABASE_URL", world.database.url.as_str()),
+        ("IGT_CREDENTIALS", file.path()),
+        ("IGT_WEB_URL", world.instagram.url.as_str()),
+        ("IGT_THROTTLE_SECONDS", "1800"),
+    ];
+    let checked = call(&["credentials", "check", "busy"], &settings).finished().await;
+    assert_eq!(checked.code, Some(8), "{checked:?}");
+    assert_eq!(cools_for(&world.database.pool, "busy").await, 1800);
 }
 
 #[tokio::test]
