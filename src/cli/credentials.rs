@@ -13,7 +13,7 @@ use crate::config::{DatabaseSettings, SourceSettings};
 use crate::db::Pool;
 use crate::db::credentials::{Credential, list, register, set_ready};
 use crate::instagram::Username;
-use crate::pacing::Pacing;
+use crate::pacing::{Pacing, SLACK};
 use crate::telemetry;
 
 /// All exit codes beyond those of every command, for the help.
@@ -156,7 +156,7 @@ async fn check(pool: &Pool, settings: &CheckSettings) -> Result<ExitCode, Failed
     // The pace of one that a service was started with is the service's to say.
     if !list(pool).await?.iter().any(|known| *known.name == **name) {
         let own: Vec<_> = credentials.registered().into_iter().filter(|one| one.name == &**name).collect();
-        register(pool, &own).await?;
+        register(pool, &own, SLACK.as_secs_f64()).await?;
     }
     let mut visit = client.visit(pacing.turn(name, client.source(), None), []);
     match visit.account(&username).await {

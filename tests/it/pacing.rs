@@ -283,7 +283,7 @@ async fn registered(pace: Pace) -> PgPool {
     sqlx::query("truncate circuits").execute(&pool).await.unwrap();
     let of = |name, source, kind| Registered { name, source, kind, pace };
     let all = [of("g", "web", "guest"), of("s", "web", "session"), of("t", "graph", "token")];
-    register(&pool, &all).await.unwrap();
+    register(&pool, &all, 1.0).await.unwrap();
     pool
 }
 
@@ -430,4 +430,25 @@ async fn a_request_that_did_not_reach_the_source_leaves_its_circuit_as_it_is_and
     assert_eq!(says(Health::Answers, 10).await.as_deref(), Some("closed"));
     let failures: i64 = sqlx::query_scalar("select failures from credentials where name = 's'").fetch_one(&pool).await.unwrap();
     assert_eq!(failures, 3, "the credential's own count has it not, either");
+}
+
+#[tokio::test]
+async fn a_pace_that_is_changed_counts_the_slots_that_were_given_out_and_keeps_the_slack() {
+    let pace = |budget, seconds| Pace { gap_ms: 1_000, jitter_ms: 0, budget: Some(budget), window_seconds: seconds };
+    let pool = registered(pace(4, 600.0)).await;
+    let taken = take_slots(&pool, &[("s", 0), ("s", 0), ("s", 0)], 30.0, 1.0).await.unwrap();
+    assert!(taken.iter().all(|slot| matches!(slot.verdict, Verdict::Go(_))), "{taken:?}");
+    // From the first and from the second of the three on: a window and the second that may pass on the way to the wire.
+    for (budget, seconds, oldest) in [(3, 90.0, 1), (2, 120.0, 2)] {
+        let credential = Registered { name: "s", source: "web", kind: "session", pace: pace(budget, seconds) };
+        register(&pool, &[credential], 1.0).await.unwrap();
+        let after: f64 = sqlx::query_scalar(
+            "select extract(epoch from next_slot_at - slots[$1])::float8 from credentials where name = 's'",
+        )
+        .bind(oldest)
+        .fetch_one(&pool)
+        .await
+        .unwrap();
+        assert_eq!(after.round(), seconds + 1.0, "{budget} in {seconds} s");
+    }
 }
