@@ -4,6 +4,7 @@
 //! very statement that starts it), keeps it by the replica's heartbeat, and writes for it only while its lease
 //! holds. The rows are the truth: a replica may die at any line, and another one's next claim takes its runs up.
 
+mod advice;
 mod answers;
 mod asking;
 mod beginning;
@@ -34,11 +35,11 @@ use crate::db::{Pool, WorkerId};
 use crate::live::Live;
 use crate::pacing::Pacing;
 
+pub use advice::{AskedAs, on_losing};
 pub use beginning::Beginning;
 pub use cancel::{CancelOutcome, Cancellation, cancel_run};
 pub use ending::Ending;
 pub use journal::Journal;
-pub use retry::AskedAs;
 pub use start::{Pending, StartOutcome};
 pub use view::{ListRead, View};
 pub use watch::Watched;

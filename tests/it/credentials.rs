@@ -184,6 +184,10 @@ async fn a_challenged_or_dead_session_is_taken_out_until_a_person_puts_it_back()
             if event_types(&status).contains(&"credential_changed") {
                 let event = event(&status, "credential_changed");
                 assert_eq!((&event["failure"], &event["to"]), (&json!(reason), &json!("good")));
+                let message = event["message"].as_str().unwrap();
+                for words in ["credential bad is taken out", "credentials enable bad", "goes on with credential good"] {
+                    assert!(message.contains(words), "{message}");
+                }
                 changed += 1;
             }
         }

@@ -295,7 +295,7 @@ async fn a_private_account_is_shown_to_a_session_that_follows_it() {
 
 #[tokio::test]
 async fn posts_that_are_claimed_and_not_shown_are_never_called_none() {
-    for (settings, words) in [(&[][..], "without a signed-in session"), (&[SESSION][..], "to this session")] {
+    for (settings, words) in [(&[][..], "without a signed-in session; name a [[token]]"), (&[SESSION][..], "to this session; see whether")] {
         let world = World::new().await;
         let replica = world.replica(settings).await;
         world.instagram.fault("withheld.anna", json!({"fault": "emptyedges"})).await;

@@ -70,7 +70,8 @@ const RETRIED_TO_THE_LAST: &[&str] = &[
     "run_resumed",
 ];
 const CHANGED: &[&str] = &["upstream_changed"];
-const COOKIE_WANTED: &str = "set IGT_WEB_COOKIE to the cookie of a signed-in browser";
+const TOKEN_OR_COOKIE_WANTED: &str = "name a [[token]] in IGT_CREDENTIALS for professional accounts, or set IGT_WEB_COOKIE to \
+                                      the cookie of a signed-in browser";
 const COOKIE_DEAD: &str = "sign in again and set IGT_WEB_COOKIE to the fresh cookie";
 
 pub(super) static TABLE: &[Row] = &[
@@ -93,7 +94,7 @@ pub(super) static TABLE: &[Row] = &[
     // One endpoint's word is not enough, and the other's is.
     both("ghosted", Outcome::after(&["web_profile_info 404 not_found"], &[])),
     both("asset", Outcome::after(&["web_profile_info 400 endpoint_broken"], &[])),
-    both("private", Outcome::partial("private", Posts::Only(0), "its posts are for approved followers only")),
+    both("private", Outcome::partial("private", Posts::Only(0), "followers only; only a session that follows it")),
     both(
         "agegated",
         Outcome::failed("age_restricted", &["web_profile_info 200 age_restricted"], "shown to adults only"),
@@ -102,7 +103,7 @@ pub(super) static TABLE: &[Row] = &[
         "regulated",
         Outcome::failed("age_restricted", &["web_profile_info 200 age_restricted"], "shown to adults only"),
     ),
-    both("geoblocked", Outcome::failed("geo_blocked", &["web_profile_info 400 geo_blocked"], "geoblock_required")),
+    both("geoblocked", Outcome::failed("geo_blocked", &["web_profile_info 400 geo_blocked"], "there is nothing to do")),
     Row {
         fault: "consent",
         guest: Outcome::failed("challenge_required", &["web_profile_info 400 consent_required"], "scrape again later"),
@@ -125,14 +126,14 @@ pub(super) static TABLE: &[Row] = &[
                 "rate_limited",
                 "run_resumed",
             ],
-            ..Outcome::failed("rate_limited", &["web_profile_info 429 throttled"; 5], "it was tried 5 times")
+            ..Outcome::failed("rate_limited", &["web_profile_info 429 throttled"; 5], "it was tried 5 times; scrape again later")
         },
     ),
     both("throttledonce.1", Outcome::after(&["web_profile_info 429 throttled"], WAITED)),
     // Asked to wait: one wait, then another endpoint, and no loop.
     Row {
         fault: "pleasewait",
-        guest: Outcome::partial("login_required", Posts::Only(0), COOKIE_WANTED)
+        guest: Outcome::partial("login_required", Posts::Only(0), TOKEN_OR_COOKIE_WANTED)
             .with(&["web_profile_info 401 please_wait", "feed 401 please_wait"], WAITED),
         session: Outcome::partial("login_required", Posts::Only(0), COOKIE_DEAD)
             .with(&["web_profile_info 401 please_wait", "timeline 401 please_wait", "feed 401 please_wait"], WAITED),
@@ -144,7 +145,7 @@ pub(super) static TABLE: &[Row] = &[
             ..Outcome::failed(
                 "login_required",
                 &["web_profile_info 401 please_wait", "profile_page 302 login_required"],
-                COOKIE_WANTED,
+                TOKEN_OR_COOKIE_WANTED,
             )
         },
         session: Outcome {
@@ -163,7 +164,7 @@ pub(super) static TABLE: &[Row] = &[
             ..Outcome::failed(
                 "login_required",
                 &["web_profile_info 401 please_wait", "profile_page 302 login_required"],
-                COOKIE_WANTED,
+                TOKEN_OR_COOKIE_WANTED,
             )
         },
         session: smooth(),
@@ -171,14 +172,14 @@ pub(super) static TABLE: &[Row] = &[
     // No other endpoint can go on from there: the same one is asked once more, and what was read stays.
     Row {
         fault: "wallafter.2",
-        guest: Outcome::partial("login_required", Posts::Only(24), COOKIE_WANTED)
+        guest: Outcome::partial("login_required", Posts::Only(24), TOKEN_OR_COOKIE_WANTED)
             .with(&["feed 401 please_wait"; 2], WAITED),
         session: Outcome::partial("login_required", Posts::Only(24), COOKIE_DEAD)
             .with(&["timeline 401 please_wait"; 2], WAITED),
     },
     Row {
         fault: "loggedout",
-        guest: Outcome::failed("login_required", &["web_profile_info 403 login_required"], COOKIE_WANTED),
+        guest: Outcome::failed("login_required", &["web_profile_info 403 login_required"], TOKEN_OR_COOKIE_WANTED),
         session: Outcome::failed("login_required", &["web_profile_info 403 login_required"], COOKIE_DEAD),
     },
     // A session that is challenged is asked for nothing more.
@@ -217,7 +218,7 @@ pub(super) static TABLE: &[Row] = &[
         "broken",
         Outcome {
             events: RETRIED_TO_THE_LAST,
-            ..Outcome::failed("upstream_unavailable", &["web_profile_info 500 server_error"; 5], "it was tried 5 times")
+            ..Outcome::failed("upstream_unavailable", &["web_profile_info 500 server_error"; 5], "5 times; scrape again later")
         },
     ),
     Row {
@@ -236,7 +237,7 @@ pub(super) static TABLE: &[Row] = &[
         fault: "html",
         guest: Outcome {
             events: RETRIED,
-            ..Outcome::failed("login_required", &["web_profile_info 200 html_instead_of_json"; 2], COOKIE_WANTED)
+            ..Outcome::failed("login_required", &["web_profile_info 200 html_instead_of_json"; 2], TOKEN_OR_COOKIE_WANTED)
         },
         session: Outcome {
             events: RETRIED,
@@ -247,7 +248,7 @@ pub(super) static TABLE: &[Row] = &[
         fault: "senthome",
         guest: Outcome {
             events: RETRIED,
-            ..Outcome::failed("login_required", &["web_profile_info 302 html_instead_of_json"; 2], COOKIE_WANTED)
+            ..Outcome::failed("login_required", &["web_profile_info 302 html_instead_of_json"; 2], TOKEN_OR_COOKIE_WANTED)
         },
         session: Outcome {
             events: RETRIED,
@@ -322,7 +323,7 @@ pub(super) static TABLE: &[Row] = &[
     ),
     Row {
         fault: "sentlogin",
-        guest: Outcome::failed("login_required", &["web_profile_info 302 login_required"], COOKIE_WANTED),
+        guest: Outcome::failed("login_required", &["web_profile_info 302 login_required"], TOKEN_OR_COOKIE_WANTED),
         session: Outcome::failed("login_required", &["web_profile_info 302 login_required"], COOKIE_DEAD),
     },
     both(
