@@ -1,9 +1,8 @@
 //! The pace that all replicas share: no credential is asked with more often than it may be, whoever dies and whoever is
 //! started again; a source that fails again and again is left alone.
 
-use std::collections::BTreeMap;
+mod world;
 
-use futures_util::{StreamExt as _, stream};
 use ig_tracking::db::RunId;
 use ig_tracking::db::credentials::{Pace, Registered, register};
 use ig_tracking::db::slots::{Breaker, Effect, Health, Verdict, Word, hear, take_slots};
@@ -142,137 +141,6 @@ async fn a_source_that_fails_again_and_again_is_left_alone_and_asked_again_when_
         assert_eq!(status["status"], "completed", "{status:#}");
     }
     assert_eq!(opened().await, 0, "closed by the first answer");
-}
-
-/// A status, and its reason.
-type End = (&'static str, Option<&'static str>);
-
-/// What accounts of a name's beginning end as, each asked of a source. The first of a source are well.
-const ENDS: [(&str, &str, End); 21] = [
-    ("web", "", ("completed", None)),
-    ("web", "flaky.1", ("completed", None)),
-    ("web", "throttledonce.1", ("completed", None)),
-    ("web", "ghosted", ("completed", None)),
-    ("web", "asset", ("completed", None)),
-    ("web", "hidden", ("completed", None)),
-    ("web", "repeating", ("completed", None)),
-    ("web", "missing", ("failed", Some("not_found"))),
-    ("web", "private", ("partial", Some("private"))),
-    ("web", "agegated", ("failed", Some("age_restricted"))),
-    ("web", "broken", ("failed", Some("upstream_unavailable"))),
-    ("web", "renamed", ("partial", Some("upstream_changed"))),
-    ("graph", "", ("completed", None)),
-    ("graph", "flaky.1", ("completed", None)),
-    ("graph", "throttledonce.1", ("completed", None)),
-    ("graph", "hidden", ("completed", None)),
-    ("graph", "unknownfield", ("partial", Some("upstream_changed"))),
-    ("graph", "personal", ("failed", Some("not_found"))),
-    ("graph", "fieldlist", ("failed", Some("upstream_changed"))),
-    ("graph", "transient", ("failed", Some("upstream_unavailable"))),
-    ("auto", "personal", ("completed", None)),
-];
-
-/// Half of them are well, the others meet what chance has for them.
-fn one_of_the_world(n: usize) -> (String, usize) {
-    let well = if rand::random_bool(0.7) { 0 } else { 12 };
-    let kind = if rand::random_bool(0.5) { well } else { rand::random_range(0..ENDS.len()) };
-    let (source, beginning, _) = ENDS[kind];
-    (format!("{beginning}.{source}{n}").trim_start_matches('.').to_owned(), kind)
-}
-
-/// The credentials of the world: five sessions and two tokens that are good, and one of each that is not.
-struct Crew {
-    good: BTreeMap<String, String>,
-    bad: BTreeMap<&'static str, String>,
-    file: File,
-}
-
-impl Crew {
-    fn with_a_budget_of(budget: usize) -> Self {
-        let good = ["a", "b", "c", "d", "e"].map(|name| (name.to_owned(), unique("world")));
-        let tokens = ["official", "second"].map(|name| (name.to_owned(), unique("budget-100000-")));
-        let bad = [("gone", unique("dead-")), ("stopped", unique("challenged-")), ("expired", unique("expired-"))];
-        let pace = format!("pace = {{ budget = {budget}, window_seconds = 2 }}");
-        let session = |name: &str, id: &str| {
-            format!("[[session]]\nname = \"{name}\"\ncookie = \"sessionid={id}; csrftoken=x\"\n{pace}\n")
-        };
-        let token = |name: &str, token: &str| {
-            format!("[[token]]\nname = \"{name}\"\ntoken = \"{token}\"\nuser_id = \"178414\"\n{pace}\n")
-        };
-        let sessions = good.iter().map(|(name, id)| session(name, id));
-        let sessions = sessions.chain(bad[..2].iter().map(|(name, id)| session(name, id)));
-        let official = tokens.iter().map(|(name, id)| token(name, id)).chain([token(bad[2].0, &bad[2].1)]);
-        let file = File::of(&sessions.chain(official).collect::<String>());
-        Self { good: good.into_iter().chain(tokens).collect(), bad: bad.into_iter().collect(), file }
-    }
-}
-
-#[tokio::test]
-async fn a_world_of_200_accounts_under_faults_ends_as_it_should_and_no_credential_is_overspent() {
-    const BUDGET: usize = 40;
-    let world = World::new().await;
-    let crew = Crew::with_a_budget_of(BUDGET);
-    let settings = [
-        ("IGT_CREDENTIALS", crew.file.path()),
-        ("IGT_CONCURRENCY", "12"),
-        ("IGT_LEASE_SECONDS", "5"),
-        ("IGT_POLL_MS", "50"),
-        ("IGT_RETRY_BASE_MS", "20"),
-        ("IGT_THROTTLE_SECONDS", "1"),
-        ("IGT_BREAKER_SECONDS", "1"),
-        ("IGT_MAX_ATTEMPTS", "4"),
-        ("IGT_MAX_POSTS", "24"),
-    ];
-    let mut replicas = Vec::new();
-    for _ in 0..3 {
-        replicas.push(world.replica(&settings).await);
-    }
-    let accounts: Vec<(String, usize)> = (0..200).map(one_of_the_world).collect();
-    let start = async |(n, (username, kind)): (usize, &(String, usize))| {
-        let replica = &replicas[n % 3];
-        let body = json!({"task_id": username, "username": username, "source": ENDS[*kind].0});
-        replica.post_json("/create_task", &body).await.ok();
-        replica.post(&format!("/force_scrape/{username}")).await.ok();
-    };
-    // A few at a time, so that none waits for the others longer than a request may.
-    stream::iter(accounts.iter().enumerate()).for_each_concurrent(16, start).await;
-    // Two of three die in the middle of it (`kill -9`), and are started again.
-    for (place, share) in [(0, 40), (1, 90)] {
-        let ended = "select count(*) from runs where finished_at is not null";
-        eventually("some have ended", async || {
-            let ended: i64 = sqlx::query_scalar(ended).fetch_one(&world.database.pool).await.unwrap();
-            (ended >= share).then_some(())
-        })
-        .await;
-        let doomed = std::mem::replace(&mut replicas[place], world.replica(&settings).await);
-        doomed.kill().await;
-    }
-    for (username, kind) in &accounts {
-        let status: Value = world.ended(&replicas[2], username).await;
-        let end = (status["status"].as_str().unwrap(), status["reason"].as_str());
-        assert_eq!(end, ENDS[*kind].2, "{username}: {:?}\n{status:#}", event_types(&status));
-    }
-    let unfinished = "select count(*) from runs where finished_at is null";
-    let unfinished: i64 = sqlx::query_scalar(unfinished).fetch_one(&world.database.pool).await.unwrap();
-    assert_eq!(unfinished, 0, "each task has its one run, and that has ended");
-    for (name, id) in &crew.good {
-        let calls = world.instagram.calls(id).await;
-        assert!(!calls.is_empty(), "{name} was used");
-        assert_within(&calls, BUDGET, 2_000);
-    }
-    for id in crew.bad.values() {
-        // Whoever was on its way when the first was turned away may come after it.
-        let calls = world.instagram.calls(id).await;
-        assert!((1..=36).contains(&calls.len()), "{} requests with a credential that is no good", calls.len());
-        assert_within(&calls, BUDGET, 2_000);
-    }
-    let out: Vec<String> =
-        sqlx::query_scalar("select name || ' ' || reason from credentials where state = 'disabled' order by name")
-            .fetch_all(&world.database.pool)
-            .await
-            .unwrap();
-    assert_eq!(out, ["expired token_invalid", "gone login_required", "stopped challenge_required"]);
-    assert_sound(&world.database.pool).await;
 }
 
 const BREAKER: Breaker = Breaker { failures: 3, seconds: 60.0 };
