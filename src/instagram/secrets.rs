@@ -52,9 +52,12 @@ impl Secrets {
     /// A text without them.
     pub fn scrub(&self, text: &str) -> String {
         let looked_for = self.0.iter().map(ExposeSecret::expose_secret).filter(|secret| secret.len() >= SHORTEST);
-        looked_for.fold(text.to_owned(), |text, secret| {
-            if text.contains(secret) { text.replace(secret, REMOVED) } else { text }
-        })
+        looked_for.fold(
+            text.to_owned(),
+            |text, secret| {
+                if text.contains(secret) { text.replace(secret, REMOVED) } else { text }
+            },
+        )
     }
 }
 

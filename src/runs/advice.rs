@@ -67,7 +67,9 @@ impl<'a> AskedAs<'a> {
 pub(super) fn advice(kind: FailureKind, asked_as: AskedAs<'_>) -> String {
     let put_back = || asked_as.put_back();
     let words = match kind {
-        FailureKind::LoginRequired | FailureKind::TokenInvalid => return format!("{}{}", asked_as.renewed(), put_back()),
+        FailureKind::LoginRequired | FailureKind::TokenInvalid => {
+            return format!("{}{}", asked_as.renewed(), put_back());
+        }
         // It may as well be a throttle: nothing was taken out.
         FailureKind::PleaseWait | FailureKind::HtmlInsteadOfJson => asked_as.renewed(),
         FailureKind::ChallengeRequired | FailureKind::ConsentRequired => match asked_as {

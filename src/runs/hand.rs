@@ -220,15 +220,20 @@ impl<'a> Closing<'a> {
             Outcome::Stopped(Stop::LeaseLost) | Outcome::Halted(Halt::LeaseLost) => return Err(Halt::LeaseLost),
             Outcome::DeadlineExceeded => {
                 let allowed = self.core.policy.deadline.as_secs();
-                self.end_for(Reason::DeadlineExceeded, format!(
-                    "the run took longer than {allowed} s; ask again, or allow more (IGT_RUN_DEADLINE_SECONDS)"
-                ))
+                self.end_for(
+                    Reason::DeadlineExceeded,
+                    format!(
+                        "the run took longer than {allowed} s; ask again, or allow more (IGT_RUN_DEADLINE_SECONDS)"
+                    ),
+                )
             }
             Outcome::AttemptsSpent => {
                 let spent = self.core.policy.max_attempts;
                 self.end_for(
                     Reason::LeaseLost,
-                    format!("its worker was lost again and again; {spent} attempts are spent; see the log of the service"),
+                    format!(
+                        "its worker was lost again and again; {spent} attempts are spent; see the log of the service"
+                    ),
                 )
             }
             Outcome::Halted(Halt::Unwritable) => {

@@ -165,6 +165,7 @@ fn final_reason(kind: FailureKind) -> Reason {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::instagram::Source;
 
     const HOUR: Duration = Duration::from_secs(3600);
 

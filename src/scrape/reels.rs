@@ -46,10 +46,13 @@ pub(super) async fn process(
         );
         (Reason::UpstreamUnavailable, message)
     } else {
-        (Reason::NotFound, format!(
-            "{missing} of {total} reels could not be found any more; there is nothing to do where they were deleted, and \
+        (
+            Reason::NotFound,
+            format!(
+                "{missing} of {total} reels could not be found any more; there is nothing to do where they were deleted, and \
              else scrape again later"
-        ))
+            ),
+        )
     };
     Ok((missing > 0).then_some(Shortfall { reason, message }))
 }

@@ -55,7 +55,8 @@ pub(crate) async fn row(pool: &PgPool, name: &str) -> Value {
 
 /// How many seconds a credential cools from its latest failure on.
 async fn cools_for(pool: &PgPool, name: &str) -> u64 {
-    let query = "select round(extract(epoch from cooling_until - last_failure_at))::bigint from credentials where name = $1";
+    let query =
+        "select round(extract(epoch from cooling_until - last_failure_at))::bigint from credentials where name = $1";
     let seconds: i64 = sqlx::query_scalar(query).bind(name).fetch_one(pool).await.unwrap();
     seconds.try_into().unwrap()
 }

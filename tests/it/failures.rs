@@ -73,12 +73,7 @@ async fn one_by_one(settings: &[(&str, &str)], outcome: fn(&Row) -> Outcome) {
     }
 }
 
-async fn every_fault(
-    settings: &[(&str, &str)],
-    kinds: &[&'static str],
-    rows: &[&Row],
-    expected: fn(&Row) -> Outcome,
-) {
+async fn every_fault(settings: &[(&str, &str)], kinds: &[&'static str], rows: &[&Row], expected: fn(&Row) -> Outcome) {
     let world = World::new().await;
     let replica = world.replica(&[&HURRIED[..], settings].concat()).await;
     let who = if settings.is_empty() { "guest" } else { "member" };
@@ -327,7 +322,9 @@ async fn a_private_account_is_shown_to_a_session_that_follows_it() {
 
 #[tokio::test]
 async fn posts_that_are_claimed_and_not_shown_are_never_called_none() {
-    for (settings, words) in [(&[][..], "without a signed-in session; name a [[token]]"), (&[SESSION][..], "to this session; see whether")] {
+    for (settings, words) in
+        [(&[][..], "without a signed-in session; name a [[token]]"), (&[SESSION][..], "to this session; see whether")]
+    {
         let world = World::new().await;
         let replica = world.replica(settings).await;
         world.instagram.fault("withheld.anna", json!({"fault": "emptyedges"})).await;

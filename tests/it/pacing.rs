@@ -296,7 +296,8 @@ async fn a_request_that_did_not_reach_the_source_leaves_its_circuit_as_it_is_and
     assert_eq!(circuit().await, before, "neither closed nor opened for longer");
     assert!(matches!(verdict(&pool, "g").await, Verdict::Go(_)), "its place is another's at once");
     assert_eq!(says(Health::Answers, 10).await.as_deref(), Some("closed"));
-    let failures: i64 = sqlx::query_scalar("select failures from credentials where name = 's'").fetch_one(&pool).await.unwrap();
+    let failures: i64 =
+        sqlx::query_scalar("select failures from credentials where name = 's'").fetch_one(&pool).await.unwrap();
     assert_eq!(failures, 3, "the credential's own count has it not, either");
 }
 

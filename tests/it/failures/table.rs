@@ -145,7 +145,8 @@ pub(super) static TABLE: &[Row] = &[
             &["web_profile_info 400 consent_required"],
             "open Instagram in the browser",
         ),
-    }.harms(Unharmed, Credential::Disabled("consent_required")),
+    }
+    .harms(Unharmed, Credential::Disabled("consent_required")),
     both(
         "throttled.1",
         Outcome {
@@ -159,9 +160,14 @@ pub(super) static TABLE: &[Row] = &[
                 "rate_limited",
                 "run_resumed",
             ],
-            ..Outcome::failed("rate_limited", &["web_profile_info 429 throttled"; 5], "it was tried 5 times; scrape again later")
+            ..Outcome::failed(
+                "rate_limited",
+                &["web_profile_info 429 throttled"; 5],
+                "it was tried 5 times; scrape again later",
+            )
         },
-    ).harms(THROTTLED, THROTTLED),
+    )
+    .harms(THROTTLED, THROTTLED),
     both("throttledonce.1", Outcome::after(&["web_profile_info 429 throttled"], WAITED)).harms(THROTTLED, THROTTLED),
     // Asked to wait: one wait, then another endpoint, and no loop.
     Row {
@@ -170,7 +176,8 @@ pub(super) static TABLE: &[Row] = &[
             .with(&["web_profile_info 401 please_wait", "feed 401 please_wait"], WAITED),
         session: Outcome::partial("login_required", Posts::Only(0), COOKIE_DEAD)
             .with(&["web_profile_info 401 please_wait", "timeline 401 please_wait", "feed 401 please_wait"], WAITED),
-    }.harms(Struck, Struck),
+    }
+    .harms(Struck, Struck),
     Row {
         fault: "loginwall",
         guest: Outcome {
@@ -189,7 +196,8 @@ pub(super) static TABLE: &[Row] = &[
                 COOKIE_DEAD,
             )
         },
-    }.harms(Struck, DEAD),
+    }
+    .harms(Struck, DEAD),
     Row {
         fault: "guestwall",
         guest: Outcome {
@@ -201,7 +209,8 @@ pub(super) static TABLE: &[Row] = &[
             )
         },
         session: smooth(),
-    }.harms(Struck, Unharmed),
+    }
+    .harms(Struck, Unharmed),
     // No other endpoint can go on from there: the same one is asked once more, and what was read stays.
     Row {
         fault: "wallafter.2",
@@ -209,12 +218,14 @@ pub(super) static TABLE: &[Row] = &[
             .with(&["feed 401 please_wait"; 2], WAITED),
         session: Outcome::partial("login_required", Posts::Only(24), COOKIE_DEAD)
             .with(&["timeline 401 please_wait"; 2], WAITED),
-    }.harms(Struck, Struck),
+    }
+    .harms(Struck, Struck),
     Row {
         fault: "loggedout",
         guest: Outcome::failed("login_required", &["web_profile_info 403 login_required"], TOKEN_OR_COOKIE_WANTED),
         session: Outcome::failed("login_required", &["web_profile_info 403 login_required"], COOKIE_DEAD),
-    }.harms(Unharmed, DEAD),
+    }
+    .harms(Unharmed, DEAD),
     // A session that is challenged is asked for nothing more.
     Row {
         fault: "challenged",
@@ -228,7 +239,8 @@ pub(super) static TABLE: &[Row] = &[
             &["web_profile_info 400 challenge_required"],
             "let the session rest",
         ),
-    }.harms(RESTS, CHALLENGED),
+    }
+    .harms(RESTS, CHALLENGED),
     Row {
         fault: "feedback",
         guest: Outcome::failed(
@@ -241,7 +253,8 @@ pub(super) static TABLE: &[Row] = &[
             &["web_profile_info 400 challenge_required"],
             "let the session rest",
         ),
-    }.harms(RESTS, CHALLENGED),
+    }
+    .harms(RESTS, CHALLENGED),
     // A guest asks no document of GraphQL for a profile; a session refreshes its tokens once and turns to the feed.
     Row { fault: "forbidden", guest: smooth(), session: Outcome::after(&["timeline 403 forbidden"; 3], CHANGED) },
     Row { fault: "forbiddenonce", guest: smooth(), session: Outcome::after(&["timeline 403 forbidden"], &[]) },
@@ -251,7 +264,11 @@ pub(super) static TABLE: &[Row] = &[
         "broken",
         Outcome {
             events: RETRIED_TO_THE_LAST,
-            ..Outcome::failed("upstream_unavailable", &["web_profile_info 500 server_error"; 5], "5 times; scrape again later")
+            ..Outcome::failed(
+                "upstream_unavailable",
+                &["web_profile_info 500 server_error"; 5],
+                "5 times; scrape again later",
+            )
         },
     ),
     Row {
@@ -270,24 +287,34 @@ pub(super) static TABLE: &[Row] = &[
         fault: "html",
         guest: Outcome {
             events: RETRIED,
-            ..Outcome::failed("login_required", &["web_profile_info 200 html_instead_of_json"; 2], TOKEN_OR_COOKIE_WANTED)
+            ..Outcome::failed(
+                "login_required",
+                &["web_profile_info 200 html_instead_of_json"; 2],
+                TOKEN_OR_COOKIE_WANTED,
+            )
         },
         session: Outcome {
             events: RETRIED,
             ..Outcome::failed("login_required", &["web_profile_info 200 html_instead_of_json"; 2], COOKIE_DEAD)
         },
-    }.harms(Struck, Struck),
+    }
+    .harms(Struck, Struck),
     Row {
         fault: "senthome",
         guest: Outcome {
             events: RETRIED,
-            ..Outcome::failed("login_required", &["web_profile_info 302 html_instead_of_json"; 2], TOKEN_OR_COOKIE_WANTED)
+            ..Outcome::failed(
+                "login_required",
+                &["web_profile_info 302 html_instead_of_json"; 2],
+                TOKEN_OR_COOKIE_WANTED,
+            )
         },
         session: Outcome {
             events: RETRIED,
             ..Outcome::failed("login_required", &["web_profile_info 302 html_instead_of_json"; 2], COOKIE_DEAD)
         },
-    }.harms(Struck, Struck),
+    }
+    .harms(Struck, Struck),
     both(
         "truncated",
         Outcome {
@@ -336,7 +363,8 @@ pub(super) static TABLE: &[Row] = &[
             ],
             ..Outcome::failed("rate_limited", &["web_profile_info 200 throttled"; 5], "rate limit exceeded")
         },
-    ).harms(THROTTLED, THROTTLED),
+    )
+    .harms(THROTTLED, THROTTLED),
     Row {
         fault: "mismatch",
         guest: Outcome::failed(
@@ -349,16 +377,19 @@ pub(super) static TABLE: &[Row] = &[
             &["web_profile_info 400 user_agent_mismatch"],
             "then put it back: ig-tracking credentials enable cookie",
         ),
-    }.harms(Unharmed, Credential::Disabled("user_agent_mismatch")),
+    }
+    .harms(Unharmed, Credential::Disabled("user_agent_mismatch")),
     both(
         "proof",
         Outcome::failed("challenge_required", &["web_profile_info 400 challenge_required"], "challenge_required"),
-    ).harms(RESTS, CHALLENGED),
+    )
+    .harms(RESTS, CHALLENGED),
     Row {
         fault: "sentlogin",
         guest: Outcome::failed("login_required", &["web_profile_info 302 login_required"], TOKEN_OR_COOKIE_WANTED),
         session: Outcome::failed("login_required", &["web_profile_info 302 login_required"], COOKIE_DEAD),
-    }.harms(Unharmed, DEAD),
+    }
+    .harms(Unharmed, DEAD),
     both(
         "sentproof",
         Outcome::failed(
@@ -366,7 +397,8 @@ pub(super) static TABLE: &[Row] = &[
             &["web_profile_info 302 challenge_required"],
             "redirected to /challenge/",
         ),
-    ).harms(RESTS, CHALLENGED),
+    )
+    .harms(RESTS, CHALLENGED),
     // The other endpoint's word is another one, and counts.
     both(
         "restricted",
