@@ -17,7 +17,8 @@ use secrecy::SecretString;
 
 use crate::credentials::{Credentials, CredentialsError, Origin, PaceSettings};
 use crate::db::slots::Breaker;
-use crate::instagram::web::WebConfig;
+use crate::instagram::is_on_this_machine;
+use crate::instagram::web::{THROTTLE, WebConfig};
 use crate::pacing::Terms;
 use crate::runs::Policy;
 
@@ -89,11 +90,6 @@ pub struct RunSettings {
           value_parser = value_parser!(u64).range(1..=300_000))]
     pub retry_base_ms: u64,
 
-    /// Seconds to wait when Instagram throttles without saying for how long
-    #[arg(long, env = "IGT_THROTTLE_SECONDS", value_name = "S", default_value_t = 660,
-          value_parser = value_parser!(u64).range(1..=86_400))]
-    pub throttle_seconds: u64,
-
     /// Milliseconds after which a hand looks for a due run, or whether its run was cancelled, when nothing tells it
     #[arg(long, env = "IGT_POLL_MS", value_name = "MS", default_value_t = 1000,
           value_parser = value_parser!(u64).range(10..=60_000))]
@@ -130,6 +126,11 @@ pub struct SourceSettings {
     #[arg(long, env = "IGT_WEB_TIMEOUT_SECONDS", value_name = "S", default_value_t = 30,
           value_parser = value_parser!(u64).range(1..=600))]
     pub web_timeout_seconds: u64,
+
+    /// Seconds to wait when a source throttles without saying for how long, and when the web source does at least,
+    /// whatever it says [default: 660; where IGT_WEB_URL is this machine, that source is taken at its word]
+    #[arg(long, env = "IGT_THROTTLE_SECONDS", value_name = "S", value_parser = value_parser!(u64).range(1..=86_400))]
+    pub throttle_seconds: Option<u64>,
 
     /// The file of credentials: sessions of the web source and tokens of the official one, each with a proxy and a pace
     /// of its own; see credentials.example.toml. It is read at the start
@@ -248,15 +249,15 @@ impl ServeSettings {
 }
 
 impl RunSettings {
-    /// The same as durations.
-    pub fn policy(&self) -> Policy {
+    /// The same as durations, with how long a run waits that is throttled.
+    pub fn policy(&self, throttle_cooldown: Duration) -> Policy {
         Policy {
             concurrency: usize::from(self.concurrency),
             lease: Duration::from_secs(self.lease_seconds),
             deadline: Duration::from_secs(self.run_deadline_seconds),
             max_attempts: i32::from(self.pipeline.max_attempts),
             retry_base: Duration::from_millis(self.retry_base_ms),
-            throttle_cooldown: Duration::from_secs(self.throttle_seconds),
+            throttle_cooldown,
             poll: Duration::from_millis(self.poll_ms),
             max_posts: usize::from(self.pipeline.max_posts),
             refreshed_posts: usize::from(self.pipeline.refresh_posts),
@@ -284,10 +285,22 @@ impl SourceSettings {
         Ok(Credentials::gather(&Origin { file, web: self.web(), graph_url, pace })?)
     }
 
+    /// How long a throttle lasts where the source does not say.
+    pub fn cooldown(&self) -> Duration {
+        self.throttle_seconds.map_or(THROTTLE, Duration::from_secs)
+    }
+
+    /// How long a throttle of the web source lasts at least. One on this machine is an invented one, which nobody has to
+    /// spare.
+    fn least_throttle(&self) -> Duration {
+        let unset = if is_on_this_machine(&self.web_url) { Duration::ZERO } else { THROTTLE };
+        self.throttle_seconds.map_or(unset, Duration::from_secs)
+    }
+
     /// What holds for all credentials.
-    pub fn terms(&self, cooldown: Duration) -> Terms {
+    pub fn terms(&self) -> Terms {
         let (failures, seconds) = (i32::from(self.breaker_failures), f64::from(self.breaker_seconds));
-        Terms { cooldown, breaker: Breaker { failures, seconds } }
+        Terms { cooldown: self.cooldown(), breaker: Breaker { failures, seconds } }
     }
 
     /// The web source's settings.
@@ -298,6 +311,7 @@ impl SourceSettings {
             cookie: self.web_cookie.clone(),
             user_agent: self.web_user_agent.clone().unwrap_or(defaults.user_agent),
             timeout: Duration::from_secs(self.web_timeout_seconds),
+            least_throttle: self.least_throttle(),
             doc_ids: self.documents.web_doc_ids.clone().unwrap_or_default(),
             ..defaults
         }

@@ -117,9 +117,9 @@ impl Service {
             tracing::warn!("all keys are revoked or expired: nobody may do anything until one is made");
         }
         tokio::spawn(background.clone().run_until_cancelled_owned(keep_keys));
-        let policy = settings.runs.policy();
+        let policy = settings.runs.policy(settings.source.cooldown());
         let max_posts = policy.max_posts;
-        let terms = settings.source.terms(policy.throttle_cooldown);
+        let terms = settings.source.terms();
         let pacing = Pacing::begin(pool.patient(policy.patience()), credentials, terms);
         let pacing = pacing.await.map_err(ServiceError::Credentials)?;
         let terms = Terms { places: settings.http.max_streams(), poll: policy.poll };

@@ -1,7 +1,6 @@
 //! `credentials`: where they stand; asking with one; taking one out and putting it back.
 
 use std::process::ExitCode;
-use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use clap::{Args, Subcommand};
@@ -14,7 +13,7 @@ use crate::config::{DatabaseSettings, SourceSettings};
 use crate::db::Pool;
 use crate::db::credentials::{Credential, list, register, set_ready};
 use crate::instagram::Username;
-use crate::pacing::Pacing;
+use crate::pacing::{Pacing, SLACK};
 use crate::telemetry;
 
 /// All exit codes beyond those of every command, for the help.
@@ -22,9 +21,6 @@ pub(super) const EXIT_CODES: &str = " · 3 no such credential · 8 it cannot be 
 
 /// Those of `enable` and `disable`.
 const SET_CODES: &str = " · 3 no such credential";
-
-/// How long a credential that is throttled cools where the source does not say.
-const COOLDOWN: Duration = Duration::from_secs(660);
 
 /// What can be done about credentials.
 #[derive(Subcommand)]
@@ -150,7 +146,7 @@ async fn check(pool: &Pool, settings: &CheckSettings) -> Result<ExitCode, Failed
     let username = Username::parse(&settings.username)?;
     let credentials = settings.source.credentials()?;
     telemetry::tell_panics(credentials.sources().secrets());
-    let pacing = Pacing::beside(pool.clone(), &credentials, settings.source.terms(COOLDOWN));
+    let pacing = Pacing::beside(pool.clone(), &credentials, settings.source.terms());
     let named = credentials.kinds().map(|(name, _)| name).find(|name| ***name == *settings.name);
     let Some((name, client)) = named.and_then(|name| Some((name, pacing.sources().client(name)?))) else {
         let names: Vec<&str> = credentials.kinds().map(|(name, _)| &**name).collect();
@@ -160,7 +156,7 @@ async fn check(pool: &Pool, settings: &CheckSettings) -> Result<ExitCode, Failed
     // The pace of one that a service was started with is the service's to say.
     if !list(pool).await?.iter().any(|known| *known.name == **name) {
         let own: Vec<_> = credentials.registered().into_iter().filter(|one| one.name == &**name).collect();
-        register(pool, &own).await?;
+        register(pool, &own, SLACK.as_secs_f64()).await?;
     }
     let mut visit = client.visit(pacing.turn(name, client.source(), None), []);
     match visit.account(&username).await {

@@ -39,7 +39,8 @@ impl Pace {
 }
 
 /// Makes the rows of credentials that are new, and gives the others their pace anew. What they have been through stays.
-pub async fn register(db: impl PgExecutor<'_>, credentials: &[Registered<'_>]) -> sqlx::Result<()> {
+/// Each window is longer by `slack` seconds, as where slots are taken.
+pub async fn register(db: impl PgExecutor<'_>, credentials: &[Registered<'_>], slack: f64) -> sqlx::Result<()> {
     let names: Vec<_> = credentials.iter().map(|credential| credential.name).collect();
     let sources: Vec<_> = credentials.iter().map(|credential| credential.source).collect();
     let kinds: Vec<_> = credentials.iter().map(|credential| credential.kind).collect();
@@ -63,7 +64,7 @@ pub async fn register(db: impl PgExecutor<'_>, credentials: &[Registered<'_>]) -
                 greatest(
                     c.slots[cardinality(c.slots)] + make_interval(secs => excluded.gap_ms / 1000.0),
                     c.slots[cardinality(c.slots) - excluded.budget + 1]
-                        + make_interval(secs => excluded.window_seconds)),
+                        + make_interval(secs => excluded.window_seconds + $8)),
                 now())
         where (c.source, c.kind, c.gap_ms, c.jitter_ms, c.budget, c.window_seconds)
             is distinct from (excluded.source, excluded.kind, excluded.gap_ms, excluded.jitter_ms, excluded.budget,
@@ -76,6 +77,7 @@ pub async fn register(db: impl PgExecutor<'_>, credentials: &[Registered<'_>]) -
         &jitters,
         &budgets as &[Option<i32>],
         &windows,
+        slack,
     )
     .execute(db)
     .await

@@ -89,8 +89,8 @@ pub struct Word {
     pub run: Option<RunId>,
     /// Whether the answer shows that the credential is good.
     pub answered: bool,
-    /// Whether it speaks for an outage of the source.
-    pub outage: bool,
+    /// What it says of the source.
+    pub source: Health,
     /// What it means for the credential.
     pub effect: Effect,
     /// How long it cools, where it does.
@@ -101,6 +101,29 @@ pub struct Word {
     pub usage: Option<f64>,
     /// In how many seconds access is regained.
     pub regained: Option<f64>,
+}
+
+/// What a request's end says of its source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Health {
+    /// It answers, whatever it says.
+    Answers,
+    /// It speaks for an outage.
+    Fails,
+    /// Nothing: the source was not reached. Where this was the one request that was let through to see, its place is
+    /// given back.
+    Unknown,
+}
+
+impl Health {
+    /// Whether it speaks for an outage, as the schema has it.
+    fn is_outage(self) -> Option<bool> {
+        match self {
+            Self::Answers => Some(false),
+            Self::Fails => Some(true),
+            Self::Unknown => None,
+        }
+    }
 }
 
 /// What a failure means for the credential that met it.
@@ -155,7 +178,7 @@ pub async fn hear(db: impl PgExecutor<'_>, words: &[Word], breaker: Breaker) -> 
     let names: Vec<_> = words.iter().map(|word| word.name.as_str()).collect();
     let runs: Vec<_> = words.iter().map(|word| word.run.map(|run| run.0)).collect();
     let answered: Vec<_> = words.iter().map(|word| word.answered).collect();
-    let outage: Vec<_> = words.iter().map(|word| word.outage).collect();
+    let outage: Vec<_> = words.iter().map(|word| word.source.is_outage()).collect();
     let effects: Vec<_> = words.iter().map(|word| word.effect.as_str()).collect();
     let seconds: Vec<_> = words.iter().map(|word| word.cool_seconds).collect();
     let failures: Vec<_> = words.iter().map(|word| word.failure).collect();
@@ -169,7 +192,7 @@ pub async fn hear(db: impl PgExecutor<'_>, words: &[Word], breaker: Breaker) -> 
         &names as &[&str],
         &runs as &[Option<Uuid>],
         &answered,
-        &outage,
+        &outage as &[Option<bool>],
         &effects as &[&str],
         &seconds,
         &failures as &[Option<&str>],

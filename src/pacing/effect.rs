@@ -1,11 +1,11 @@
-//! What a failure means for the credential that met it, and whether it speaks for an outage of its source.
+//! What a failure means for the credential that met it, and what it says of its source.
 //!
 //! The line runs between what the credential did and what the account is: an account that is gone, private, for adults
 //! or not for this country says nothing of who asked, and neither does an answer that cannot be read. A guest is nobody
 //! who could be taken out: what turns a guest away cools it at most.
 
 use crate::credentials::Kind;
-use crate::db::slots::Effect;
+use crate::db::slots::{Effect, Health};
 use crate::instagram::FailureKind;
 
 /// What it means for the credential.
@@ -48,17 +48,21 @@ pub(super) fn effect(failure: FailureKind, kind: Kind) -> Effect {
     }
 }
 
-/// Whether it speaks for an outage of the source: many of these in a row, over all credentials and accounts, and nobody
-/// asks for a while.
-pub(super) fn is_outage(failure: FailureKind) -> bool {
-    matches!(
-        failure,
-        FailureKind::ServerError
+/// What a request's end says of the source. Of those that speak for an outage many in a row, over all credentials and
+/// accounts, and nobody asks for a while.
+pub(super) fn health(failure: Option<FailureKind>) -> Health {
+    match failure {
+        Some(
+            FailureKind::ServerError
             | FailureKind::TruncatedBody
             | FailureKind::TimedOut
             | FailureKind::ConnectionFailed
-            | FailureKind::HtmlInsteadOfJson
-    )
+            | FailureKind::HtmlInsteadOfJson,
+        ) => Health::Fails,
+        // It was not reached.
+        Some(FailureKind::NotAsked | FailureKind::CertificateRefused | FailureKind::ProxyRefused) => Health::Unknown,
+        _ => Health::Answers,
+    }
 }
 
 /// Whether an answer that ended so shows that the credential is good.
@@ -105,16 +109,34 @@ mod tests {
     }
 
     #[test]
-    fn what_says_nothing_of_the_source_is_no_outage_and_a_wall_shows_no_good_credential() {
+    fn what_is_no_outage_is_an_answer_unless_the_source_was_not_reached() {
+        for failure in [ServerError, TruncatedBody, TimedOut, ConnectionFailed, HtmlInsteadOfJson] {
+            assert_eq!(health(Some(failure)), Health::Fails, "{failure:?}");
+        }
         for failure in [Throttled, NotFound, ChallengeRequired, Private, UnexpectedShape, Forbidden, PleaseWait] {
-            assert!(!is_outage(failure), "{failure:?}");
+            assert_eq!(health(Some(failure)), Health::Answers, "{failure:?}");
         }
+        assert_eq!(health(None), Health::Answers);
         for failure in [CertificateRefused, ProxyRefused] {
-            // One credential's proxy must not close the source to all.
-            assert!(!is_outage(failure) && !shows_that_it_is_good(Some(failure)), "{failure:?}");
+            // One credential's proxy must neither close the source to all nor open it.
+            assert_eq!(health(Some(failure)), Health::Unknown, "{failure:?}");
+            assert!(failure.is_on_the_way(), "{failure:?}");
         }
+    }
+
+    #[test]
+    fn a_wall_shows_no_good_credential() {
         assert!(shows_that_it_is_good(None) && shows_that_it_is_good(Some(NotFound)));
-        for failure in [PleaseWait, HtmlInsteadOfJson, Throttled, Forbidden, ServerError, UnexpectedShape] {
+        for failure in [
+            PleaseWait,
+            HtmlInsteadOfJson,
+            Throttled,
+            Forbidden,
+            ServerError,
+            UnexpectedShape,
+            CertificateRefused,
+            ProxyRefused,
+        ] {
             assert!(!shows_that_it_is_good(Some(failure)), "{failure:?}");
         }
     }

@@ -29,6 +29,10 @@ pub use turn::Turn;
 /// its hand back until then.
 pub const AHEAD: Duration = Duration::from_secs(30);
 
+/// What may pass between a slot and its request on the wire, at most; each window is longer by as much, so that the
+/// source counts no more in any than the budget.
+pub const SLACK: Duration = Duration::from_secs(1);
+
 /// What holds for all credentials.
 #[derive(Clone, Copy, Debug)]
 pub struct Terms {
@@ -56,7 +60,7 @@ struct Shared {
 impl Pacing {
     /// Of these credentials, whose rows are made where they are not there yet.
     pub async fn begin(pool: Pool, credentials: &Credentials, terms: Terms) -> sqlx::Result<Self> {
-        credentials::register(&pool, &credentials.registered()).await?;
+        credentials::register(&pool, &credentials.registered(), SLACK.as_secs_f64()).await?;
         Ok(Self::beside(pool, credentials, terms))
     }
 

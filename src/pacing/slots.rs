@@ -4,17 +4,13 @@ use std::collections::HashMap;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::{AHEAD, Pacing};
+use super::{AHEAD, Pacing, SLACK};
 use crate::batcher::{Batcher, Limits, Work};
 use crate::db::slots::{Slot, Verdict, take_slots};
 use crate::db::{Failure, Pool};
 
 /// Requests in one statement at most; one statement under way.
 const LIMITS: Limits = Limits { batch: 256, under_way: 1, waiting: 65_536 };
-
-/// What may pass between a slot and its request on the wire, at most; each window is longer by as much, so that the
-/// source counts no more in any than the budget.
-const SLACK: Duration = Duration::from_secs(1);
 
 /// A request that comes so much after its slot lets it go and takes another one.
 pub(super) const LATEST: Duration = Duration::from_millis(500);

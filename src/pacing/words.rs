@@ -4,9 +4,9 @@ use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
 use super::Pacing;
-use super::effect::{effect, is_outage, shows_that_it_is_good};
+use super::effect::{effect, health, shows_that_it_is_good};
 use crate::batcher::{Batcher, Limits, Work};
-use crate::db::slots::{Breaker, Change, Effect, Word, hear};
+use crate::db::slots::{Breaker, Change, Effect, Health, Word, hear};
 use crate::db::{Failure, Pool, RunId};
 use crate::instagram::Heard;
 
@@ -51,8 +51,8 @@ impl Pacing {
     pub(super) fn word(&self, credential: &str, run: Option<RunId>, heard: &Heard, doubtful: bool) -> Option<Word> {
         let kind = self.kind(credential);
         let effect = heard.failure.map_or(Effect::None, |failure| effect(failure, kind));
-        let outage = heard.failure.is_some_and(is_outage);
-        if effect == Effect::None && !outage && heard.usage.is_none() && !doubtful {
+        let source = health(heard.failure);
+        if effect == Effect::None && source != Health::Fails && heard.usage.is_none() && !doubtful {
             return None;
         }
         let cools = heard.retry_after.unwrap_or(self.0.terms.cooldown).min(LONGEST_COOLDOWN);
@@ -60,7 +60,7 @@ impl Pacing {
             name: credential.to_owned(),
             run,
             answered: shows_that_it_is_good(heard.failure),
-            outage,
+            source,
             effect,
             cool_seconds: cools.as_secs_f64(),
             failure: heard.failure.map(|failure| failure.as_str()),

@@ -20,7 +20,7 @@ pub fn of(reason: Reason) -> Advice {
         ),
         Reason::LoginRequired => (
             "the session is dead, or Instagram shows this to no guest, or a wait and another endpoint did not help",
-            "sign in with a browser, set IGT_WEB_COOKIE anew",
+            "a token: make a new one; a session: sign in with its browser and write the fresh cookie where the old one stands; then restart and put it back (ig-tracking credentials enable NAME). A guest: name a [[token]] in IGT_CREDENTIALS for professional accounts, or set IGT_WEB_COOKIE",
         ),
         Reason::ChallengeRequired => (
             "a person has to prove or accept something",
@@ -34,7 +34,9 @@ pub fn of(reason: Reason) -> Advice {
         Reason::AgeRestricted => {
             ("for adults only, and not for us; no number is stored", "a session of an adult may see it")
         }
-        Reason::GeoBlocked => ("not shown in the country that is asked from", "ask from another"),
+        Reason::GeoBlocked => {
+            ("not shown in the country that is asked from", "nothing: it is not shown where this service asks from")
+        }
         Reason::UpstreamChanged => (
             "Instagram's answers changed; what could be read is stored",
             "read the events upstream_changed; set IGT_WEB_DOC_IDS where a document is stale; where the failure is user_agent_mismatch, give the session the User-Agent of the cookie's own browser (user_agent in its entry, else IGT_WEB_USER_AGENT) and put it back; else a newer version is needed",

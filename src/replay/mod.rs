@@ -22,7 +22,7 @@ use crate::db::runs::{Reason, RunState};
 use crate::db::status::Event as Told;
 use crate::evidence::{self, Evidence};
 use crate::instagram::{Client, End, Open, Recorded, Recording, Source, Username, UsernameError};
-use crate::runs::{AskedAs, Beginning, Ending, Policy};
+use crate::runs::{AskedAs, Beginning, Ending, Policy, on_losing};
 use crate::scrape::{self, Event, Interruption, Job};
 
 pub use compare::{Line, Mark};
@@ -189,7 +189,7 @@ impl Attempt<'_> {
                     // As then, another credential goes on.
                     Some(next) => {
                         let (from, to) = (stretch.credential.into(), next.credential.into());
-                        let message = failure.to_string();
+                        let message = on_losing(&failure, stretch.asked_as());
                         let attempt = run.attempt;
                         let event = Event::CredentialChanged { message, failure: Some(failure), from, to, attempt };
                         ledger.say(event);

@@ -3,11 +3,15 @@
 use std::sync::Arc;
 
 use super::Core;
+use super::advice::AskedAs;
 use crate::db::runs::Claimed;
 use crate::db::tasks;
 use crate::instagram::{Class, Failure, FailureKind, Source, Visit};
 use crate::pacing::{Choice, Refusal, Turn};
 use crate::scrape::Checkpoint;
+
+/// One run takes out so many credentials at most: what they all met is probably the account's.
+const MOST_LOST: u32 = 2;
 
 /// An attempt's use of one credential.
 pub(super) struct Asking {
@@ -18,6 +22,11 @@ pub(super) struct Asking {
 impl Asking {
     pub(super) fn credential(&self) -> &Arc<str> {
         self.turn.credential()
+    }
+
+    /// As whom it asks.
+    pub(super) fn asked_as(&self) -> AskedAs<'_> {
+        if self.visit.has_session() { AskedAs::of(self.visit.source(), self.credential()) } else { AskedAs::Guest }
     }
 }
 
@@ -78,16 +87,11 @@ pub(super) fn another_may_go_on(stuck: &Stuck, run: &Claimed, asking: &Asking, c
         Stuck::Failed(failure) => match failure.kind {
             FailureKind::Throttled => asking.visit.has_session(),
             kind if kind.is_on_the_way() => true,
-            // One run takes out two credentials at most: what both met is probably the account's.
-            _ if takes_out(failure, asking.visit.has_session()) => checkpoint.credentials_lost < 2,
+            // The one that it takes out now is not counted yet.
+            kind if asking.asked_as().is_taken_out_by(kind) => checkpoint.credentials_lost + 1 < MOST_LOST,
             _ => run.source == tasks::Source::Auto && asking.visit.source() == Source::Graph && is_not_offered(failure),
         },
     }
-}
-
-/// Whether the failure took the credential out.
-pub(super) fn takes_out(failure: &Failure, has_session: bool) -> bool {
-    has_session && FailureKind::END_OF_A_CREDENTIAL.contains(&failure.kind)
 }
 
 /// Whether the official source does not serve this account: a personal one, say.

@@ -6,7 +6,8 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use super::Policy;
-use super::retry::{AskedAs, Decision, Standing, decide, last_word};
+use super::advice::AskedAs;
+use super::retry::{Decision, Standing, decide, last_word};
 use crate::db::journal::Transition;
 use crate::db::runs::RunState;
 use crate::instagram::Failure;

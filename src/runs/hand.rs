@@ -8,12 +8,13 @@ use futures_util::FutureExt as _;
 use tokio::sync::OwnedSemaphorePermit;
 use tracing::Instrument as _;
 
-use super::asking::{Asking, Stuck, another_may_go_on, choose, takes_out};
+use super::advice::{AskedAs, on_losing};
+use super::asking::{Asking, Stuck, another_may_go_on, choose};
 use super::cancel::{cancel_run, cancelled};
 use super::ending::Ending;
 use super::lease::{Grip, Stop};
 use super::ledger::RunLedger;
-use super::retry::{AskedAs, Decision, decide_without_turn};
+use super::retry::{Decision, decide_without_turn};
 use super::{Core, count_end};
 use crate::db::journal::{Transition, Written};
 use crate::db::runs::{Claimed, Reason, RunState};
@@ -147,10 +148,10 @@ async fn ask_on(core: &Core, run: &Claimed, ledger: &mut RunLedger, asking: &mut
         };
         let (message, failure) = match stuck {
             Stuck::Refused(refusal) => (refusal.to_string(), None),
-            Stuck::Failed(failure) => (failure.to_string(), Some(failure)),
+            Stuck::Failed(failure) => (on_losing(&failure, before.asked_as()), Some(failure)),
         };
-        checkpoint.credentials_lost +=
-            u32::from(failure.as_ref().is_some_and(|failure| takes_out(failure, before.visit.has_session())));
+        let lost = failure.as_ref().is_some_and(|failure| before.asked_as().is_taken_out_by(failure.kind));
+        checkpoint.credentials_lost += u32::from(lost);
         let (from, to) = (Arc::clone(before.credential()), Arc::clone(next.credential()));
         let event = Event::CredentialChanged { message, failure, from, to, attempt: run.attempt };
         let exchanges = before.visit.take_exchanges();
@@ -219,13 +220,20 @@ impl<'a> Closing<'a> {
             Outcome::Stopped(Stop::LeaseLost) | Outcome::Halted(Halt::LeaseLost) => return Err(Halt::LeaseLost),
             Outcome::DeadlineExceeded => {
                 let allowed = self.core.policy.deadline.as_secs();
-                self.end_for(Reason::DeadlineExceeded, format!("the run took longer than {allowed} s"))
+                self.end_for(
+                    Reason::DeadlineExceeded,
+                    format!(
+                        "the run took longer than {allowed} s; ask again, or allow more (IGT_RUN_DEADLINE_SECONDS)"
+                    ),
+                )
             }
             Outcome::AttemptsSpent => {
                 let spent = self.core.policy.max_attempts;
                 self.end_for(
                     Reason::LeaseLost,
-                    format!("its worker was lost again and again; {spent} attempts are spent"),
+                    format!(
+                        "its worker was lost again and again; {spent} attempts are spent; see the log of the service"
+                    ),
                 )
             }
             Outcome::Halted(Halt::Unwritable) => {
@@ -281,12 +289,11 @@ impl<'a> Closing<'a> {
         'a: 'b,
     {
         let (core, run) = (self.core, self.run);
-        let asked_as = asking.filter(|asking| asking.visit.has_session());
         Ending {
             username: &run.username,
             attempt: run.attempt,
             policy: &core.policy,
-            asked_as: asked_as.map_or(AskedAs::Guest, |asking| AskedAs::of(asking.visit.source(), asking.credential())),
+            asked_as: asking.map_or(AskedAs::Guest, Asking::asked_as),
             elapsed_seconds: self.ledger.elapsed_seconds(),
             now: self.ledger.database_time(),
             left: self.left(),
@@ -309,9 +316,9 @@ impl<'a> Closing<'a> {
         let message = match failure {
             Some(failure) => match decision {
                 Decision::Wait(..) if self.checkpoint.tries(self.run.attempt) < self.core.policy.max_attempts => {
-                    let lost = asking.is_some_and(|asking| takes_out(&failure, asking.visit.has_session()));
-                    self.checkpoint.credentials_lost += u32::from(lost);
-                    format!("{failure}; {words}")
+                    let asked_as = asking.map_or(AskedAs::Guest, Asking::asked_as);
+                    self.checkpoint.credentials_lost += u32::from(asked_as.is_taken_out_by(failure.kind));
+                    format!("{}; {words}", on_losing(&failure, asked_as))
                 }
                 _ => return self.fail(failure, asking),
             },

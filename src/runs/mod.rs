@@ -4,6 +4,7 @@
 //! very statement that starts it), keeps it by the replica's heartbeat, and writes for it only while its lease
 //! holds. The rows are the truth: a replica may die at any line, and another one's next claim takes its runs up.
 
+mod advice;
 mod answers;
 mod asking;
 mod beginning;
@@ -34,11 +35,11 @@ use crate::db::{Pool, WorkerId};
 use crate::live::Live;
 use crate::pacing::Pacing;
 
+pub use advice::{AskedAs, on_losing};
 pub use beginning::Beginning;
 pub use cancel::{CancelOutcome, Cancellation, cancel_run};
 pub use ending::Ending;
 pub use journal::Journal;
-pub use retry::AskedAs;
 pub use start::{Pending, StartOutcome};
 pub use view::{ListRead, View};
 pub use watch::Watched;
@@ -56,7 +57,7 @@ pub struct Policy {
     pub max_attempts: i32,
     /// The first back-off; it doubles with each attempt.
     pub retry_base: Duration,
-    /// How long to wait when the upstream throttles without saying for how long.
+    /// How long to wait when a source throttles without saying for how long.
     pub throttle_cooldown: Duration,
     /// How often a free hand looks for a due run, and whether one in hand was cancelled, when nothing wakes it.
     pub poll: Duration,

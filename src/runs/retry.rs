@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use super::Policy;
-use crate::credentials::COOKIE;
+use super::advice::{AskedAs, advice};
 use crate::db::runs::Reason;
-use crate::instagram::{Class, Failure, FailureKind, Source};
+use crate::instagram::{Class, Failure, FailureKind};
 use crate::pacing::{Refusal, Why as NoTurn};
 
 /// No back-off is longer than this, unless the upstream asks for it.
@@ -76,123 +76,7 @@ pub(super) fn last_word(failure: &Failure, tries: i32, why: Why, asked_as: Asked
         Why::AttemptsSpent => format!("; it was tried {tries} times"),
         Why::TooLate(delay) => format!("; the next try, in {} s, would come after the run's deadline", delay.as_secs()),
     };
-    let advice = advice(failure.kind, asked_as).map(|advice| format!("; {advice}")).unwrap_or_default();
-    format!("{failure}{why}{advice}")
-}
-
-/// As whom a run asked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AskedAs<'a> {
-    /// As nobody in particular.
-    Guest,
-    /// With a session of this name.
-    Session(&'a str),
-    /// With a token of this name.
-    Token(&'a str),
-}
-
-impl<'a> AskedAs<'a> {
-    /// With this credential of a source, which is no guest.
-    pub fn of(source: Source, name: &'a str) -> Self {
-        match source {
-            Source::Web => Self::Session(name),
-            Source::Graph => Self::Token(name),
-        }
-    }
-
-    /// How its secret is renewed.
-    fn renewed(self) -> &'static str {
-        match self {
-            Self::Session(name) if name != COOKIE => {
-                "sign in again, write the fresh secret into IGT_CREDENTIALS and restart"
-            }
-            Self::Token(_) => "make a new token, write it into IGT_CREDENTIALS and restart",
-            _ => "sign in again and set IGT_WEB_COOKIE to the fresh cookie",
-        }
-    }
-
-    /// How it is put back.
-    fn put_back(self) -> String {
-        match self {
-            Self::Guest => String::new(),
-            Self::Session(name) | Self::Token(name) => {
-                format!(", then put it back: ig-tracking credentials enable {name}")
-            }
-        }
-    }
-}
-
-/// What a person can do about a failure; `None` where nothing but to try again.
-fn advice(kind: FailureKind, asked_as: AskedAs<'_>) -> Option<String> {
-    let for_guests = "set IGT_WEB_COOKIE to the cookie of a signed-in browser";
-    let has_session = asked_as != AskedAs::Guest;
-    let words = match kind {
-        FailureKind::TokenInvalid => return Some(format!("{}{}", asked_as.renewed(), asked_as.put_back())),
-        FailureKind::LoginRequired if has_session => {
-            return Some(format!("{}{}", asked_as.renewed(), asked_as.put_back()));
-        }
-        FailureKind::UserAgentMismatch => {
-            let agent = match asked_as {
-                AskedAs::Session(name) if name != COOKIE => {
-                    format!("write it as user_agent of {name} into IGT_CREDENTIALS")
-                }
-                _ => "set IGT_WEB_USER_AGENT to it".to_owned(),
-            };
-            let words = "look up navigator.userAgent in the browser that the cookie is from";
-            return Some(format!("{words}, {agent} and restart{}", asked_as.put_back()));
-        }
-        FailureKind::ProxyRefused => {
-            let proxy = match asked_as {
-                AskedAs::Session(name) | AskedAs::Token(name) if name != COOKIE => {
-                    format!("the proxy of {name} in IGT_CREDENTIALS")
-                }
-                _ => "the proxy that HTTPS_PROXY names".to_owned(),
-            };
-            return Some(format!("correct the user and the password of {proxy} and restart"));
-        }
-        FailureKind::PermissionMissing => {
-            let words = "make a token with instagram_basic, instagram_manage_insights and pages_read_engagement, for an app \
-                         that was granted them, write it into IGT_CREDENTIALS and restart";
-            return Some(format!("{words}{}", asked_as.put_back()));
-        }
-        FailureKind::PolicyBlocked => {
-            let words = "read what the app's dashboard at developers.facebook.com says, and let the token rest until it is \
-                         mended";
-            return Some(format!("{words}{}", asked_as.put_back()));
-        }
-        // What the web source says to sessions; of the official one it is the same as a token that is not taken.
-        FailureKind::ChallengeRequired | FailureKind::ConsentRequired if matches!(asked_as, AskedAs::Session(_)) => {
-            let words = "open Instagram in the browser of this session, do what it asks, and let the session rest until \
-                         then";
-            return Some(format!("{words}{}", asked_as.put_back()));
-        }
-        FailureKind::LoginRequired | FailureKind::PleaseWait | FailureKind::HtmlInsteadOfJson => {
-            Some(if has_session { asked_as.renewed() } else { for_guests })
-        }
-        FailureKind::ChallengeRequired | FailureKind::ConsentRequired => {
-            Some("scrape again later, or set IGT_WEB_COOKIE to the cookie of a signed-in browser")
-        }
-        FailureKind::GeoBlocked => Some("Instagram does not show it in the country that this service asks from"),
-        FailureKind::NotFound => Some("it may have been renamed or deleted"),
-        FailureKind::NotDiscoverable => {
-            Some("check the name; an account that is personal or private can be read by the source `web` alone")
-        }
-        FailureKind::NotOffered => Some("the source `web` can be asked for it"),
-        FailureKind::FieldsRefused => {
-            Some("check the credential's user_id; where it is right, the official source has changed its fields")
-        }
-        FailureKind::CursorRefused => Some("scrape again: the list is then read from its beginning"),
-        FailureKind::AgeRestricted if !has_session => Some("an adult's session may see it: set IGT_WEB_COOKIE"),
-        FailureKind::CertificateRefused => Some(
-            "check that the address leads to who it should and that this machine's clock is right; an authority of your own \
-             belongs among the system's root certificates",
-        ),
-        FailureKind::Forbidden | FailureKind::UnexpectedShape => {
-            Some("Instagram has changed: the kept answer shows how, and a newer version of this program may read it")
-        }
-        _ => None,
-    };
-    words.map(str::to_owned)
+    format!("{failure}{why}; {}", advice(failure.kind, asked_as))
 }
 
 /// What becomes of a run whose next request has no turn, and why it is so in a sentence for a person.
@@ -210,16 +94,21 @@ pub(super) fn decide_without_turn(refusal: &Refusal, left: Duration, chance: f64
             if delay < left {
                 return (Decision::Wait(delay, reason), refusal.to_string());
             }
-            let message = format!("{refusal}; its turn, in {} s, would come after the run's deadline", delay.as_secs());
+            let message = format!(
+                "{refusal}; its turn, in {} s, would come after the run's deadline; ask for fewer runs, or allow more time \
+                 (IGT_RUN_DEADLINE_SECONDS)",
+                delay.as_secs()
+            );
             (Decision::End(reason, Why::TooLate(delay)), message)
         }
         None => {
             let advice = match (&refusal.why, refusal.credential.as_deref()) {
                 (NoTurn::Disabled(failure), Some(name)) => {
                     let asked_as = AskedAs::of(refusal.source, name);
-                    that_disables(failure).and_then(|kind| advice(kind, asked_as)).unwrap_or_else(|| {
-                        format!("put it back when it may be used again: ig-tracking credentials enable {name}")
-                    })
+                    that_disables(failure).map_or_else(
+                        || format!("put it back when it may be used again: ig-tracking credentials enable {name}"),
+                        |kind| advice(kind, asked_as),
+                    )
                 }
                 _ => format!("name one for source {} in IGT_CREDENTIALS", refusal.source.as_str()),
             };
@@ -276,6 +165,7 @@ fn final_reason(kind: FailureKind) -> Reason {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::instagram::Source;
 
     const HOUR: Duration = Duration::from_secs(3600);
 
@@ -412,40 +302,17 @@ mod tests {
 
     #[test]
     fn the_last_word_says_what_happened_why_it_is_the_last_and_what_to_do() {
-        let word = |kind, why, has_session: bool| {
-            let asked_as = if has_session { AskedAs::Session("cookie") } else { AskedAs::Guest };
-            last_word(&failure(kind, None), 2, why, asked_as)
-        };
+        let word = |kind, why, asked_as| last_word(&failure(kind, None), 2, why, asked_as);
         assert_eq!(
-            word(FailureKind::PleaseWait, Why::WaitedInVain, false),
-            "web_profile_info answered 429: no; waiting has not helped; set IGT_WEB_COOKIE to the cookie of a \
-             signed-in browser"
+            word(FailureKind::PleaseWait, Why::WaitedInVain, AskedAs::Session("cookie")),
+            "web_profile_info answered 429: no; waiting has not helped; sign in again and set IGT_WEB_COOKIE to the fresh \
+             cookie"
         );
         assert_eq!(
-            word(FailureKind::ServerError, Why::AttemptsSpent, true),
-            "web_profile_info answered 429: no; it was tried 2 times"
+            word(FailureKind::ServerError, Why::AttemptsSpent, AskedAs::Guest),
+            "web_profile_info answered 429: no; it was tried 2 times; scrape again later"
         );
-        assert_eq!(word(FailureKind::EndpointBroken, Why::NoUse, true), "web_profile_info answered 429: no");
-        assert!(word(FailureKind::LoginRequired, Why::NoUse, true).contains("sign in again"));
-        for kind in [
-            FailureKind::TokenInvalid,
-            FailureKind::PermissionMissing,
-            FailureKind::PolicyBlocked,
-            FailureKind::LoginRequired,
-            FailureKind::PleaseWait,
-            FailureKind::Throttled,
-        ] {
-            let words = last_word(&failure(kind, None), 2, Why::NoUse, AskedAs::of(Source::Graph, "main"));
-            assert!(!words.contains("COOKIE") && !words.contains("sign in") && !words.contains("browser"), "{words}");
-            let is_taken_out = that_disables(kind.as_str()).is_some();
-            assert_eq!(words.contains("ig-tracking credentials enable main"), is_taken_out, "{words}");
-        }
-        assert!(word(FailureKind::Throttled, Why::TooLate(HOUR), true).contains("in 3600 s"));
-        // What stands in the file is mended in the file.
-        for kind in [FailureKind::UserAgentMismatch, FailureKind::ProxyRefused] {
-            let of = |name| last_word(&failure(kind, None), 1, Why::NoUse, AskedAs::Session(name));
-            assert!(of("main").contains("of main") && of("main").contains("IGT_CREDENTIALS"), "{}", of("main"));
-            assert!(!of(COOKIE).contains("IGT_CREDENTIALS"), "{}", of(COOKIE));
-        }
+        let late = word(FailureKind::Throttled, Why::TooLate(HOUR), AskedAs::Guest);
+        assert!(late.contains("in 3600 s, would come after the run's deadline; scrape again later"), "{late}");
     }
 }

@@ -50,9 +50,12 @@ pub(super) async fn fetch(
     }
     let claimed = account.posts_count.filter(|count| *count > 0);
     let to_whom = match (visit.source(), visit.has_session()) {
-        (Source::Graph, _) => "to this token",
-        (Source::Web, true) => "to this session",
-        (Source::Web, false) => "without a signed-in session",
+        (Source::Graph, _) => "to this token; the source `web` may show them",
+        (Source::Web, true) => "to this session; see whether its own browser shows them",
+        (Source::Web, false) => {
+            "without a signed-in session; name a [[token]] in IGT_CREDENTIALS for professional accounts, or a session, \
+             which may be shown them"
+        }
     };
     Ok(claimed.map(|count| Shortfall {
         reason: Reason::LoginRequired,
@@ -61,7 +64,9 @@ pub(super) async fn fetch(
 }
 
 fn private(username: &Username) -> Shortfall {
-    let message = format!("@{username} is private: its posts are for approved followers only");
+    let message = format!(
+        "@{username} is private: its posts are for approved followers only; only a session that follows it can read them"
+    );
     Shortfall { reason: Reason::Private, message }
 }
 

@@ -41,11 +41,18 @@ pub(super) async fn process(
     let missing = checkpoint.reels_missing.len();
     let total = checkpoint.reels.len();
     let (reason, message) = if checkpoint.reels_not_offered {
-        let message =
-            format!("{missing} of {total} reels are not in the list, and this source cannot be asked for one");
+        let message = format!(
+            "{missing} of {total} reels are not in the list, and this source cannot be asked for one; the source `web` can"
+        );
         (Reason::UpstreamUnavailable, message)
     } else {
-        (Reason::NotFound, format!("{missing} of {total} reels could not be found any more"))
+        (
+            Reason::NotFound,
+            format!(
+                "{missing} of {total} reels could not be found any more; there is nothing to do where they were deleted, and \
+             else scrape again later"
+            ),
+        )
     };
     Ok((missing > 0).then_some(Shortfall { reason, message }))
 }

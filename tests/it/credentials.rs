@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, PgPool};
 
-use crate::harness::{World, call, event, event_types};
+use crate::harness::{World, call, event, event_types, eventually};
+use crate::proxies::answering;
 
 /// A file of credentials, gone when the test is.
 pub(crate) struct File(PathBuf);
@@ -52,6 +53,14 @@ pub(crate) async fn row(pool: &PgPool, name: &str) -> Value {
         .unwrap()
 }
 
+/// How many seconds a credential cools from its latest failure on.
+async fn cools_for(pool: &PgPool, name: &str) -> u64 {
+    let query =
+        "select round(extract(epoch from cooling_until - last_failure_at))::bigint from credentials where name = $1";
+    let seconds: i64 = sqlx::query_scalar(query).bind(name).fetch_one(pool).await.unwrap();
+    seconds.try_into().unwrap()
+}
+
 #[tokio::test]
 async fn a_throttled_credential_rests_for_all_replicas_and_another_one_goes_on_at_once() {
     let world = World::new().await;
@@ -87,6 +96,34 @@ async fn a_throttled_credential_rests_for_all_replicas_and_another_one_goes_on_a
 }
 
 #[tokio::test]
+async fn a_throttle_of_the_web_source_lasts_no_shorter_than_the_setting_whatever_it_says() {
+    let world = World::new().await;
+    let file = File::of_sessions(&[("only", &unique("brief"))], "");
+    let settings = [("IGT_CREDENTIALS", file.path()), ("IGT_THROTTLE_SECONDS", "900"), ("IGT_POLL_MS", "20")];
+    let replica = world.replica(&settings).await;
+    for (task, said) in [("brief", 1), ("long", 3600)] {
+        let username = format!("{task}.anna");
+        let fault = json!({"fault": "throttled", "times": 1, "retry_after_seconds": said});
+        world.instagram.fault(&username, fault).await;
+        replica.create("create_task", task, &username).await;
+        replica.post(&format!("/force_scrape/{task}")).await.ok();
+        let waits = eventually("the run waits", async || {
+            let status = replica.get(&format!("/task_status/{task}?logs_count=100")).await.ok()["response"].clone();
+            event_types(&status).contains(&"rate_limited").then(|| event(&status, "rate_limited").clone())
+        })
+        .await;
+        let least = u64::max(said, 900);
+        let retry_after = waits["retry_after_s"].as_u64().unwrap();
+        // Up to a tenth more, so that not all come back at once.
+        assert!((least..=least + least / 10 + 1).contains(&retry_after), "{waits}");
+        assert_eq!(cools_for(&world.database.pool, "only").await, least, "nobody else asks sooner, either");
+        let enabled =
+            call(&["credentials", "enable", "only"], &[("DATABASE_URL", &world.database.url)]).finished().await;
+        assert_eq!(enabled.code, Some(0), "{enabled:?}");
+    }
+}
+
+#[tokio::test]
 async fn with_no_other_credential_all_runs_wait_and_say_until_when_and_it_costs_no_attempt() {
     let world = World::new().await;
     let id = unique("only");
@@ -107,7 +144,7 @@ async fn with_no_other_credential_all_runs_wait_and_say_until_when_and_it_costs_
             // As if the time had come, and the credential cooled yet.
             due(&world.database.pool, "u").await;
         }
-        let waited = crate::harness::eventually("the run waits", async || {
+        let waited = eventually("the run waits", async || {
             let status = replica.get("/task_status/u?logs_count=100").await.ok()["response"].clone();
             let waits = event_types(&status).into_iter().filter(|what| *what == "rate_limited").count();
             (waits == round + 1).then_some(status)
@@ -148,6 +185,10 @@ async fn a_challenged_or_dead_session_is_taken_out_until_a_person_puts_it_back()
             if event_types(&status).contains(&"credential_changed") {
                 let event = event(&status, "credential_changed");
                 assert_eq!((&event["failure"], &event["to"]), (&json!(reason), &json!("good")));
+                let message = event["message"].as_str().unwrap();
+                for words in ["credential bad is taken out", "credentials enable bad", "goes on with credential good"] {
+                    assert!(message.contains(words), "{message}");
+                }
                 changed += 1;
             }
         }
@@ -175,6 +216,26 @@ async fn a_challenged_or_dead_session_is_taken_out_until_a_person_puts_it_back()
         world.scrape(&lonely, "t", "takenout.late").await;
         assert_eq!(world.instagram.calls(&bad).await.len(), 2, "it was asked again");
     }
+}
+
+#[tokio::test]
+async fn an_account_that_challenges_every_session_costs_a_run_two_of_them_and_no_more() {
+    let world = World::new().await;
+    let ids = ["one", "two", "three"].map(|name| (name, unique(name)));
+    let file = File::of_sessions(&ids.each_ref().map(|(name, id)| (*name, id.as_str())), "");
+    let replica = world.replica(&[("IGT_CREDENTIALS", file.path())]).await;
+    let status = world.scrape(&replica, "t", "challenged.everybody").await;
+    assert_eq!((&status["status"], &status["reason"]), (&json!("failed"), &json!("challenge_required")), "{status:#}");
+    assert_eq!(event_types(&status), ["scrape_started", "credential_changed", "scrape_failed"]);
+    let mut disabled = 0;
+    for (name, id) in &ids {
+        let out = row(&world.database.pool, name).await["state"] == "disabled";
+        assert_eq!(world.instagram.calls(id).await.len(), usize::from(out), "{name}");
+        disabled += usize::from(out);
+    }
+    assert_eq!(disabled, 2);
+    // The third is as good as before.
+    assert_eq!(world.scrape(&replica, "u", "unchallenged.anna").await["status"], "completed");
 }
 
 #[tokio::test]
@@ -244,15 +305,39 @@ async fn the_command_line_lists_checks_and_sets_credentials() {
 }
 
 #[tokio::test]
+async fn what_a_check_meets_counts_as_for_a_run_under_the_same_settings() {
+    let world = World::new().await;
+    let file = File::of_sessions(&[("busy", &unique("throttled-"))], "");
+    let settings = [
+        ("DATABASE_URL", world.database.url.as_str()),
+        ("IGT_CREDENTIALS", file.path()),
+        ("IGT_WEB_URL", world.instagram.url.as_str()),
+        ("IGT_THROTTLE_SECONDS", "1800"),
+    ];
+    let checked = call(&["credentials", "check", "busy"], &settings).finished().await;
+    assert_eq!(checked.code, Some(8), "{checked:?}");
+    assert_eq!(cools_for(&world.database.pool, "busy").await, 1800);
+}
+
+#[tokio::test]
 async fn what_is_secret_about_credentials_is_told_nowhere() {
     let world = World::new().await;
     let id = unique("planted-session-");
+    // As Instagram writes ids of sessions; who answers repeats this one as it is written, as it is meant, and twice written.
+    let echo = answering("400 No", |head| {
+        let cookie = head.lines().find(|line| line.starts_with("cookie")).unwrap_or_default();
+        let said = format!("no to {cookie} {} {}", cookie.replace("%3A", ":"), cookie.replace('%', "%25"));
+        json!({"status": "fail", "message": said}).to_string()
+    })
+    .await;
     let text = format!(
         "[[session]]\nname = \"live\"\ncookie = \"sessionid={id}; csrftoken=planted-csrf; mid=planted-mid\"\n\
          [[session]]\nname = \"cut\"\ncookie = \"sessionid=planted-other; csrftoken=planted-csrf\"\n\
          proxy = \"http://planted-user:planted-password@127.0.0.1:1\"\n\
          [[session]]\nname = \"socks\"\ncookie = \"sessionid=planted-third\"\n\
          proxy = \"socks5://planted-user:planted-password@127.0.0.1:1\"\n\
+         [[session]]\nname = \"echoed\"\ncookie = \"ds_user_id=1789123; sessionid=1789123%3Aplanted-echo%3A2\"\n\
+         proxy = \"http://{echo}\"\n\
          [[token]]\nname = \"official\"\ntoken = \"planted-token\"\nuser_id = \"178414\"\n"
     );
     let file = File::of(&text);
@@ -286,7 +371,9 @@ async fn what_is_secret_about_credentials_is_told_nowhere() {
     told.push(replica.get("/tasks").await.text);
     told.push(replica.ask(reqwest::Method::GET, "/metrics", None).await.text);
     told.extend(replica.lines());
-    told.extend(everything(&world.database.pool).await);
+    let all = everything(&world.database.pool).await;
+    assert!(all.iter().any(|text| text.contains("sessionid=[removed]")), "the echo was met and is kept");
+    told.extend(all);
     for arguments in [
         &["credentials", "list", "--json"][..],
         &["runs", "show", "challenged-web", "--json"],

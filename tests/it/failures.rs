@@ -6,15 +6,17 @@ mod table;
 
 use std::collections::{BTreeSet, HashMap};
 
+use ig_tracking::credentials::{COOKIE, GUEST};
 use ig_tracking::sandbox;
 use serde_json::{Value, json};
 use sqlx::PgPool;
 
 use crate::bodies::{assert_bodies, assert_told_nowhere, with_pages};
+use crate::credentials::row;
 use crate::harness::{World, assert_sound, event, event_types};
 use crate::pipelines::{SESSION, assert_truthful};
-pub(crate) use table::OF_THE_SESSION;
-use table::{Outcome, Posts, RETRIED, Row, TABLE};
+pub(crate) use table::is_of_the_session;
+use table::{Credential, Outcome, Posts, RETRIED, Row, TABLE};
 
 /// Waits are short, so that all that waits at all is through in seconds.
 pub(crate) const HURRIED: [(&str, &str); 7] = [
@@ -39,31 +41,39 @@ fn no_fault_of_the_sandbox_is_missing_from_the_table() {
 
 #[tokio::test]
 async fn every_fault_that_a_guest_meets_ends_as_it_should() {
-    every_fault(&[], &["profile", "reel"], &TABLE.iter().collect::<Vec<_>>(), |row| row.guest).await;
+    beside_each_other(&[], |row| row.guest).await;
+}
+
+#[tokio::test]
+async fn every_fault_by_which_a_guest_rests_or_is_struck_ends_as_it_should() {
+    one_by_one(&[], |row| row.guest).await;
 }
 
 #[tokio::test]
 async fn every_fault_that_a_session_meets_ends_as_it_should() {
-    let rows: Vec<_> = TABLE.iter().filter(|row| !OF_THE_SESSION.contains(&row.fault)).collect();
-    every_fault(&[SESSION], &["profile", "reel"], &rows, |row| row.session).await;
+    beside_each_other(&[SESSION], |row| row.session).await;
 }
 
 #[tokio::test]
 async fn every_fault_that_is_the_sessions_ends_as_it_should() {
-    let rows = TABLE.iter().filter(|row| OF_THE_SESSION.contains(&row.fault));
-    // Each has a session of its own.
-    for row in rows {
-        let of = async |kind| every_fault(&[SESSION], &[kind], &[row], |row| row.session).await;
+    one_by_one(&[SESSION], |row| row.session).await;
+}
+
+/// The rows that do nothing to the credential: one serves all.
+async fn beside_each_other(settings: &[(&str, &str)], outcome: fn(&Row) -> Outcome) {
+    let rows: Vec<_> = TABLE.iter().filter(|row| outcome(row).credential == Credential::Unharmed).collect();
+    every_fault(settings, &["profile", "reel"], &rows, outcome).await;
+}
+
+/// The others, each with a credential of its own.
+async fn one_by_one(settings: &[(&str, &str)], outcome: fn(&Row) -> Outcome) {
+    for row in TABLE.iter().filter(|row| outcome(row).credential != Credential::Unharmed) {
+        let of = async |kind| every_fault(settings, &[kind], &[row], outcome).await;
         tokio::join!(of("profile"), of("reel"));
     }
 }
 
-async fn every_fault(
-    settings: &[(&str, &str)],
-    kinds: &[&'static str],
-    rows: &[&Row],
-    expected: impl Fn(&Row) -> Outcome,
-) {
+async fn every_fault(settings: &[(&str, &str)], kinds: &[&'static str], rows: &[&Row], expected: fn(&Row) -> Outcome) {
     let world = World::new().await;
     let replica = world.replica(&[&HURRIED[..], settings].concat()).await;
     let who = if settings.is_empty() { "guest" } else { "member" };
@@ -86,6 +96,8 @@ async fn every_fault(
         }
     }
     let pool = &world.database.pool;
+    let credential = if settings.is_empty() { GUEST } else { COOKIE };
+    assert_credential(pool, credential, expected(rows[0]).credential, rows[0].fault).await;
     assert_sound(pool).await;
     assert_truthful(pool).await;
     // A number that was not told is null: no account and no post of the table has none of anything.
@@ -95,6 +107,21 @@ async fn every_fault(
     assert_bodies(pool).await;
     let leaked = "select count(*) from run_exchanges where url like '%secret%'";
     assert_eq!(count(pool, leaked).await, 0);
+}
+
+/// What became of the credential: whether it may be used, why not, whether it is struck, and whether it cooled.
+async fn assert_credential(pool: &PgPool, name: &str, expected: Credential, fault: &str) {
+    let stands = row(pool, name).await;
+    let is_ready = stands["state"] == "ready";
+    let is_struck = is_ready && stands["strikes"] != 0;
+    let became = (is_ready, stands["reason"].as_str(), is_struck, !stands["cooling_until"].is_null());
+    let expected = match expected {
+        Credential::Unharmed => (true, None, false, false),
+        Credential::Struck => (true, None, true, false),
+        Credential::Cooled(failure) => (true, Some(failure), false, true),
+        Credential::Disabled(failure) => (false, Some(failure), false, false),
+    };
+    assert_eq!(became, expected, "{fault}: {stands:#}");
 }
 
 /// The events of a run that a smooth one does not have.
@@ -295,7 +322,9 @@ async fn a_private_account_is_shown_to_a_session_that_follows_it() {
 
 #[tokio::test]
 async fn posts_that_are_claimed_and_not_shown_are_never_called_none() {
-    for (settings, words) in [(&[][..], "without a signed-in session"), (&[SESSION][..], "to this session")] {
+    for (settings, words) in
+        [(&[][..], "without a signed-in session; name a [[token]]"), (&[SESSION][..], "to this session; see whether")]
+    {
         let world = World::new().await;
         let replica = world.replica(settings).await;
         world.instagram.fault("withheld.anna", json!({"fault": "emptyedges"})).await;

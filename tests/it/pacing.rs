@@ -1,12 +1,11 @@
 //! The pace that all replicas share: no credential is asked with more often than it may be, whoever dies and whoever is
 //! started again; a source that fails again and again is left alone.
 
-use std::collections::BTreeMap;
+mod world;
 
-use futures_util::{StreamExt as _, stream};
 use ig_tracking::db::RunId;
 use ig_tracking::db::credentials::{Pace, Registered, register};
-use ig_tracking::db::slots::{Breaker, Effect, Verdict, Word, hear, take_slots};
+use ig_tracking::db::slots::{Breaker, Effect, Health, Verdict, Word, hear, take_slots};
 use serde_json::{Value, json};
 use sqlx::PgPool;
 use uuid::Uuid;
@@ -144,137 +143,6 @@ async fn a_source_that_fails_again_and_again_is_left_alone_and_asked_again_when_
     assert_eq!(opened().await, 0, "closed by the first answer");
 }
 
-/// A status, and its reason.
-type End = (&'static str, Option<&'static str>);
-
-/// What accounts of a name's beginning end as, each asked of a source. The first of a source are well.
-const ENDS: [(&str, &str, End); 21] = [
-    ("web", "", ("completed", None)),
-    ("web", "flaky.1", ("completed", None)),
-    ("web", "throttledonce.1", ("completed", None)),
-    ("web", "ghosted", ("completed", None)),
-    ("web", "asset", ("completed", None)),
-    ("web", "hidden", ("completed", None)),
-    ("web", "repeating", ("completed", None)),
-    ("web", "missing", ("failed", Some("not_found"))),
-    ("web", "private", ("partial", Some("private"))),
-    ("web", "agegated", ("failed", Some("age_restricted"))),
-    ("web", "broken", ("failed", Some("upstream_unavailable"))),
-    ("web", "renamed", ("partial", Some("upstream_changed"))),
-    ("graph", "", ("completed", None)),
-    ("graph", "flaky.1", ("completed", None)),
-    ("graph", "throttledonce.1", ("completed", None)),
-    ("graph", "hidden", ("completed", None)),
-    ("graph", "unknownfield", ("partial", Some("upstream_changed"))),
-    ("graph", "personal", ("failed", Some("not_found"))),
-    ("graph", "fieldlist", ("failed", Some("upstream_changed"))),
-    ("graph", "transient", ("failed", Some("upstream_unavailable"))),
-    ("auto", "personal", ("completed", None)),
-];
-
-/// Half of them are well, the others meet what chance has for them.
-fn one_of_the_world(n: usize) -> (String, usize) {
-    let well = if rand::random_bool(0.7) { 0 } else { 12 };
-    let kind = if rand::random_bool(0.5) { well } else { rand::random_range(0..ENDS.len()) };
-    let (source, beginning, _) = ENDS[kind];
-    (format!("{beginning}.{source}{n}").trim_start_matches('.').to_owned(), kind)
-}
-
-/// The credentials of the world: five sessions and two tokens that are good, and one of each that is not.
-struct Crew {
-    good: BTreeMap<String, String>,
-    bad: BTreeMap<&'static str, String>,
-    file: File,
-}
-
-impl Crew {
-    fn with_a_budget_of(budget: usize) -> Self {
-        let good = ["a", "b", "c", "d", "e"].map(|name| (name.to_owned(), unique("world")));
-        let tokens = ["official", "second"].map(|name| (name.to_owned(), unique("budget-100000-")));
-        let bad = [("gone", unique("dead-")), ("stopped", unique("challenged-")), ("expired", unique("expired-"))];
-        let pace = format!("pace = {{ budget = {budget}, window_seconds = 2 }}");
-        let session = |name: &str, id: &str| {
-            format!("[[session]]\nname = \"{name}\"\ncookie = \"sessionid={id}; csrftoken=x\"\n{pace}\n")
-        };
-        let token = |name: &str, token: &str| {
-            format!("[[token]]\nname = \"{name}\"\ntoken = \"{token}\"\nuser_id = \"178414\"\n{pace}\n")
-        };
-        let sessions = good.iter().map(|(name, id)| session(name, id));
-        let sessions = sessions.chain(bad[..2].iter().map(|(name, id)| session(name, id)));
-        let official = tokens.iter().map(|(name, id)| token(name, id)).chain([token(bad[2].0, &bad[2].1)]);
-        let file = File::of(&sessions.chain(official).collect::<String>());
-        Self { good: good.into_iter().chain(tokens).collect(), bad: bad.into_iter().collect(), file }
-    }
-}
-
-#[tokio::test]
-async fn a_world_of_200_accounts_under_faults_ends_as_it_should_and_no_credential_is_overspent() {
-    const BUDGET: usize = 40;
-    let world = World::new().await;
-    let crew = Crew::with_a_budget_of(BUDGET);
-    let settings = [
-        ("IGT_CREDENTIALS", crew.file.path()),
-        ("IGT_CONCURRENCY", "12"),
-        ("IGT_LEASE_SECONDS", "5"),
-        ("IGT_POLL_MS", "50"),
-        ("IGT_RETRY_BASE_MS", "20"),
-        ("IGT_THROTTLE_SECONDS", "1"),
-        ("IGT_BREAKER_SECONDS", "1"),
-        ("IGT_MAX_ATTEMPTS", "4"),
-        ("IGT_MAX_POSTS", "24"),
-    ];
-    let mut replicas = Vec::new();
-    for _ in 0..3 {
-        replicas.push(world.replica(&settings).await);
-    }
-    let accounts: Vec<(String, usize)> = (0..200).map(one_of_the_world).collect();
-    let start = async |(n, (username, kind)): (usize, &(String, usize))| {
-        let replica = &replicas[n % 3];
-        let body = json!({"task_id": username, "username": username, "source": ENDS[*kind].0});
-        replica.post_json("/create_task", &body).await.ok();
-        replica.post(&format!("/force_scrape/{username}")).await.ok();
-    };
-    // A few at a time, so that none waits for the others longer than a request may.
-    stream::iter(accounts.iter().enumerate()).for_each_concurrent(16, start).await;
-    // Two of three die in the middle of it (`kill -9`), and are started again.
-    for (place, share) in [(0, 40), (1, 90)] {
-        let ended = "select count(*) from runs where finished_at is not null";
-        eventually("some have ended", async || {
-            let ended: i64 = sqlx::query_scalar(ended).fetch_one(&world.database.pool).await.unwrap();
-            (ended >= share).then_some(())
-        })
-        .await;
-        let doomed = std::mem::replace(&mut replicas[place], world.replica(&settings).await);
-        doomed.kill().await;
-    }
-    for (username, kind) in &accounts {
-        let status: Value = world.ended(&replicas[2], username).await;
-        let end = (status["status"].as_str().unwrap(), status["reason"].as_str());
-        assert_eq!(end, ENDS[*kind].2, "{username}: {:?}\n{status:#}", event_types(&status));
-    }
-    let unfinished = "select count(*) from runs where finished_at is null";
-    let unfinished: i64 = sqlx::query_scalar(unfinished).fetch_one(&world.database.pool).await.unwrap();
-    assert_eq!(unfinished, 0, "each task has its one run, and that has ended");
-    for (name, id) in &crew.good {
-        let calls = world.instagram.calls(id).await;
-        assert!(!calls.is_empty(), "{name} was used");
-        assert_within(&calls, BUDGET, 2_000);
-    }
-    for id in crew.bad.values() {
-        // Whoever was on its way when the first was turned away may come after it.
-        let calls = world.instagram.calls(id).await;
-        assert!((1..=36).contains(&calls.len()), "{} requests with a credential that is no good", calls.len());
-        assert_within(&calls, BUDGET, 2_000);
-    }
-    let out: Vec<String> =
-        sqlx::query_scalar("select name || ' ' || reason from credentials where state = 'disabled' order by name")
-            .fetch_all(&world.database.pool)
-            .await
-            .unwrap();
-    assert_eq!(out, ["expired token_invalid", "gone login_required", "stopped challenge_required"]);
-    assert_sound(&world.database.pool).await;
-}
-
 const BREAKER: Breaker = Breaker { failures: 3, seconds: 60.0 };
 
 /// A database with one credential of each kind. A replica that starts finds or makes all the rows that it needs.
@@ -283,7 +151,7 @@ async fn registered(pace: Pace) -> PgPool {
     sqlx::query("truncate circuits").execute(&pool).await.unwrap();
     let of = |name, source, kind| Registered { name, source, kind, pace };
     let all = [of("g", "web", "guest"), of("s", "web", "session"), of("t", "graph", "token")];
-    register(&pool, &all).await.unwrap();
+    register(&pool, &all, 1.0).await.unwrap();
     pool
 }
 
@@ -292,7 +160,7 @@ fn word(name: &str, run: u128) -> Word {
         name: name.to_owned(),
         run: Some(RunId(Uuid::from_u128(run))),
         answered: false,
-        outage: false,
+        source: Health::Answers,
         effect: Effect::None,
         cool_seconds: 60.0,
         failure: Some("please_wait"),
@@ -370,7 +238,7 @@ async fn a_wall_cools_a_credential_when_two_runs_meet_it_in_a_row_and_takes_only
 async fn a_circuit_opens_by_several_runs_lets_one_through_and_opens_for_longer_where_that_one_fails() {
     let pool = registered(Pace::NONE).await;
     let fails = async |run| {
-        let word = Word { outage: true, failure: Some("server_error"), ..word("s", run) };
+        let word = Word { source: Health::Fails, failure: Some("server_error"), ..word("s", run) };
         hear(&pool, &[word], BREAKER).await.unwrap().remove(0).circuit
     };
     for _ in 0..9 {
@@ -398,4 +266,58 @@ async fn a_circuit_opens_by_several_runs_lets_one_through_and_opens_for_longer_w
     let answered = Word { answered: true, failure: None, ..word("s", 5) };
     assert_eq!(hear(&pool, &[answered], BREAKER).await.unwrap().remove(0).circuit.as_deref(), Some("closed"));
     assert!(matches!(verdict(&pool, "g").await, Verdict::Go(_)));
+}
+
+#[tokio::test]
+async fn a_request_that_did_not_reach_the_source_leaves_its_circuit_as_it_is_and_lets_another_one_see() {
+    let pool = registered(Pace::NONE).await;
+    let circuit = async || -> Value {
+        let row = "select to_jsonb(b) - 'probe_until' from circuits b where source = 'web'";
+        sqlx::query_scalar(row).fetch_one(&pool).await.unwrap()
+    };
+    let says = async |source, run| {
+        let word = Word { source, failure: Some("any"), ..word("s", run) };
+        hear(&pool, &[word], BREAKER).await.unwrap().remove(0).circuit
+    };
+    // On the way to an outage, while the circuit is open, and when one request is let through to see.
+    for (failures, opens) in [(1, None), (2, None), (3, Some("opened"))] {
+        assert_eq!(says(Health::Fails, failures).await.as_deref(), opens);
+        let before = circuit().await;
+        assert_eq!(before["failures"], json!(failures));
+        assert_eq!(says(Health::Unknown, 9).await, None);
+        assert_eq!(circuit().await, before);
+    }
+    assert!(matches!(verdict(&pool, "g").await, Verdict::Open(_)));
+    sqlx::query("update circuits set open_until = now()").execute(&pool).await.unwrap();
+    let before = circuit().await;
+    assert!(matches!(verdict(&pool, "s").await, Verdict::Go(_)));
+    assert!(matches!(verdict(&pool, "g").await, Verdict::HalfOpen(_)), "one sees");
+    assert_eq!(says(Health::Unknown, 9).await, None);
+    assert_eq!(circuit().await, before, "neither closed nor opened for longer");
+    assert!(matches!(verdict(&pool, "g").await, Verdict::Go(_)), "its place is another's at once");
+    assert_eq!(says(Health::Answers, 10).await.as_deref(), Some("closed"));
+    let failures: i64 =
+        sqlx::query_scalar("select failures from credentials where name = 's'").fetch_one(&pool).await.unwrap();
+    assert_eq!(failures, 3, "the credential's own count has it not, either");
+}
+
+#[tokio::test]
+async fn a_pace_that_is_changed_counts_the_slots_that_were_given_out_and_keeps_the_slack() {
+    let pace = |budget, seconds| Pace { gap_ms: 1_000, jitter_ms: 0, budget: Some(budget), window_seconds: seconds };
+    let pool = registered(pace(4, 600.0)).await;
+    let taken = take_slots(&pool, &[("s", 0), ("s", 0), ("s", 0)], 30.0, 1.0).await.unwrap();
+    assert!(taken.iter().all(|slot| matches!(slot.verdict, Verdict::Go(_))), "{taken:?}");
+    // From the first and from the second of the three on: a window and the second that may pass on the way to the wire.
+    for (budget, seconds, oldest) in [(3, 90.0, 1), (2, 120.0, 2)] {
+        let credential = Registered { name: "s", source: "web", kind: "session", pace: pace(budget, seconds) };
+        register(&pool, &[credential], 1.0).await.unwrap();
+        let after: f64 = sqlx::query_scalar(
+            "select extract(epoch from next_slot_at - slots[$1])::float8 from credentials where name = 's'",
+        )
+        .bind(oldest)
+        .fetch_one(&pool)
+        .await
+        .unwrap();
+        assert_eq!(after.round(), seconds + 1.0, "{budget} in {seconds} s");
+    }
 }

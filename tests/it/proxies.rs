@@ -73,19 +73,24 @@ impl Drop for ByTls {
     }
 }
 
-/// A proxy that takes no password, and repeats what it was sent.
-async fn refusing() -> String {
-    serving(|mut socket| async move {
+/// A proxy that answers each request itself: with this status, and with what is made of the request's head.
+pub(crate) async fn answering(status: &'static str, say: fn(&str) -> String) -> String {
+    serving(move |mut socket| async move {
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {
             let Ok(byte) = socket.read_u8().await else { return };
             head.push(byte);
         }
-        let said = format!("no to planted%2Dpassword, planted-password and {}", String::from_utf8_lossy(&head));
-        let answer = format!("HTTP/1.1 407 Who\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{said}", said.len());
+        let said = say(&String::from_utf8_lossy(&head));
+        let answer = format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{said}", said.len());
         let _ = socket.write_all(answer.as_bytes()).await;
     })
     .await
+}
+
+/// A proxy that takes no password, and repeats what it was sent.
+async fn refusing() -> String {
+    answering("407 Who", |head| format!("no to planted%2Dpassword, planted-password and {head}")).await
 }
 
 /// A session and a token, each behind a proxy at this address; what else they have is good.
@@ -198,6 +203,36 @@ async fn where_a_proxy_is_closed_another_credential_goes_on_at_once() {
     assert_eq!(changes[0]["from"], "official", "{changes:#?}");
     assert_eq!(changes.last().unwrap()["to"], "other", "{changes:#?}");
     assert!(changes.iter().all(|change| change["failure"] == "certificate_refused"), "{changes:#?}");
+}
+
+#[tokio::test]
+async fn a_proxy_that_refuses_leaves_an_open_circuit_open_and_another_credential_closes_it() {
+    let world = World::new().await;
+    let pool = &world.database.pool;
+    let refusing = format!("http://me:planted@{}", refusing().await);
+    let entry = |name: &str, proxy: &str| {
+        format!("[[session]]\nname = \"{name}\"\ncookie = \"sessionid={}\"\n{proxy}\n", unique(name))
+    };
+    let file = File::of(&entry("shut", &format!("proxy = \"{refusing}\"")));
+    let replica = world.replica(&[("IGT_CREDENTIALS", file.path())]).await;
+    // The source was left alone for a while, and that is over: one request is let through to see.
+    sqlx::query("update circuits set failures = 12, opened = 2, open_until = now() where source = 'web'")
+        .execute(pool)
+        .await
+        .unwrap();
+    let circuit = async || -> (i32, i32, bool, bool) {
+        let row = "select failures, opened, open_until is not null, probe_until is not null from circuits where source = 'web'";
+        sqlx::query_as(row).fetch_one(pool).await.unwrap()
+    };
+    let status = scrape(&world, &replica, "web", "shut").await;
+    assert_eq!(event(&status, "scrape_failed")["failure"], "proxy_refused", "{status:#}");
+    assert_eq!(circuit().await, (12, 2, true, false), "nobody has seen the source");
+    replica.kill().await;
+    let file = File::of(&entry("good", ""));
+    let replica = world.replica(&[("IGT_CREDENTIALS", file.path())]).await;
+    let status = scrape(&world, &replica, "web", "good").await;
+    assert_eq!(status["status"], "completed", "{status:#}");
+    assert_eq!(circuit().await, (0, 0, false, false));
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, PgPool};
 
-use crate::failures::{HURRIED, OF_THE_SESSION};
+use crate::failures::{HURRIED, is_of_the_session};
 use crate::harness::{Finished, World, call, event_types};
 use crate::pipelines::SESSION;
 
@@ -124,7 +124,7 @@ const BAD: [&str; 32] = [
 #[tokio::test]
 async fn every_fault_that_ends_a_run_badly_ends_it_the_same_way_when_it_is_played_back() {
     let (of_the_session, of_the_account): (Vec<_>, Vec<_>) =
-        BAD.into_iter().partition(|fault| OF_THE_SESSION.iter().any(|row| row.split('.').next() == Some(fault)));
+        BAD.into_iter().partition(|fault| is_of_the_session(fault));
     let played = fails_as_before("guest", &[], ("create_task", "force_scrape"), &BAD).await;
     assert!(played >= 20, "{played} of a guest");
     let reels = ("create_reel_task", "force_scrape_reel");

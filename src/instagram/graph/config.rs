@@ -120,7 +120,7 @@ pub(super) fn settle(config: GraphConfig) -> Result<Settled, GraphConfigError> {
     let mut node = base;
     let path = format!("{}/{}/{}", node.path().trim_end_matches('/'), config.version, config.user_id);
     node.set_path(&path);
-    let secrets = Secrets::of_token(config.token.expose_secret()).and(line.secrets.clone());
+    let secrets = Secrets::of([config.token.expose_secret()]).and(line.secrets.clone());
     Ok(Settled { wire: Wire::Network(line), node, secrets, authorization })
 }
 

@@ -1,6 +1,7 @@
 //! From an answer to what it means: its content, or the failure by name.
 //!
-//! The words of an answer count for more than its status: Instagram says the same with 200, 400, 401 and 403.
+//! 429, 407 and 5xx are what they are. Beyond them the words of an answer count for more than its status: Instagram says the
+//! same with 200, 400, 401 and 403.
 
 use reqwest::header::{CONTENT_TYPE, HeaderMap, LOCATION};
 use serde_json::Value;

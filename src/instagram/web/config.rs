@@ -13,6 +13,9 @@ use crate::instagram::secrets::Secrets;
 use crate::instagram::transport::{self, Line, LineConfig, LineError};
 use crate::instagram::wire::Wire;
 
+/// What published clients wait for after a 429.
+pub const THROTTLE: Duration = Duration::from_secs(660);
+
 /// How to reach Instagram's web endpoints.
 #[derive(Clone, Debug)]
 pub struct WebConfig {
@@ -29,6 +32,8 @@ pub struct WebConfig {
     pub timeout: Duration,
     /// The longest that making a connection may take.
     pub connect_timeout: Duration,
+    /// How long a throttle lasts at least, whatever the answer says: who comes back sooner is throttled for longer.
+    pub least_throttle: Duration,
     /// The numbers of the GraphQL documents.
     pub doc_ids: DocIds,
 }
@@ -44,6 +49,7 @@ impl Default for WebConfig {
             proxy: None,
             timeout: Duration::from_secs(30),
             connect_timeout: Duration::from_secs(10),
+            least_throttle: THROTTLE,
             doc_ids: DocIds::default(),
         }
     }
@@ -91,6 +97,7 @@ pub(super) struct Settled {
     pub(super) cookie: Option<SecretString>,
     /// What an error or an answer of its proxy must not tell.
     pub(super) secrets: Secrets,
+    pub(super) least_throttle: Duration,
     pub(super) doc_ids: DocIds,
 }
 
@@ -113,9 +120,9 @@ pub(super) fn settle(config: WebConfig) -> Result<Settled, WebConfigError> {
         LineError::Proxy(problem) => WebConfigError::Proxy(problem),
         LineError::Client(error) => WebConfigError::Client(error),
     })?;
-    let WebConfig { cookie, doc_ids, .. } = config;
+    let WebConfig { cookie, least_throttle, doc_ids, .. } = config;
     let secrets = line.secrets.clone();
-    Ok(Settled { wire: Wire::Network(line), base, cookie, secrets, doc_ids })
+    Ok(Settled { wire: Wire::Network(line), base, cookie, secrets, least_throttle, doc_ids })
 }
 
 /// Settings that ask nothing of the network: a recording answers in its place, as a guest or as whoever was signed in.
@@ -131,7 +138,8 @@ pub(super) fn recorded(recording: Arc<Recording>, has_session: bool, doc_ids: Do
     #[expect(clippy::unwrap_used, reason = "the address is a constant, and a test uses it")]
     let base = base.unwrap_or_else(|| Url::parse(NOWHERE).unwrap());
     let cookie = has_session.then(|| SIGNED_IN.into());
-    Settled { wire: Wire::Recording(recording), base, cookie, secrets: Secrets::default(), doc_ids }
+    let (wire, secrets) = (Wire::Recording(recording), Secrets::default());
+    Settled { wire, base, cookie, secrets, least_throttle: THROTTLE, doc_ids }
 }
 
 fn check_cookie(cookie: Option<&SecretString>) -> Result<(), WebConfigError> {

@@ -22,7 +22,7 @@ use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 
-pub use config::{WebConfig, WebConfigError};
+pub use config::{THROTTLE, WebConfig, WebConfigError};
 pub use endpoints::{DocIds, DocIdsError};
 
 use self::config::Settled;

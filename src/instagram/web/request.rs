@@ -13,7 +13,7 @@ use crate::instagram::reader::Notes;
 use crate::instagram::recording::telling;
 use crate::instagram::transport::{KEPT_LIMIT, Received, no_answer};
 use crate::instagram::wire::{Outcome, Outgoing};
-use crate::instagram::{Exchange, Failure, FailureKind, Heard, Reading, Unread};
+use crate::instagram::{Class, Exchange, Failure, FailureKind, Heard, Reading, Unread};
 
 /// The application id of Instagram's own web site.
 const APP_ID: &str = "936619743392459";
@@ -133,7 +133,7 @@ impl Visit {
             }),
             (None, None) => Err(no_answer(ask.endpoint, FailureKind::ConnectionFailed, "no answer came".to_owned())),
         };
-        let result = result.map_err(|failure| self.without_secrets(failure));
+        let result = result.map_err(|failure| self.as_long_as_it_takes(self.without_secrets(failure)));
         let unread: Vec<_> = notes.into_unread().into_iter().map(|unread| self.scrub_unread(unread)).collect();
         let failure = result.as_ref().err();
         self.remember(&ask, &url, duration, received.as_ref(), failure, &unread);
@@ -142,6 +142,12 @@ impl Visit {
         }
         self.tell_gate(ask.endpoint, failure).await;
         result.map(|value| Reading { value, unread })
+    }
+
+    /// Where it throttles, the wait is no shorter than any throttle is.
+    fn as_long_as_it_takes(&self, failure: Failure) -> Failure {
+        let least = if failure.kind.class() == Class::Throttled { self.web.least_throttle } else { Duration::ZERO };
+        Failure { retry_after: failure.retry_after.map(|wait| wait.max(least)), ..failure }
     }
 
     async fn tell_gate(&self, endpoint: &'static str, failure: Option<&Failure>) {

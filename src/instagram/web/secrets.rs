@@ -5,7 +5,7 @@ use secrecy::{ExposeSecret, SecretString};
 use super::Visit;
 use super::page::{self, Tokens};
 use crate::instagram::reader::shorten;
-use crate::instagram::secrets::{REMOVED, SHORTEST, Secrets, without};
+use crate::instagram::secrets::Secrets;
 use crate::instagram::{Failure, Unread};
 
 /// No secret is longer: a header with it would be refused.
@@ -40,13 +40,9 @@ impl Cookies {
         }
     }
 
-    fn values(&self) -> impl Iterator<Item = &str> {
-        self.0.iter().map(|(_, value)| value.as_str())
-    }
-
     /// What is secret about them.
     pub(super) fn secrets(&self) -> Secrets {
-        Secrets::of(self.values())
+        Secrets::of(self.0.iter().map(|(_, value)| value.as_str()))
     }
 
     pub(super) fn header(&self) -> Option<String> {
@@ -56,10 +52,13 @@ impl Cookies {
 }
 
 impl Visit {
-    fn scrub(&self, text: &str) -> String {
+    fn secrets(&self) -> Secrets {
         let tokens = self.tokens.iter().flat_map(Tokens::values);
-        let of_the_visit = self.cookies.values().chain(tokens).chain(self.claim.as_deref());
-        without(&self.web.secrets.scrub(text), of_the_visit)
+        self.web.secrets.clone().and(self.cookies.secrets()).and(Secrets::of(tokens.chain(self.claim.as_deref())))
+    }
+
+    fn scrub(&self, text: &str) -> String {
+        self.secrets().scrub(text)
     }
 
     /// What an answer said, fit to be kept: no secret, not too long.
@@ -87,8 +86,7 @@ impl Visit {
         let looked_at = &body[..body.len().min(limit + 2 * LONGEST)];
         let text = String::from_utf8_lossy(looked_at);
         let csrf = if is_page { page::csrf_tokens(&text).collect() } else { Vec::new() };
-        let found = own.values().chain(csrf.into_iter().filter(|secret| secret.len() >= SHORTEST));
-        let scrubbed = found.fold(self.scrub(&text), |text, secret| text.replace(secret, REMOVED));
+        let scrubbed = self.secrets().and(Secrets::of(own.values().chain(csrf))).scrub(&text);
         let mut kept = if scrubbed == text { looked_at.to_vec() } else { scrubbed.into_bytes() };
         if looked_at.len() < body.len() {
             // At its end half a secret may stand, which was not found.

@@ -20,6 +20,21 @@ pub(super) struct Outcome {
     pub(super) events: &'static [&'static str],
     /// Words that the last event's message must have.
     pub(super) says: &'static str,
+    /// What becomes of the credential that it asked with.
+    pub(super) credential: Credential,
+}
+
+/// What becomes of a credential by one run.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Credential {
+    /// Nothing.
+    Unharmed,
+    /// One strike: what may be a wall or a throttle, and no second run has met it.
+    Struck,
+    /// It cools, or has cooled, by this failure.
+    Cooled(&'static str),
+    /// It was taken out by this failure.
+    Disabled(&'static str),
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -31,7 +46,8 @@ pub(super) enum Posts {
 }
 
 const fn smooth() -> Outcome {
-    Outcome { end: ("completed", None), posts: Posts::All, failed: &[], events: &[], says: "completed in" }
+    let (end, says) = (("completed", None), "completed in");
+    Outcome { end, posts: Posts::All, failed: &[], events: &[], says, credential: Credential::Unharmed }
 }
 
 impl Outcome {
@@ -41,11 +57,11 @@ impl Outcome {
     }
 
     pub(super) const fn failed(reason: &'static str, failed: &'static [&'static str], says: &'static str) -> Self {
-        Self { end: ("failed", Some(reason)), posts: Posts::Only(0), failed, events: &[], says }
+        Self { end: ("failed", Some(reason)), posts: Posts::Only(0), failed, says, ..smooth() }
     }
 
     const fn partial(reason: &'static str, posts: Posts, says: &'static str) -> Self {
-        Self { end: ("partial", Some(reason)), posts, failed: &[], events: &[], says }
+        Self { end: ("partial", Some(reason)), posts, says, ..smooth() }
     }
 
     const fn with(self, failed: &'static [&'static str], events: &'static [&'static str]) -> Self {
@@ -53,9 +69,26 @@ impl Outcome {
     }
 }
 
+impl Row {
+    /// What becomes of the guest that meets it, and of the session.
+    const fn harms(self, guest: Credential, session: Credential) -> Self {
+        let guest = Outcome { credential: guest, ..self.guest };
+        Self { guest, session: Outcome { credential: session, ..self.session }, ..self }
+    }
+}
+
 const fn both(fault: &'static str, outcome: Outcome) -> Row {
     Row { fault, guest: outcome, session: outcome }
 }
+
+use Credential::{Struck, Unharmed};
+
+/// It rests for everybody.
+const THROTTLED: Credential = Credential::Cooled("throttled");
+/// A guest is nobody who could be taken out.
+const RESTS: Credential = Credential::Cooled("challenge_required");
+const CHALLENGED: Credential = Credential::Disabled("challenge_required");
+const DEAD: Credential = Credential::Disabled("login_required");
 
 const WAITED: &[&str] = &["rate_limited", "run_resumed"];
 pub(super) const RETRIED: &[&str] = &["retry_scheduled", "run_resumed"];
@@ -70,7 +103,8 @@ const RETRIED_TO_THE_LAST: &[&str] = &[
     "run_resumed",
 ];
 const CHANGED: &[&str] = &["upstream_changed"];
-const COOKIE_WANTED: &str = "set IGT_WEB_COOKIE to the cookie of a signed-in browser";
+const TOKEN_OR_COOKIE_WANTED: &str = "name a [[token]] in IGT_CREDENTIALS for professional accounts, or set IGT_WEB_COOKIE to \
+                                      the cookie of a signed-in browser";
 const COOKIE_DEAD: &str = "sign in again and set IGT_WEB_COOKIE to the fresh cookie";
 
 pub(super) static TABLE: &[Row] = &[
@@ -93,7 +127,7 @@ pub(super) static TABLE: &[Row] = &[
     // One endpoint's word is not enough, and the other's is.
     both("ghosted", Outcome::after(&["web_profile_info 404 not_found"], &[])),
     both("asset", Outcome::after(&["web_profile_info 400 endpoint_broken"], &[])),
-    both("private", Outcome::partial("private", Posts::Only(0), "its posts are for approved followers only")),
+    both("private", Outcome::partial("private", Posts::Only(0), "followers only; only a session that follows it")),
     both(
         "agegated",
         Outcome::failed("age_restricted", &["web_profile_info 200 age_restricted"], "shown to adults only"),
@@ -102,7 +136,7 @@ pub(super) static TABLE: &[Row] = &[
         "regulated",
         Outcome::failed("age_restricted", &["web_profile_info 200 age_restricted"], "shown to adults only"),
     ),
-    both("geoblocked", Outcome::failed("geo_blocked", &["web_profile_info 400 geo_blocked"], "geoblock_required")),
+    both("geoblocked", Outcome::failed("geo_blocked", &["web_profile_info 400 geo_blocked"], "there is nothing to do")),
     Row {
         fault: "consent",
         guest: Outcome::failed("challenge_required", &["web_profile_info 400 consent_required"], "scrape again later"),
@@ -111,7 +145,8 @@ pub(super) static TABLE: &[Row] = &[
             &["web_profile_info 400 consent_required"],
             "open Instagram in the browser",
         ),
-    },
+    }
+    .harms(Unharmed, Credential::Disabled("consent_required")),
     both(
         "throttled.1",
         Outcome {
@@ -125,18 +160,24 @@ pub(super) static TABLE: &[Row] = &[
                 "rate_limited",
                 "run_resumed",
             ],
-            ..Outcome::failed("rate_limited", &["web_profile_info 429 throttled"; 5], "it was tried 5 times")
+            ..Outcome::failed(
+                "rate_limited",
+                &["web_profile_info 429 throttled"; 5],
+                "it was tried 5 times; scrape again later",
+            )
         },
-    ),
-    both("throttledonce.1", Outcome::after(&["web_profile_info 429 throttled"], WAITED)),
+    )
+    .harms(THROTTLED, THROTTLED),
+    both("throttledonce.1", Outcome::after(&["web_profile_info 429 throttled"], WAITED)).harms(THROTTLED, THROTTLED),
     // Asked to wait: one wait, then another endpoint, and no loop.
     Row {
         fault: "pleasewait",
-        guest: Outcome::partial("login_required", Posts::Only(0), COOKIE_WANTED)
+        guest: Outcome::partial("login_required", Posts::Only(0), TOKEN_OR_COOKIE_WANTED)
             .with(&["web_profile_info 401 please_wait", "feed 401 please_wait"], WAITED),
         session: Outcome::partial("login_required", Posts::Only(0), COOKIE_DEAD)
             .with(&["web_profile_info 401 please_wait", "timeline 401 please_wait", "feed 401 please_wait"], WAITED),
-    },
+    }
+    .harms(Struck, Struck),
     Row {
         fault: "loginwall",
         guest: Outcome {
@@ -144,7 +185,7 @@ pub(super) static TABLE: &[Row] = &[
             ..Outcome::failed(
                 "login_required",
                 &["web_profile_info 401 please_wait", "profile_page 302 login_required"],
-                COOKIE_WANTED,
+                TOKEN_OR_COOKIE_WANTED,
             )
         },
         session: Outcome {
@@ -155,7 +196,8 @@ pub(super) static TABLE: &[Row] = &[
                 COOKIE_DEAD,
             )
         },
-    },
+    }
+    .harms(Struck, DEAD),
     Row {
         fault: "guestwall",
         guest: Outcome {
@@ -163,24 +205,27 @@ pub(super) static TABLE: &[Row] = &[
             ..Outcome::failed(
                 "login_required",
                 &["web_profile_info 401 please_wait", "profile_page 302 login_required"],
-                COOKIE_WANTED,
+                TOKEN_OR_COOKIE_WANTED,
             )
         },
         session: smooth(),
-    },
+    }
+    .harms(Struck, Unharmed),
     // No other endpoint can go on from there: the same one is asked once more, and what was read stays.
     Row {
         fault: "wallafter.2",
-        guest: Outcome::partial("login_required", Posts::Only(24), COOKIE_WANTED)
+        guest: Outcome::partial("login_required", Posts::Only(24), TOKEN_OR_COOKIE_WANTED)
             .with(&["feed 401 please_wait"; 2], WAITED),
         session: Outcome::partial("login_required", Posts::Only(24), COOKIE_DEAD)
             .with(&["timeline 401 please_wait"; 2], WAITED),
-    },
+    }
+    .harms(Struck, Struck),
     Row {
         fault: "loggedout",
-        guest: Outcome::failed("login_required", &["web_profile_info 403 login_required"], COOKIE_WANTED),
+        guest: Outcome::failed("login_required", &["web_profile_info 403 login_required"], TOKEN_OR_COOKIE_WANTED),
         session: Outcome::failed("login_required", &["web_profile_info 403 login_required"], COOKIE_DEAD),
-    },
+    }
+    .harms(Unharmed, DEAD),
     // A session that is challenged is asked for nothing more.
     Row {
         fault: "challenged",
@@ -194,7 +239,8 @@ pub(super) static TABLE: &[Row] = &[
             &["web_profile_info 400 challenge_required"],
             "let the session rest",
         ),
-    },
+    }
+    .harms(RESTS, CHALLENGED),
     Row {
         fault: "feedback",
         guest: Outcome::failed(
@@ -207,7 +253,8 @@ pub(super) static TABLE: &[Row] = &[
             &["web_profile_info 400 challenge_required"],
             "let the session rest",
         ),
-    },
+    }
+    .harms(RESTS, CHALLENGED),
     // A guest asks no document of GraphQL for a profile; a session refreshes its tokens once and turns to the feed.
     Row { fault: "forbidden", guest: smooth(), session: Outcome::after(&["timeline 403 forbidden"; 3], CHANGED) },
     Row { fault: "forbiddenonce", guest: smooth(), session: Outcome::after(&["timeline 403 forbidden"], &[]) },
@@ -217,7 +264,11 @@ pub(super) static TABLE: &[Row] = &[
         "broken",
         Outcome {
             events: RETRIED_TO_THE_LAST,
-            ..Outcome::failed("upstream_unavailable", &["web_profile_info 500 server_error"; 5], "it was tried 5 times")
+            ..Outcome::failed(
+                "upstream_unavailable",
+                &["web_profile_info 500 server_error"; 5],
+                "5 times; scrape again later",
+            )
         },
     ),
     Row {
@@ -236,24 +287,34 @@ pub(super) static TABLE: &[Row] = &[
         fault: "html",
         guest: Outcome {
             events: RETRIED,
-            ..Outcome::failed("login_required", &["web_profile_info 200 html_instead_of_json"; 2], COOKIE_WANTED)
+            ..Outcome::failed(
+                "login_required",
+                &["web_profile_info 200 html_instead_of_json"; 2],
+                TOKEN_OR_COOKIE_WANTED,
+            )
         },
         session: Outcome {
             events: RETRIED,
             ..Outcome::failed("login_required", &["web_profile_info 200 html_instead_of_json"; 2], COOKIE_DEAD)
         },
-    },
+    }
+    .harms(Struck, Struck),
     Row {
         fault: "senthome",
         guest: Outcome {
             events: RETRIED,
-            ..Outcome::failed("login_required", &["web_profile_info 302 html_instead_of_json"; 2], COOKIE_WANTED)
+            ..Outcome::failed(
+                "login_required",
+                &["web_profile_info 302 html_instead_of_json"; 2],
+                TOKEN_OR_COOKIE_WANTED,
+            )
         },
         session: Outcome {
             events: RETRIED,
             ..Outcome::failed("login_required", &["web_profile_info 302 html_instead_of_json"; 2], COOKIE_DEAD)
         },
-    },
+    }
+    .harms(Struck, Struck),
     both(
         "truncated",
         Outcome {
@@ -302,7 +363,8 @@ pub(super) static TABLE: &[Row] = &[
             ],
             ..Outcome::failed("rate_limited", &["web_profile_info 200 throttled"; 5], "rate limit exceeded")
         },
-    ),
+    )
+    .harms(THROTTLED, THROTTLED),
     Row {
         fault: "mismatch",
         guest: Outcome::failed(
@@ -315,16 +377,19 @@ pub(super) static TABLE: &[Row] = &[
             &["web_profile_info 400 user_agent_mismatch"],
             "then put it back: ig-tracking credentials enable cookie",
         ),
-    },
+    }
+    .harms(Unharmed, Credential::Disabled("user_agent_mismatch")),
     both(
         "proof",
         Outcome::failed("challenge_required", &["web_profile_info 400 challenge_required"], "challenge_required"),
-    ),
+    )
+    .harms(RESTS, CHALLENGED),
     Row {
         fault: "sentlogin",
-        guest: Outcome::failed("login_required", &["web_profile_info 302 login_required"], COOKIE_WANTED),
+        guest: Outcome::failed("login_required", &["web_profile_info 302 login_required"], TOKEN_OR_COOKIE_WANTED),
         session: Outcome::failed("login_required", &["web_profile_info 302 login_required"], COOKIE_DEAD),
-    },
+    }
+    .harms(Unharmed, DEAD),
     both(
         "sentproof",
         Outcome::failed(
@@ -332,7 +397,8 @@ pub(super) static TABLE: &[Row] = &[
             &["web_profile_info 302 challenge_required"],
             "redirected to /challenge/",
         ),
-    ),
+    )
+    .harms(RESTS, CHALLENGED),
     // The other endpoint's word is another one, and counts.
     both(
         "restricted",
@@ -395,19 +461,8 @@ pub(super) static TABLE: &[Row] = &[
     ),
 ];
 
-/// What tells something of the session that meets it: it is taken out, or cools where several meet it.
-pub(crate) const OF_THE_SESSION: [&str; 13] = [
-    "consent",
-    "mismatch",
-    "loggedout",
-    "loginwall",
-    "challenged",
-    "proof",
-    "sentproof",
-    "sentlogin",
-    "feedback",
-    "pleasewait",
-    "html",
-    "senthome",
-    "wallafter.2",
-];
+/// Whether it tells something of the session that meets it: no other run can use that as if nothing had been.
+pub(crate) fn is_of_the_session(fault: &str) -> bool {
+    let row = TABLE.iter().find(|row| row.fault.split('.').next() == fault.split('.').next());
+    row.is_some_and(|row| row.session.credential != Unharmed)
+}

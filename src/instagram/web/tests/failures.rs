@@ -121,19 +121,25 @@ async fn a_body_that_is_not_the_json_that_was_asked_is_told_apart() {
 }
 
 #[tokio::test]
-async fn a_wait_is_read_in_seconds_and_as_a_date() {
+async fn a_wait_is_read_in_seconds_and_as_a_date_and_is_no_shorter_than_eleven_minutes() {
     const DATE: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
     type Headers = &'static [(&'static str, &'static str)];
-    let cases: [(Headers, Option<u64>); 5] = [
-        (&[("retry-after", "90")], Some(90)),
-        (&[("retry-after", "Sun, 06 Nov 1994 08:51:07 GMT"), ("date", DATE)], Some(90)),
-        (&[("retry-after", "Sun, 06 Nov 1994 08:00:00 GMT"), ("date", DATE)], Some(0)),
+    let cases: [(Headers, Option<u64>); 8] = [
+        (&[("retry-after", "900")], Some(900)),
+        (&[("retry-after", "7")], Some(660)),
+        (&[("retry-after", "0")], Some(660)),
+        (&[("retry-after", "Sun, 06 Nov 1994 09:04:37 GMT"), ("date", DATE)], Some(900)),
+        (&[("retry-after", "Sun, 06 Nov 1994 08:49:44 GMT"), ("date", DATE)], Some(660)),
+        (&[("retry-after", "Sun, 06 Nov 1994 08:00:00 GMT"), ("date", DATE)], Some(660)),
         (&[("retry-after", "soon")], None),
         (&[], None),
     ];
     for (headers, wait) in cases {
         let failure = failure_of(move |_| answer(429, headers, "")).await;
         assert_eq!((failure.kind, failure.retry_after), (Throttled, wait.map(Duration::from_secs)), "{headers:?}");
+        // What is no throttle may pass sooner.
+        let failure = failure_of(move |_| answer(503, &[("retry-after", "7")], "")).await;
+        assert_eq!((failure.kind, failure.retry_after), (ServerError, Some(Duration::from_secs(7))));
     }
 }
 
@@ -141,8 +147,8 @@ async fn a_wait_is_read_in_seconds_and_as_a_date() {
 async fn an_answer_that_never_comes_to_its_end_is_timed_out() {
     // A refusal is a refusal, though its body never ends.
     let endless = || Body::from_stream(stream::pending::<Result<Bytes, std::io::Error>>());
-    let failure = hurried(move |_| answer(429, &[("retry-after", "7")], endless())).await;
-    assert_eq!((failure.kind, failure.retry_after), (Throttled, Some(Duration::from_secs(7))));
+    let failure = hurried(move |_| answer(429, &[("retry-after", "777")], endless())).await;
+    assert_eq!((failure.kind, failure.retry_after), (Throttled, Some(Duration::from_secs(777))));
     let failure = hurried(|_| Answer::Never).await;
     assert_eq!((failure.kind, failure.status), (TimedOut, None));
     let failure = hurried(move |_| answer(200, &[], endless())).await;

@@ -55,7 +55,7 @@ async fn every_request_passes_the_gate_and_its_end_is_told_with_the_wait_that_wa
     let site = Site::answering(|seen| match seen.path.as_str() {
         // One word for the account being gone, a slash that lacks, and the second word.
         "/mill/" => answer(302, &[("location", "/mill")], ""),
-        "/mill" => answer(429, &[("retry-after", "7")], ""),
+        "/mill" => answer(429, &[("retry-after", "777")], ""),
         _ => json_of(404, &json!({"message": "User not found", "status": "fail"})),
     })
     .await;
@@ -67,7 +67,7 @@ async fn every_request_passes_the_gate_and_its_end_is_told_with_the_wait_that_wa
     assert_eq!(*gate.passed.lock().unwrap(), ["web_profile_info", "profile_page", "profile_page"]);
     let heard = gate.heard.lock().unwrap();
     let told: Vec<_> = heard.iter().map(|heard| (heard.failure, heard.retry_after)).collect();
-    let wait = Some(Duration::from_secs(7));
+    let wait = Some(Duration::from_secs(777));
     assert_eq!(told, [(Some(FailureKind::NotFound), None), (None, None), (Some(FailureKind::Throttled), wait)]);
 }
 
