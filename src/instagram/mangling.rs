@@ -232,7 +232,6 @@ pub(crate) fn spoil_bytes(body: &mut Vec<u8>, dice: &mut StdRng) {
     }
 }
 
-
 #[test]
 fn a_count_stands_under_its_own_key_alone() {
     let standing = Standing::of(&json!({"items": [{"like_count": 0, "filter_type": 7, "edge_follow": {"count": 9}}],

@@ -395,7 +395,11 @@ mod tests {
             (v1(json!("Flour")), None, &["node.caption"]),
             (legacy(json!({"edges": []})), Some(None), &[]),
             (legacy(json!({"edges": [{"node": {"text": "Flour"}}]})), Some(Some("Flour")), &[]),
-            (legacy(json!({"edges": [{"node": {"words": "Flour"}}]})), None, &["node.edge_media_to_caption.edges[0].node.text"]),
+            (
+                legacy(json!({"edges": [{"node": {"words": "Flour"}}]})),
+                None,
+                &["node.edge_media_to_caption.edges[0].node.text"],
+            ),
             (legacy(json!({"edges": null})), None, &["node.edge_media_to_caption.edges"]),
             (legacy(Value::Null), None, &["node.edge_media_to_caption.edges"]),
             (legacy(json!([])), None, &["node.edge_media_to_caption"]),

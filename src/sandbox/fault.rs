@@ -265,7 +265,12 @@ static TABLE: &[FaultName] = &[
     row("renamed", Fault::Renamed, ALL, "counts stand under other names"),
     row("nulls", Fault::NullCounts, ALL, "every count is null"),
     row("norevealed", Fault::AbsentCounts, ALL, "counts are not in the answer at all"),
-    row("untold", Fault::Untold, WEB, "times and kinds of posts, and whether they are reels, are not in the answer at all"),
+    row(
+        "untold",
+        Fault::Untold,
+        WEB,
+        "times and kinds of posts, and whether they are reels, are not in the answer at all",
+    ),
     row("uncaptioned", Fault::Uncaptioned, WEB, "captions are not in the answer at all"),
     row("oddcaptions", Fault::OddCaptions, WEB, "captions are lists of numbers"),
     row("oddlinks", Fault::OddLinks, WEB, "the links of the profile are numbers"),

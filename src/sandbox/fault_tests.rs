@@ -212,7 +212,8 @@ async fn what_posts_and_profiles_say_may_be_gone_or_of_another_type() {
         (user, old, answer["data"][CONNECTION]["edges"][0]["node"].clone())
     };
     let (_, old, new) = first("untold.x").await;
-    for (node, gone) in [(&old, "taken_at_timestamp"), (&old, "product_type"), (&new, "taken_at"), (&new, "media_type")] {
+    for (node, gone) in [(&old, "taken_at_timestamp"), (&old, "product_type"), (&new, "taken_at"), (&new, "media_type")]
+    {
         assert!(node["id"].is_string() && node.get(gone).is_none(), "{gone} in {node}");
     }
     let (_, old, new) = first("uncaptioned.x").await;

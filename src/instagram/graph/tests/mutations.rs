@@ -258,7 +258,9 @@ fn assert_nothing_made_up(answer: &Value, account: Option<&Account>, found: &Fou
         counted(account.following, "follows_count");
         counted(account.posts, "media_count");
         assert!(account.fbid.as_ref().is_none_or(|fbid| standing.has_id(fbid)), "{account:?} of {answer}");
-        assert!(account.external_url.as_ref().is_none_or(|url| account.external_url_told && standing.says(url, "website")));
+        assert!(
+            account.external_url.as_ref().is_none_or(|url| account.external_url_told && standing.says(url, "website"))
+        );
     }
     for post in &found.posts {
         assert!(standing.has(post.code.pk()) && post.pk == post.code.pk(), "{post:?} is not in {answer}");

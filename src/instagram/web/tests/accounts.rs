@@ -109,7 +109,8 @@ async fn an_answer_that_is_broken_for_the_account_sends_us_to_its_page_and_a_ses
 async fn an_answer_that_cannot_be_read_or_a_refusal_that_nobody_knows_sends_us_to_the_page_and_is_told() {
     let renamed = || json_of(200, &json!({"data": {"account": {"id": "77"}}, "status": "ok"}));
     let unknown = || json_of(400, &json!({"message": "something new", "status": "fail"}));
-    for first in [renamed, unknown, || json_of(200, &json!({"data": {"user": {"username": "mill"}}})), || html(403, "")] {
+    for first in [renamed, unknown, || json_of(200, &json!({"data": {"user": {"username": "mill"}}})), || html(403, "")]
+    {
         let answer = move |seen: &Seen| if seen.path == INFO { first() } else { profile_page(&page_user(), "1") };
         let site = Site::answering(answer).await;
         let mut visit = site.guest();

@@ -197,9 +197,7 @@ fn without_a_caption(value: &Value) -> usize {
     };
     match value {
         Value::Array(items) => items.iter().map(without_a_caption).sum(),
-        Value::Object(fields) => {
-            usize::from(says_so(fields)) + fields.values().map(without_a_caption).sum::<usize>()
-        }
+        Value::Object(fields) => usize::from(says_so(fields)) + fields.values().map(without_a_caption).sum::<usize>(),
         _ => 0,
     }
 }
