@@ -252,7 +252,7 @@ fn assert_nothing_made_up(answer: &Value, out: &Out) {
         counted(reel.plays, &PLAYS);
         counted(reel.views, &VIEWS);
     }
-    for next in &out.next {
+    if let Some(next) = &out.next {
         assert!((1..=4096).contains(&next.len()), "a cursor of {} bytes", next.len());
         let of_a_post = next.split_once('_').and_then(|(pk, owner)| Some((pk.parse().ok()?, owner.parse().ok()?)));
         let is_made_of_one = of_a_post.is_some_and(|(pk, owner)| has(pk) && has(owner));
