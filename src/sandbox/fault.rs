@@ -88,7 +88,7 @@ pub(super) enum Fault {
     /// Times, kinds and products of posts are not there at all.
     Untold,
     /// Captions are not there at all.
-    Uncaptioned,
+    NoCaptions,
     /// Captions of another type.
     OddCaptions,
     /// The link of the profile of another type.
@@ -271,7 +271,7 @@ static TABLE: &[FaultName] = &[
         WEB,
         "times and kinds of posts, and whether they are reels, are not in the answer at all",
     ),
-    row("uncaptioned", Fault::Uncaptioned, WEB, "captions are not in the answer at all"),
+    row("nocaptions", Fault::NoCaptions, WEB, "captions are not in the answer at all"),
     row("oddcaptions", Fault::OddCaptions, WEB, "captions are lists of numbers"),
     row("oddlinks", Fault::OddLinks, WEB, "the links of the profile are numbers"),
     row("hidden", Fault::HiddenLikes, ALL, "every post hides its likes (-1, or a fake 3)"),

@@ -216,7 +216,7 @@ async fn what_posts_and_profiles_say_may_be_gone_or_of_another_type() {
     {
         assert!(node["id"].is_string() && node.get(gone).is_none(), "{gone} in {node}");
     }
-    let (_, old, new) = first("uncaptioned.x").await;
+    let (_, old, new) = first("nocaptions.x").await;
     assert!(old.get("edge_media_to_caption").is_none() && new.get("caption").is_none() && new["taken_at"].is_i64());
     let (_, old, new) = first("oddcaptions.x").await;
     assert_eq!((&old["edge_media_to_caption"], &new["caption"]), (&json!([7]), &json!([7])));

@@ -47,7 +47,7 @@ async fn a_caption_that_is_gone_or_of_another_type_stays_as_it_was_on_the_first_
         assert_eq!(world.scrape(&replica, "t", username).await["status"], "completed");
         let before = told(pool).await;
         assert!(captions(pool).await > 0);
-        for fault in ["uncaptioned", "oddcaptions"] {
+        for fault in ["nocaptions", "oddcaptions"] {
             for endpoint in ["web_profile_info", list] {
                 world.instagram.fault(username, json!({"fault": fault, "endpoint": endpoint})).await;
                 let status = world.scrape(&replica, "t", username).await;
@@ -56,7 +56,7 @@ async fn a_caption_that_is_gone_or_of_another_type_stays_as_it_was_on_the_first_
                 assert_eq!(end, (&json!("partial"), &json!("upstream_changed")), "{fault} at {endpoint}: {status:#}");
                 let news = news(&status);
                 assert!(news.len() == 1 && news[0].0.contains("caption"), "{fault} at {endpoint}: {news:?}");
-                let found = if fault == "uncaptioned" { "nothing" } else { "a list of 1" };
+                let found = if fault == "nocaptions" { "nothing" } else { "a list of 1" };
                 assert_eq!(news[0].2, found, "{fault} at {endpoint}");
                 // A post may have appeared meanwhile.
                 let after = told(pool).await;

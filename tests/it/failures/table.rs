@@ -363,10 +363,7 @@ pub(super) static TABLE: &[Row] = &[
         "untold",
         Outcome::partial("upstream_changed", Posts::All, "product_type").with(&[], &["upstream_changed"; 5]),
     ),
-    both(
-        "uncaptioned",
-        Outcome::partial("upstream_changed", Posts::All, "caption").with(&[], &["upstream_changed"; 2]),
-    ),
+    both("nocaptions", Outcome::partial("upstream_changed", Posts::All, "caption").with(&[], &["upstream_changed"; 2])),
     both(
         "oddcaptions",
         Outcome::partial("upstream_changed", Posts::All, "caption").with(&[], &["upstream_changed"; 2]),
