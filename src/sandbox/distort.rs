@@ -71,7 +71,7 @@ pub(super) fn distort(scene: &Scene, answer: &mut Value) {
                 fields.remove(name);
             }),
             Fault::Untold => each_post(answer, &|fields| drop_all(fields, &WHEN_AND_WHAT)),
-            Fault::Uncaptioned => each_post(answer, &|fields| drop_all(fields, &CAPTIONS)),
+            Fault::NoCaptions => each_post(answer, &|fields| drop_all(fields, &CAPTIONS)),
             Fault::OddCaptions => each_post(answer, &|fields| put_in(fields, &CAPTIONS, &json!([7]))),
             Fault::OddLinks => each_object(answer, &mut |fields| put_in(fields, &LINKS, &json!(7))),
             Fault::UnknownKind => each_list(answer, &|items| items.iter_mut().step_by(3).for_each(unknown_kind)),
