@@ -14,8 +14,8 @@ fn page_user() -> Value {
 
 #[tokio::test]
 async fn an_account_is_read_with_its_headers_sent_and_its_first_posts() {
-    let pinned = json!({"node": {"id": "900", "shortcode": "OE", "pinned_for_users": [{"id": "77"}]}});
-    let later = json!({"node": {"id": "800", "shortcode": "Mg", "is_video": false}});
+    let (mut pinned, later) = (legacy_edge(900), legacy_edge(800));
+    pinned["node"]["pinned_for_users"] = json!([{"id": "77"}]);
     let site = Site::answering(move |_| json_of(200, &user(40, &json!([pinned, later, later, pinned]), true))).await;
     let mut visit = site.guest();
     let profile = visit.account(&mill()).await.unwrap();
@@ -51,7 +51,9 @@ async fn an_account_is_read_with_its_headers_sent_and_its_first_posts() {
 #[tokio::test]
 async fn an_account_is_gone_only_where_two_endpoints_agree() {
     for first in [|| json_of(404, &json!({"status": "fail"})), || json_of(200, &json!({"data": {"user": null}}))] {
-        for second in [|| html(404, "Page not found"), || html(200, "Sorry")] {
+        let said = || html(200, "Sorry, this page isn't available.");
+        let nobody = || profile_page(&Value::Null, "1");
+        for second in [|| html(404, "Page not found"), said, nobody] {
             let site = Site::answering(move |seen| if seen.path == INFO { first() } else { second() }).await;
             let mut visit = site.guest();
             let failure = visit.account(&mill()).await.unwrap_err();
@@ -64,8 +66,20 @@ async fn an_account_is_gone_only_where_two_endpoints_agree() {
         let profile = site.await.guest().account(&mill()).await.unwrap();
         assert_eq!((profile.account.pk, profile.account.followers, profile.account.posts), (Some(77), Some(5), None));
         assert_eq!(profile.first_posts, None);
+        let told: Vec<_> = profile.unread.iter().map(|unread| (unread.path.as_str(), unread.is_loss)).collect();
+        assert_eq!(told, [("web_profile_info", false)], "nothing is missing, and that it fell back is news");
         let site = Site::answering(move |seen| if seen.path == INFO { first() } else { html(429, "") }).await;
         assert_eq!(site.guest().account(&mill()).await.unwrap_err().kind, FailureKind::Throttled);
+        // A page that shows no user and does not say why agrees with nobody.
+        let renamed = || {
+            let data = json!({"__bbox": {"result": {"data": {"xig_user_by_handle": page_user()}}}});
+            html(200, &format!("<script type=\"application/json\">{data}</script>"))
+        };
+        for second in [renamed, || html(200, "Sorry")] {
+            let site = Site::answering(move |seen| if seen.path == INFO { first() } else { second() }).await;
+            let failure = site.guest().account(&mill()).await.unwrap_err();
+            assert_eq!((failure.kind, failure.endpoint), (FailureKind::UnexpectedShape, "profile_page"));
+        }
     }
 }
 
@@ -89,6 +103,32 @@ async fn an_answer_that_is_broken_for_the_account_sends_us_to_its_page_and_a_ses
     assert_eq!(document.path, "/graphql/query");
     assert_eq!(document.field("fb_dtsg").as_deref(), Some("dtsg-1"));
     assert_eq!(document.variables()["id"], "77");
+}
+
+#[tokio::test]
+async fn an_answer_that_cannot_be_read_or_a_refusal_that_nobody_knows_sends_us_to_the_page_and_is_told() {
+    let renamed = || json_of(200, &json!({"data": {"account": {"id": "77"}}, "status": "ok"}));
+    let unknown = || json_of(400, &json!({"message": "something new", "status": "fail"}));
+    for first in [renamed, unknown, || json_of(200, &json!({"data": {"user": {"username": "mill"}}})), || html(403, "")]
+    {
+        let answer = move |seen: &Seen| if seen.path == INFO { first() } else { profile_page(&page_user(), "1") };
+        let site = Site::answering(answer).await;
+        let mut visit = site.guest();
+        let profile = visit.account(&mill()).await.unwrap();
+        assert_eq!((profile.account.pk, profile.account.followers), (Some(77), Some(5)));
+        let told: Vec<_> = profile.unread.iter().map(|unread| (unread.path.as_str(), unread.is_loss)).collect();
+        assert_eq!(told, [("web_profile_info", false)]);
+        assert!(visit.take_exchanges()[0].failure.is_some());
+        // Where the page is gone, what cannot be read does not agree.
+        let answer = move |seen: &Seen| if seen.path == INFO { first() } else { html(404, "") };
+        let failure = Site::answering(answer).await.guest().account(&mill()).await.unwrap_err();
+        assert_ne!(failure.kind, FailureKind::NotFound);
+        assert_eq!(failure.endpoint, "web_profile_info");
+    }
+    // A throttle is the hour's, and no other endpoint is asked.
+    let site = Site::answering(|_| html(429, "")).await;
+    assert_eq!(site.guest().account(&mill()).await.unwrap_err().kind, FailureKind::Throttled);
+    assert_eq!(site.paths(), [INFO]);
 }
 
 #[tokio::test]
@@ -201,7 +241,7 @@ async fn a_slash_more_is_followed_once_and_both_requests_are_told() {
 
 #[tokio::test]
 async fn a_session_goes_on_in_the_timeline_behind_posts_that_came_with_the_account() {
-    let edges = json!([{"node": {"id": "900", "shortcode": "OE"}}, {"node": {"id": "800", "shortcode": "Mg"}}]);
+    let edges = json!([legacy_edge(900), legacy_edge(800)]);
     let site = Site::answering(move |_| json_of(200, &user(40, &edges, true))).await;
     let profile = site.session().account(&mill()).await.unwrap();
     assert_eq!(profile.first_posts.unwrap().next.unwrap().0, "timeline:800_77");
@@ -224,7 +264,50 @@ async fn posts_that_a_page_shows_without_their_times_are_left_to_the_lists() {
         _ => profile_page(&user, "1"),
     });
     let profile = site.await.guest().account(&mill()).await.unwrap();
-    assert_eq!((profile.first_posts, profile.unread), (None, vec![]));
+    assert_eq!(profile.first_posts, None);
+    assert!(profile.unread.iter().all(|unread| unread.path == "web_profile_info"), "{:?}", profile.unread);
+}
+
+#[tokio::test]
+async fn videos_that_come_with_the_account_and_are_not_said_to_be_reels_or_none_are_left_to_the_lists() {
+    let mut video = legacy_edge(900);
+    video["node"]["__typename"] = json!("GraphVideo");
+    for (product_type, kept) in [(Value::Null, None), (json!("feed"), Some(2)), (json!("clips"), Some(2))] {
+        let mut video = video.clone();
+        video["node"]["product_type"] = product_type;
+        let edges = json!([legacy_edge(901), video]);
+        let site = Site::answering(move |_| json_of(200, &user(40, &edges, true))).await;
+        let profile = site.guest().account(&mill()).await.unwrap();
+        assert_eq!((profile.first_posts.map(|page| page.items.len()), profile.unread), (kept, vec![]));
+    }
+}
+
+#[tokio::test]
+async fn a_link_is_told_where_it_stands_or_the_answer_says_that_there_is_none() {
+    let mill_test = Some("https://mill.test");
+    for (external, links, told, notes) in [
+        (Some(json!("https://mill.test")), Some(json!([])), Some(mill_test), 0),
+        (Some(Value::Null), Some(json!([{"url": "https://mill.test"}])), Some(mill_test), 0),
+        (Some(Value::Null), Some(json!([])), Some(None), 0),
+        (Some(json!("")), None, Some(None), 0),
+        (None, Some(json!([])), Some(None), 0),
+        (None, None, None, 0),
+        (Some(json!(7)), Some(json!([])), None, 1),
+        (Some(Value::Null), Some(json!(7)), None, 1),
+        (Some(Value::Null), Some(json!([{"address": "https://mill.test"}])), None, 1),
+    ] {
+        let mut body = user(0, &json!([]), false);
+        let fields = body["data"]["user"].as_object_mut().unwrap();
+        for (key, value) in [("external_url", &external), ("bio_links", &links)] {
+            fields.remove(key);
+            fields.extend(value.iter().map(|value| (key.to_owned(), value.clone())));
+        }
+        let site = Site::answering(move |_| json_of(200, &body)).await;
+        let profile = site.guest().account(&mill()).await.unwrap();
+        let account = &profile.account;
+        let read = account.external_url_told.then_some(account.external_url.as_deref());
+        assert_eq!((read, profile.unread.len()), (told, notes), "{external:?} {links:?}");
+    }
 }
 
 #[tokio::test]
