@@ -20,7 +20,7 @@ use uuid::Uuid;
 use self::redaction::Names;
 use crate::db::audit::Author;
 use crate::db::erasure::{self, Account, Person, Removed};
-use crate::db::{Pool, RunId, TaskId, mentions};
+use crate::db::{Pool, RunId, TaskId, mentions, summaries};
 use crate::instagram::Username;
 use crate::scrape;
 
@@ -230,6 +230,7 @@ async fn take_out(
         }
     }
     events += take_out_of_packed_logs(pool, &own, names, for_good).await?;
+    let last_words = take_out_of_last_words(pool, &own, names, for_good).await?;
     let (mut answers, mut after) = (0, (Uuid::nil(), 0));
     loop {
         let page = mentions::kept_answers(pool, after, ANSWERS).await?;
@@ -259,6 +260,7 @@ async fn take_out(
     }
     Ok(vec![
         ("events of other runs", events),
+        ("last words kept of other runs", last_words),
         ("answers kept of other runs", answers),
         ("biographies of others", biographies),
         ("captions of others", captions),
@@ -294,6 +296,27 @@ async fn take_out_of_packed_logs(
             }
         }
     }
+}
+
+/// The same for the last words that summaries keep, once nobody sums up any more what he read of the logs before.
+async fn take_out_of_last_words(pool: &Pool, own: &HashSet<RunId>, names: &Names, for_good: bool) -> sqlx::Result<u64> {
+    summaries::hold(pool).await?;
+    let mut named = 0;
+    let said = mentions::in_last_words(pool, names.patterns()).await?;
+    for mut said in said.into_iter().filter(|said| !own.contains(&said.run_id)) {
+        let message = names.out_of(&said.message);
+        let of_source = said.upstream_message.as_deref().and_then(|words| names.out_of(words));
+        if message.is_none() && of_source.is_none() {
+            continue;
+        }
+        named += 1;
+        said.message = message.unwrap_or(said.message);
+        said.upstream_message = of_source.or(said.upstream_message);
+        if for_good {
+            mentions::say_last_instead(pool, &said).await?;
+        }
+    }
+    Ok(named)
 }
 
 /// Adds the counts of one to those of another.
