@@ -132,6 +132,15 @@ async fn a_day_on_which_nobody_looked_is_a_gap_and_carries_no_number() {
                  where g.followers_count is not null and g.followers_count <> s.followers_count";
     assert_eq!(count(&pool, other).await, 0);
     assert!(count(&pool, "select count(followers_change) from dashboard.profile_growth").await > 100);
+    // And leads to the snapshot that it is of.
+    let astray = "select count(*)
+                  from dashboard.profile_growth g
+                  left join profile_snapshots s on (s.profile_id, s.run_id, s.seq) = (g.profile_id, g.run_id, g.seq)
+                  where num_nonnulls(g.followers_count, g.following_count, g.posts_count) > 0
+                      and (s.followers_count, s.following_count, s.posts_count)
+                          is distinct from (g.followers_count, g.following_count, g.posts_count)
+                      or (g.run_id is null) <> (num_nonnulls(g.followers_count, g.following_count, g.posts_count) = 0)";
+    assert_eq!(count(&pool, astray).await, 0);
 }
 
 #[tokio::test]
