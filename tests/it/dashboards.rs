@@ -2,6 +2,7 @@
 //! known and no more.
 
 mod panels;
+mod questions;
 mod role;
 
 use std::path::Path;
