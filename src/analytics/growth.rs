@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 
 use super::Missing;
-use crate::db::analytics::Counted;
+use crate::db::analytics::{Counted, Origin};
 
 /// A week, in seconds.
 const WEEK: f64 = 7.0 * 86_400.0;
@@ -24,6 +24,8 @@ pub struct End {
     pub at: DateTime<Utc>,
     /// How many.
     pub count: i64,
+    /// What brought that.
+    pub origin: Origin,
 }
 
 /// How a number grew between the first and the last time at which it is known in a window.
@@ -50,8 +52,10 @@ impl Growth {
             let none = Missing::NotTold;
             return Self { n: 0, from: None, to: None, absolute: Err(none), percent: Err(none), weekly: Err(none) };
         };
-        let from = End { at: counted.from_at, count: counted.from_count };
-        let to = End { at: counted.to_at, count: counted.to_count };
+        let origin = Origin { run_id: counted.from_run_id, seq: counted.from_seq };
+        let from = End { at: counted.from_at, count: counted.from_count, origin };
+        let origin = Origin { run_id: counted.to_run_id, seq: counted.to_seq };
+        let to = End { at: counted.to_at, count: counted.to_count, origin };
         let seconds = seconds_between(from.at, to.at);
         // Seen at one moment only, it can have grown by anything.
         let absolute = if seconds > 0.0 { Ok(to.count - from.count) } else { Err(Missing::TooFew) };

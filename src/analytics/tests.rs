@@ -13,7 +13,11 @@ use super::lift::Lifts;
 use super::performance::{Standing, compare};
 use super::statistics::{Scale, Spread, median, modified_z_scores};
 use super::{Missing, Quartiles};
-use crate::db::analytics::{Around, Counted, Day, Distance, Metric, Point, Post, Reach, Seen, Segment, Window};
+use crate::db::RunId;
+use crate::db::analytics::{Around, Counted, Day, Distance, Metric, Origin, Point, Post, Reach, Seen, Segment, Window};
+
+/// What brought a number says nothing of what is made of it.
+const ORIGIN: Origin = Origin { run_id: RunId(uuid::Uuid::nil()), seq: 1 };
 
 /// So many hours into a week that began on a Monday.
 fn hour(hours: f64) -> DateTime<Utc> {
@@ -34,9 +38,9 @@ fn post(likes: i64, followers: Option<i64>) -> Post {
         is_reel: false,
         hashtags: Some(Vec::new()),
         mentions: Some(Vec::new()),
-        followers: followers.map(|followers| Distance { followers, seconds: 0.0 }),
+        followers: followers.map(|followers| Distance { followers, seconds: 0.0, origin: ORIGIN }),
         likes_hidden: Some(false),
-        engagement: Some(Seen { at: hour(24.0), likes, comments: 0, base: 0 }),
+        engagement: Some(Seen { at: hour(24.0), likes, comments: 0, base: 0, origin: ORIGIN }),
         plays: None,
         views: None,
     }
@@ -77,8 +81,12 @@ fn growth_is_what_lies_between_the_ends_of_what_is_known() {
         snapshots: 3,
         from_at: hour(from_at),
         from_count,
+        from_run_id: ORIGIN.run_id,
+        from_seq: ORIGIN.seq,
         to_at: hour(to_at),
         to_count,
+        to_run_id: ORIGIN.run_id,
+        to_seq: ORIGIN.seq,
     };
     // 60 more on 1000 in three days and a half.
     let grown = Growth::of(Some(&counted(0.0, 1000, 84.0, 1060)));
@@ -116,8 +124,10 @@ fn a_number_at_an_age_lies_on_the_line_between_both_sides_and_nowhere_beyond_the
 fn likes_that_are_hidden_or_not_told_are_in_no_sum_and_said() {
     let hidden = Post { likes_hidden: Some(true), ..post(30, Some(1000)) };
     let silent = Post { engagement: None, ..post(30, Some(1000)) };
-    let fresh =
-        Post { engagement: Some(Seen { at: hour(23.9), likes: 900, comments: 0, base: 0 }), ..post(30, Some(1000)) };
+    let fresh = Post {
+        engagement: Some(Seen { at: hour(23.9), likes: 900, comments: 0, base: 0, origin: ORIGIN }),
+        ..post(30, Some(1000))
+    };
     let others = (1..=5).map(|n| post(10 * n, Some(1000)));
     let more = [hidden, silent, fresh, post(30, None), post(30, Some(0))];
     let posts: Vec<_> = others.chain(more).map(analysed).collect();
@@ -243,7 +253,7 @@ fn posts() -> impl Strategy<Value = Vec<Post>> {
         prop::option::of(prop::collection::vec("[ab]", 0..3)),
     );
     let one = one.prop_map(|(likes, thousands, likes_hidden, age, tags)| {
-        let engagement = likes.map(|likes| Seen { at: hour(age), likes, comments: 1, base: 0 });
+        let engagement = likes.map(|likes| Seen { at: hour(age), likes, comments: 1, base: 0, origin: ORIGIN });
         let followers = thousands.map(|thousands| 1000 * thousands);
         Post { engagement, likes_hidden, hashtags: tags, ..post(0, followers) }
     });

@@ -8,7 +8,7 @@ use sqlx::{PgConnection, PgExecutor};
 use uuid::Uuid;
 
 use super::audit::Author;
-use super::{RunId, TaskId};
+use super::{RunId, TaskId, summaries};
 
 /// An account that a name may mean.
 #[derive(Clone, Debug)]
@@ -205,8 +205,9 @@ pub async fn erase(db: &mut PgConnection, person: &Person, name: &str, author: &
     Ok(removed)
 }
 
-/// From here on no run that reads the account can write of it.
+/// From here on no run that reads the account can write of it, and nobody sums up what was read of its logs.
 async fn lock(db: &mut PgConnection, person: &Person) -> sqlx::Result<()> {
+    summaries::hold(&mut *db).await?;
     sqlx::query!("select profile_id from profiles where profile_id = $1 for update", person.profile_id)
         .fetch_optional(db)
         .await?;
@@ -329,6 +330,17 @@ async fn bare(
     .execute(&mut *db)
     .await?;
     removed.push(("runs", done.rows_affected()));
+    // As bare as their runs, and counted with these.
+    sqlx::query!(
+        r#"
+        update run_summaries
+        set message = null, endpoint = null, http_status = null, failure = null, upstream_message = null
+        where run_id = any($1) and message is not null
+        "#,
+        runs,
+    )
+    .execute(&mut *db)
+    .await?;
     let done = sqlx::query!(
         r#"
         update tasks t

@@ -1,4 +1,4 @@
-//! Texts that name a person in what is not theirs: other runs' logs, answers that are kept of other runs, what others write
+//! Texts that name a person in what is not theirs: other runs' logs and last words, answers that are kept of other runs, what others write
 //! of themselves and under their posts. They are looked for a part at a time and changed one by one.
 //!
 //! A text is written only over the one that was read: whoever changed it in between, as another erasure does, is not
@@ -178,6 +178,65 @@ pub async fn pack_instead(db: impl PgExecutor<'_>, log: &PackedLog, events: &[Ev
         log.from_seq,
         log.packed,
         packed,
+    )
+    .execute(db)
+    .await?;
+    Ok(done.rows_affected() > 0)
+}
+
+/// The last word of a run, as its summary keeps it, that may name them.
+#[derive(Clone, Debug)]
+pub struct LastWord {
+    /// The run.
+    pub run_id: RunId,
+    /// Its words.
+    pub message: String,
+    /// What the source said.
+    pub upstream_message: Option<String>,
+}
+
+/// Last words that may name them.
+pub async fn in_last_words(db: impl PgExecutor<'_>, patterns: &Patterns) -> sqlx::Result<Vec<LastWord>> {
+    sqlx::query_as!(
+        LastWord,
+        r#"
+        select run_id as "run_id: RunId", message as "message!", upstream_message
+        from run_summaries
+        where message ~* $1 or upstream_message ~* $1
+        "#,
+        patterns.in_words,
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// The last word of a run as it is now.
+pub async fn last_word(db: impl PgExecutor<'_>, run_id: RunId) -> sqlx::Result<Option<LastWord>> {
+    sqlx::query_as!(
+        LastWord,
+        r#"
+        select run_id as "run_id: RunId", message as "message!", upstream_message
+        from run_summaries
+        where run_id = $1 and message is not null
+        "#,
+        run_id.0,
+    )
+    .fetch_optional(db)
+    .await
+}
+
+/// Puts other last words into a summary, where they are still those that were read; says whether.
+pub async fn say_last_instead(db: impl PgExecutor<'_>, read: &LastWord, said: &LastWord) -> sqlx::Result<bool> {
+    let done = sqlx::query!(
+        r#"
+        update run_summaries set message = $2, upstream_message = $3
+        where run_id = $1 and message = $4 and upstream_message is not distinct from $5
+        "#,
+        said.run_id.0,
+        said.message,
+        said.upstream_message,
+        read.message,
+        read.upstream_message,
     )
     .execute(db)
     .await?;

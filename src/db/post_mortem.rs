@@ -1,5 +1,5 @@
-//! What a post-mortem asks beside the run itself: its last requests, the last run of its task that went well, and what
-//! else failed for the same reason at the time.
+//! What a post-mortem asks beside the run itself: its last requests, its summary, the last run of its task that went well, and
+//! what else failed for the same reason at the time.
 
 use chrono::{DateTime, Utc};
 use sqlx::PgExecutor;
@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::exchanges::{Exchange, Told};
 use super::runs::Reason;
+use super::summaries::{Phases, Requests};
 use super::{RunId, TaskId};
 
 /// The latest so many requests of an attempt of a run, oldest first.
@@ -51,7 +52,7 @@ pub async fn requests_of_attempt(
     Ok(told.collect())
 }
 
-/// What all requests of a run come to.
+/// What the requests of a run that are kept come to.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Tally {
     /// How many.
@@ -64,7 +65,7 @@ pub struct Tally {
     pub duration_ms: f64,
 }
 
-/// The requests of a run, counted.
+/// The requests of a run that are kept, counted.
 pub async fn tally(db: impl PgExecutor<'_>, run_id: RunId) -> sqlx::Result<Tally> {
     sqlx::query_as!(
         Tally,
@@ -78,6 +79,55 @@ pub async fn tally(db: impl PgExecutor<'_>, run_id: RunId) -> sqlx::Result<Tally
     )
     .fetch_one(db)
     .await
+}
+
+/// What is kept of a run that has ended when its log and its requests are given up.
+#[derive(Clone, Debug)]
+pub struct Summary {
+    /// Its last word, where it ended otherwise than succeeded.
+    pub last_word: Option<String>,
+    /// What its requests came to; `None` where they were gone before it was written.
+    pub asked: Option<Requests>,
+    /// How many posts it obtained, where it told.
+    pub posts: Option<i32>,
+    /// How many reels.
+    pub reels: Option<i32>,
+    /// How long it was in each phase, in milliseconds.
+    pub phases: Phases,
+}
+
+/// The summary of a run; `None` before it is written.
+pub async fn summary(db: impl PgExecutor<'_>, run_id: RunId) -> sqlx::Result<Option<Summary>> {
+    let row = sqlx::query!(
+        r#"
+        select message, requests_failed, bytes, requests_ms, posts, reels, queue_ms, account_ms, posts_ms, reels_ms,
+               update_ms, waiting_ms, interrupted_ms
+        from run_summaries
+        where run_id = $1
+        "#,
+        run_id.0,
+    )
+    .fetch_optional(db)
+    .await?;
+    Ok(row.map(|row| Summary {
+        last_word: row.message,
+        asked: asked(row.requests_failed, row.bytes, row.requests_ms),
+        posts: row.posts,
+        reels: row.reels,
+        phases: Phases {
+            queue: row.queue_ms,
+            account: row.account_ms,
+            posts: row.posts_ms,
+            reels: row.reels_ms,
+            update: row.update_ms,
+            waiting: row.waiting_ms,
+            interrupted: row.interrupted_ms,
+        },
+    }))
+}
+
+fn asked(failed: Option<i32>, bytes: Option<i64>, ms: Option<i32>) -> Option<Requests> {
+    Some(Requests { failed: failed?, bytes: bytes?, ms: ms? })
 }
 
 /// The latest run of a task before this one that succeeded.
@@ -108,10 +158,12 @@ pub struct Other {
     pub last_exchange: i64,
 }
 
-/// Runs that wait or did not succeed for a reason and were asked for between two times, up to so many a state.
+/// Runs that wait or did not succeed for a reason, and began to wait or ended between two times, up to so many a state. None
+/// is looked at that was asked for before `asked_since`.
 pub async fn with_reason(
     db: impl PgExecutor<'_>,
     reason: Reason,
+    asked_since: DateTime<Utc>,
     since: DateTime<Utc>,
     until: DateTime<Utc>,
     limit: i64,
@@ -125,13 +177,16 @@ pub async fn with_reason(
             select run_id, task_id, last_exchange
             from runs
             where state = wanted.state and reason = $1 and run_id >= $2 and run_id < $3
+                and coalesce(finished_at, updated_at) between $4 and $5
             order by run_id
-            limit $4
+            limit $6
         ) as r
         "#,
         reason.as_str(),
-        RunId::floor(since).0,
+        RunId::floor(asked_since).0,
         RunId::floor(until).0,
+        since,
+        until,
         limit,
     )
     .fetch_all(db)

@@ -36,6 +36,8 @@ pub struct Looked {
     pub started_at: Option<DateTime<Utc>>,
     /// When it ended; `None` where it has not.
     pub finished_at: Option<DateTime<Utc>>,
+    /// Whether it ended otherwise than succeeded, or waits.
+    pub has_reason: bool,
     /// How many events it has.
     pub last_seq: i64,
     /// How many requests it made.
@@ -77,6 +79,13 @@ pub async fn take_mark(db: &mut PgConnection) -> sqlx::Result<Option<(Mark, i64)
     }))
 }
 
+/// Waits until nobody is at it, and keeps others from it until the end of the transaction, where there is one: what they wrote
+/// of logs is then written, and what they read from here on they read as it stands now.
+pub async fn hold(db: impl PgExecutor<'_>) -> sqlx::Result<()> {
+    sqlx::query!("select single from run_summary_mark for update").fetch_one(db).await?;
+    Ok(())
+}
+
 /// Moves the mark that this transaction has taken.
 pub async fn move_mark(db: &mut PgConnection, mark: Mark) -> sqlx::Result<()> {
     sqlx::query!(
@@ -104,7 +113,7 @@ pub async fn changed(db: impl PgExecutor<'_>, after: Position, limit: i64) -> sq
         Looked,
         r#"
         select r.run_id as "run_id: RunId", r.state_xid::text::bigint as "xid!", r.requested_at, r.started_at,
-               r.finished_at, r.last_seq, r.last_exchange
+               r.finished_at, r.reason is not null as "has_reason!", r.last_seq, r.last_exchange
         from runs r
         where r.state_xid >= $1::bigint::text::xid8
             and r.state_xid < pg_snapshot_xmin(pg_current_snapshot())
@@ -126,7 +135,7 @@ pub async fn older(db: impl PgExecutor<'_>, after: RunId, limit: i64) -> sqlx::R
         Looked,
         r#"
         select r.run_id as "run_id: RunId", r.state_xid::text::bigint as "xid!", r.requested_at, r.started_at,
-               r.finished_at, r.last_seq, r.last_exchange
+               r.finished_at, r.reason is not null as "has_reason!", r.last_seq, r.last_exchange
         from runs r
         where r.run_id > $1
         order by r.run_id
@@ -284,6 +293,23 @@ pub struct Summary {
     pub reels: Option<i32>,
     /// How long it was in each phase.
     pub phases: Phases,
+    /// Its last word, where it ended otherwise than succeeded and its log is there.
+    pub last_word: Option<LastWord>,
+}
+
+/// What the last event of a run says, and what it names of the request that showed a failure.
+#[derive(Clone, Debug)]
+pub struct LastWord {
+    /// The sentence.
+    pub message: String,
+    /// The endpoint.
+    pub endpoint: Option<String>,
+    /// The HTTP status of the answer.
+    pub http_status: Option<i32>,
+    /// The name of the failure.
+    pub failure: Option<String>,
+    /// What the source said.
+    pub upstream_message: Option<String>,
 }
 
 /// What requests came to.
@@ -339,20 +365,26 @@ pub async fn write(db: &mut PgConnection, summaries: &[Summary]) -> sqlx::Result
     let written = sqlx::query!(
         r#"
         insert into run_summaries (run_id, bytes, tally_id, requests, requests_failed, requests_ms, posts, reels, queue_ms,
-                                   account_ms, posts_ms, reels_ms, update_ms, waiting_ms, interrupted_ms)
+                                   account_ms, posts_ms, reels_ms, update_ms, waiting_ms, interrupted_ms, message,
+                                   endpoint, http_status, failure, upstream_message)
         select w.run_id, w.bytes, t.tally_id, w.requests, w.failed, w.ms, w.posts, w.reels, w.queue_ms, w.account_ms,
-               w.posts_ms, w.reels_ms, w.update_ms, w.waiting_ms, w.interrupted_ms
+               w.posts_ms, w.reels_ms, w.update_ms, w.waiting_ms, w.interrupted_ms, w.message, w.endpoint,
+               w.http_status, w.failure, w.upstream_message
         from unnest($1::uuid[], $2::jsonb[], $3::jsonb[], $4::int[], $5::int[], $6::bigint[], $7::int[], $8::int[],
-                    $9::int[], $10::int[], $11::int[], $12::int[], $13::int[], $14::int[], $15::int[], $16::int[])
+                    $9::int[], $10::int[], $11::int[], $12::int[], $13::int[], $14::int[], $15::int[], $16::int[],
+                    $17::text[], $18::text[], $19::int[], $20::text[], $21::text[])
             as w (run_id, by_type, by_level, requests, failed, bytes, ms, posts, reels, queue_ms, account_ms, posts_ms,
-                  reels_ms, update_ms, waiting_ms, interrupted_ms)
+                  reels_ms, update_ms, waiting_ms, interrupted_ms, message, endpoint, http_status, failure,
+                  upstream_message)
         left join event_tallies t on t.by_type = w.by_type and t.by_level = w.by_level
         on conflict (run_id) do update
             set (bytes, tally_id, requests, requests_failed, requests_ms, posts, reels, queue_ms, account_ms, posts_ms,
-                 reels_ms, update_ms, waiting_ms, interrupted_ms) =
+                 reels_ms, update_ms, waiting_ms, interrupted_ms, message, endpoint, http_status, failure,
+                 upstream_message) =
                 (excluded.bytes, excluded.tally_id, excluded.requests, excluded.requests_failed, excluded.requests_ms,
                  excluded.posts, excluded.reels, excluded.queue_ms, excluded.account_ms, excluded.posts_ms,
-                 excluded.reels_ms, excluded.update_ms, excluded.waiting_ms, excluded.interrupted_ms)
+                 excluded.reels_ms, excluded.update_ms, excluded.waiting_ms, excluded.interrupted_ms,
+                 excluded.message, excluded.endpoint, excluded.http_status, excluded.failure, excluded.upstream_message)
             where excluded.tally_id is not null
         returning run_id, xmax = 0 as "is_new!"
         "#,
@@ -372,6 +404,11 @@ pub async fn write(db: &mut PgConnection, summaries: &[Summary]) -> sqlx::Result
         &column(summaries, |s| s.phases.update) as &[Option<i32>],
         &column(summaries, |s| s.phases.waiting) as &[Option<i32>],
         &column(summaries, |s| s.phases.interrupted) as &[Option<i32>],
+        &said(summaries, |word| Some(word.message.clone())) as &[Option<String>],
+        &said(summaries, |word| word.endpoint.clone()) as &[Option<String>],
+        &said(summaries, |word| word.http_status) as &[Option<i32>],
+        &said(summaries, |word| word.failure.clone()) as &[Option<String>],
+        &said(summaries, |word| word.upstream_message.clone()) as &[Option<String>],
     )
     .fetch_all(db)
     .await?;
@@ -380,4 +417,8 @@ pub async fn write(db: &mut PgConnection, summaries: &[Summary]) -> sqlx::Result
 
 fn column<T, C>(rows: &[T], value: impl Fn(&T) -> C) -> Vec<C> {
     rows.iter().map(value).collect()
+}
+
+fn said<C>(summaries: &[Summary], value: impl Fn(&LastWord) -> Option<C>) -> Vec<Option<C>> {
+    column(summaries, |summary| summary.last_word.as_ref().and_then(&value))
 }

@@ -10,8 +10,8 @@ use uuid::Uuid;
 
 use super::redaction::Names;
 use crate::db::erasure::{self, Removed};
-use crate::db::mentions::{self, PackedLog, Said, Text};
-use crate::db::{Pool, RunId, TaskId};
+use crate::db::mentions::{self, LastWord, PackedLog, Said, Text};
+use crate::db::{Pool, RunId, TaskId, summaries};
 use crate::scrape;
 
 /// How much of the logs is looked through in one statement, and how many kept answers.
@@ -42,11 +42,13 @@ pub(super) async fn take_out(
     // A log that is packed meanwhile is found where it is packed: rows come first.
     let in_rows = in_events(pool, &own, names, for_good).await?;
     let (in_packs, unread) = in_packed_logs(pool, &own, names, for_good).await?;
+    let last_words = in_last_words(pool, &own, names, for_good).await?;
     let answers = in_kept_answers(pool, &own, names, for_good).await?;
     let biographies = mentions::in_biographies(pool, profile_id, names.patterns()).await?;
     let captions = mentions::in_captions(pool, profile_id, names.patterns()).await?;
     let counts = vec![
         ("events of other runs", in_rows + in_packs),
+        ("last words kept of other runs", last_words),
         ("answers kept of other runs", answers),
         ("biographies of others", in_texts(pool, biographies, names, for_good).await?),
         ("captions of others", in_texts(pool, captions, names, for_good).await?),
@@ -130,6 +132,38 @@ async fn out_of_pack(pool: &Pool, mut log: PackedLog, names: &Names, for_good: b
         }
         let Some(now) = mentions::packed_log(pool, log.run_id, log.from_seq).await? else { return Ok(0) };
         log = now;
+    }
+}
+
+/// The same for the last words that summaries keep, once nobody sums up any more what he read of the logs before.
+async fn in_last_words(pool: &Pool, own: &HashSet<RunId>, names: &Names, for_good: bool) -> sqlx::Result<u64> {
+    summaries::hold(pool).await?;
+    let mut named = 0;
+    let said = mentions::in_last_words(pool, names.patterns()).await?;
+    for said in said.into_iter().filter(|said| !own.contains(&said.run_id)) {
+        named += u64::from(out_of_last_word(pool, said, names, for_good).await?);
+    }
+    Ok(named)
+}
+
+/// Whether the last word named them.
+async fn out_of_last_word(pool: &Pool, mut said: LastWord, names: &Names, for_good: bool) -> sqlx::Result<bool> {
+    loop {
+        let message = names.out_of(&said.message);
+        let of_source = said.upstream_message.as_deref().and_then(|words| names.out_of(words));
+        if message.is_none() && of_source.is_none() {
+            return Ok(false);
+        }
+        let without = LastWord {
+            run_id: said.run_id,
+            message: message.unwrap_or_else(|| said.message.clone()),
+            upstream_message: of_source.or_else(|| said.upstream_message.clone()),
+        };
+        if !for_good || mentions::say_last_instead(pool, &said, &without).await? {
+            return Ok(true);
+        }
+        let Some(now) = mentions::last_word(pool, said.run_id).await? else { return Ok(false) };
+        said = now;
     }
 }
 

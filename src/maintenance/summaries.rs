@@ -1,5 +1,5 @@
-//! A summary of every run that has ended, which stays when its log is given up, and what it adds to the counts by hour and
-//! day.
+//! A summary of every run that has ended, which stays when its log is given up, with the last word of one that did not
+//! succeed; and what it adds to the counts by hour and day.
 //!
 //! The runs' own path has no part in it: who ended is found by the order of changes, a few runs at a time. A batch and the
 //! mark that says how far it came are one transaction, so that each run has its summary once, whichever replica is at it
@@ -13,8 +13,9 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::db::board::Position;
-use crate::db::summaries::{self, Looked, Mark, Phases, Requests, Summary, Told};
-use crate::db::{Pool, RunId, rollups};
+use crate::db::status::Event;
+use crate::db::summaries::{self, LastWord, Looked, Mark, Phases, Requests, Summary, Told};
+use crate::db::{Pool, RunId, event_lists, rollups};
 use crate::scrape::phases::{self, Phase, Times};
 
 /// How often runs are looked for that have ended.
@@ -152,6 +153,9 @@ async fn summarise(db: &mut sqlx::PgConnection, runs: &[Looked]) -> sqlx::Result
     }
     let asked = summaries::asked(&mut *db, &ids).await?;
     let asked: HashMap<_, _> = asked.into_iter().map(|asked| (asked.run_id, asked)).collect();
+    let short: Vec<_> = runs.iter().filter(|run| run.has_reason).map(|run| (run.run_id, run.last_seq)).collect();
+    let said = event_lists::latest(&mut *db, &short).await?;
+    let mut said: HashMap<_, _> = said.into_iter().map(|(run_id, event)| (run_id, last_word(event))).collect();
     let summary = |run: &Looked| {
         let log = logs.get(&run.run_id).map(Vec::as_slice).unwrap_or_default();
         let asked = asked.get(&run.run_id).filter(|asked| asked.requests == run.last_exchange);
@@ -167,9 +171,22 @@ async fn summarise(db: &mut sqlx::PgConnection, runs: &[Looked]) -> sqlx::Result
             posts: log.last().and_then(|last| last.posts).map(fit),
             reels: log.last().and_then(|last| last.reels).map(fit),
             phases: phases_of(run, log),
+            last_word: said.remove(&run.run_id),
         }
     };
     Ok(runs.iter().map(summary).collect())
+}
+
+fn last_word(event: Event) -> LastWord {
+    let fields: Value = serde_json::from_str(&event.fields).unwrap_or_default();
+    let text = |name: &str| fields[name].as_str().map(str::to_owned);
+    LastWord {
+        endpoint: text("endpoint"),
+        http_status: fields["http_status"].as_i64().map(fit),
+        failure: text("failure"),
+        upstream_message: text("upstream_message"),
+        message: event.message,
+    }
 }
 
 fn phases_of(run: &Looked, log: &[Told]) -> Phases {

@@ -5,10 +5,16 @@
 
 pub mod advice;
 mod build;
+mod course;
 mod facts;
+mod failure;
 pub mod report;
 mod text;
+mod unread;
 
+use serde_json::Value;
+
+use crate::db::status::Event;
 use crate::db::{Pool, RunId};
 
 pub use report::PostMortem;
@@ -16,4 +22,14 @@ pub use report::PostMortem;
 /// The post-mortem of a run; `None` where there is no such run.
 pub async fn of(pool: &Pool, run_id: RunId) -> sqlx::Result<Option<PostMortem>> {
     Ok(facts::gather(pool, run_id).await?.map(PostMortem::from))
+}
+
+/// The fields of an event.
+fn fields(event: &Event) -> Value {
+    serde_json::from_str(&event.fields).unwrap_or_default()
+}
+
+/// A text in them.
+fn text(value: &Value) -> Option<String> {
+    value.as_str().map(str::to_owned)
 }

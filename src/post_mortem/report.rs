@@ -61,7 +61,7 @@ pub struct PostMortem {
     /// At which stage of its work it was: `account`, `posts`, `reels`, `update`; null where it never got to any.
     #[schema(required = true, example = "account")]
     pub stage: Option<&'static str>,
-    /// The request that showed it; null where no request did.
+    /// The request that failed and was not overcome; null where the run succeeded, or came on since.
     #[schema(required = true)]
     pub failure: Option<Failure>,
     /// What its reason means and what to do; null where it has none.
@@ -69,8 +69,9 @@ pub struct PostMortem {
     pub advice: Option<Advice>,
     /// The last steps, oldest first, ten at most.
     pub last_steps: Vec<Step>,
-    /// What it met on the way.
-    pub way: Way,
+    /// What it met on the way; null where its log is not kept from its beginning.
+    #[schema(required = true)]
+    pub way: Option<Way>,
     /// Where its time went, beside the last run of the task that succeeded before it.
     pub phases: Vec<PhaseTime>,
     /// What it has, beside what that run had.
@@ -178,10 +179,10 @@ pub struct PhaseTime {
     /// At what: `queue`, `account`, `posts`, `reels`, `update`, `waiting`, `interrupted`.
     #[schema(value_type = String, example = "posts")]
     pub phase: Phase,
-    /// How long; null where it never was.
+    /// How long; null where it never was, or nobody knows any more.
     #[schema(required = true, example = 1.83)]
     pub seconds: Option<f64>,
-    /// How long the last run was that succeeded; null where it never was, or there is none.
+    /// How long the last run was that succeeded; null where it never was, nobody knows any more, or there is none.
     #[schema(required = true, example = 2.4)]
     pub last_good_seconds: Option<f64>,
 }
@@ -218,15 +219,15 @@ pub struct Requests {
     /// How many in all attempts.
     #[schema(example = 4)]
     pub count: i64,
-    /// How many of them failed.
-    #[schema(example = 1)]
-    pub failed: i64,
-    /// How large the answers were together.
-    #[schema(example = 58210)]
-    pub bytes: i64,
-    /// How long they took together, in milliseconds.
-    #[schema(example = 1204.3)]
-    pub duration_ms: f64,
+    /// How many of them failed; null where nobody knows any more.
+    #[schema(required = true, example = 1)]
+    pub failed: Option<i64>,
+    /// How large the answers were together; null as `failed`.
+    #[schema(required = true, example = 58210)]
+    pub bytes: Option<i64>,
+    /// How long they took together, in milliseconds; null as `failed`.
+    #[schema(required = true, example = 1204.3)]
+    pub duration_ms: Option<f64>,
     /// The latest of its last attempt, oldest first, twenty at most.
     pub latest: Vec<Request>,
 }
@@ -320,11 +321,11 @@ pub struct Answer {
     pub command: String,
 }
 
-/// Runs with the same reason that were asked for at the time.
+/// Runs with the same reason that ended or began to wait at the time.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 #[schema(as = PostMortemOthers)]
 pub struct Others {
-    /// From when on they were asked for: half an hour before this one failed.
+    /// From when on: half an hour before this one ended or began to wait.
     pub since: At,
     /// Until when: half an hour after.
     pub until: At,

@@ -68,7 +68,7 @@ impl PostMortem {
         if let Some(place) = self.place() {
             out.named("where", &place)?;
         }
-        if let Some(way) = way(&self.way) {
+        if let Some(way) = self.way.as_ref().and_then(way) {
             out.named("after", &way)?;
         }
         if let Some(advice) = self.advice {
@@ -132,10 +132,12 @@ impl PostMortem {
             return out.line("\nno requests");
         }
         let shown = requests.latest.len();
-        out.line(&format!(
-            "\nrequests: {} in all, {} failed; of attempt {} the latest {shown}",
-            requests.count, requests.failed, self.attempt
-        ))?;
+        let failed = match requests.failed {
+            Some(failed) => format!("{failed} failed"),
+            None => "how many failed is not known any more".to_owned(),
+        };
+        let (count, attempt) = (requests.count, self.attempt);
+        out.line(&format!("\nrequests: {count} in all, {failed}; of attempt {attempt} the latest {shown}"))?;
         for Request { seq, at, credential, endpoint, http_status, duration_ms, bytes, failure, has_body } in
             &requests.latest
         {
@@ -179,8 +181,8 @@ impl PostMortem {
         let (Some(reason), Some(others)) = (self.reason, &self.others) else { return Ok(()) };
         let Others { since, until, count, is_exact, by_task, by_credential, by_source } = others;
         let at_least = if *is_exact { "" } else { "at least " };
-        let from_to = format!("{} and {}", since.0.format("%H:%M"), until.0.format("%H:%M UTC"));
-        let mut words = format!("\nothers with {}, asked for between {from_to}: {at_least}{count}", reason.as_str());
+        let from_to = format!("{} to {}", since.0.format("%H:%M"), until.0.format("%H:%M UTC"));
+        let mut words = format!("\nothers with {} from {from_to}: {at_least}{count}", reason.as_str());
         if *count == 0 && !matches!(self.state, RunState::Queued | RunState::Running) {
             words.push_str("; it is this run's alone");
         }

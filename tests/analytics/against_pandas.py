@@ -45,6 +45,11 @@ def told(at):
     return None if at is None else at.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
+def origin(row):
+    """The event that brought the numbers of a row."""
+    return {"run_id": str(row.run_id), "seq": int(row.seq), "event": f"/api/v2/runs/{row.run_id}/events/{row.seq}"}
+
+
 def figure(value, reason=None):
     return {"value": None, "reason": reason} if reason else {"value": value, "reason": None}
 
@@ -69,8 +74,8 @@ def growth(tables, column, since, until):
         return {"n": 0, "from": None, "to": None, "absolute": none, "percent": none, "weekly": none}
     first, last = rows.iloc[0], rows.iloc[-1]
     begin, end = max(first.observed_from, since), min(last.observed_until, until)
-    answer = {"n": len(rows), "from": {"at": told(begin), "count": int(first[column])},
-              "to": {"at": told(end), "count": int(last[column])}}
+    answer = {"n": len(rows), "from": {"at": told(begin), "count": int(first[column])} | origin(first),
+              "to": {"at": told(end), "count": int(last[column])} | origin(last)}
     if end == begin:
         none = figure(None, "too_few")
         return answer | {"absolute": none, "percent": none, "weekly": none}
@@ -176,7 +181,8 @@ class Analysed:
         if rows.empty or distances.min() > 2 * DAY:
             return None
         place = distances.idxmin()
-        return {"count": int(rows.followers_count[place]), "distance_seconds": distances[place].total_seconds()}
+        near = {"count": int(rows.followers_count[place]), "distance_seconds": distances[place].total_seconds()}
+        return near | origin(rows.loc[place])
 
     def near_count(self, post):
         return post["near"]["count"] if post["near"] else None
@@ -186,7 +192,7 @@ class Analysed:
         if rows.empty:
             return None
         row = rows.iloc[-1]
-        return {"at": min(row.observed_until, self.until), **row[wanted]}
+        return {"at": min(row.observed_until, self.until), "origin": origin(row), **row[wanted]}
 
     def rate(self, post, name, base):
         """Likes and comments in per cent of a base, and how old the post was when they were seen."""
@@ -392,7 +398,7 @@ def one_by_one(post):
         "shortcode": row.shortcode, "taken_at": told(row.taken_at), "is_reel": row.is_reel, "hashtags": row.hashtags,
         "mentions": row.mentions, "followers_at_publish": post["near"], "likes_hidden": post["hidden"],
         "latest": latest and {"seen_at": told(latest["at"]), "age_hours": (latest["at"] - row.taken_at) / HOUR,
-                              "likes_count": int(latest["likes_count"]), "comments_count": int(latest["comments_count"])},
+                              "likes_count": int(latest["likes_count"]), "comments_count": int(latest["comments_count"])} | latest["origin"],
         "percent_of_followers": post["on_followers"], "likes_and_comments": post["likes_and_comments"],
         "reel": {"percent_of_plays": post["on_plays"], "percent_of_views": post["on_views"], "plays": post["plays_compared"]}
         if row.is_reel else None,

@@ -7,6 +7,7 @@ mod traces;
 
 use std::collections::BTreeMap;
 
+use ig_tracking::maintenance::summarise_all;
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -78,6 +79,31 @@ async fn with_a_past(world: &World, replica: &crate::harness::Replica, handle: &
     .execute(pool)
     .await
     .unwrap();
+
+    // The other's last word names them, too; and all runs that ended are summed up, as if that came only now.
+    sqlx::query(
+        "update events e set message = message || ', and @' || $2
+         from runs r where r.run_id = e.run_id and r.task_id = $1 and e.seq = r.last_seq",
+    )
+    .bind(other)
+    .bind(handle)
+    .execute(pool)
+    .await
+    .unwrap();
+    sqlx::raw_sql("begin; select from run_summary_mark for update; delete from run_summaries; update run_summary_mark set cluster = 1; commit")
+        .execute(pool)
+        .await
+        .unwrap();
+    let service = world.database.as_the_service();
+    eventually("all are summed up", async || {
+        summarise_all(&service).await.unwrap();
+        let left = "select count(*) from runs where finished_at is not null and run_id not in (select run_id from run_summaries)";
+        let left: i64 = sqlx::query_scalar(left).fetch_one(pool).await.unwrap();
+        (left == 0).then_some(())
+    })
+    .await;
+    let words: i64 = sqlx::query_scalar("select count(message) from run_summaries").fetch_one(pool).await.unwrap();
+    assert_eq!(words, 2, "theirs and the other's");
 
     let captions: Vec<String> = sqlx::query_scalar(
         "select caption from media join profiles using (profile_id) where username = $1 and length(caption) > 40
@@ -190,6 +216,12 @@ async fn nothing_in_any_table_names_a_person_who_was_erased_and_their_runs_stay_
         (&json!("[erased]"), &json!("[erased]"), &json!("said [erased]."))
     );
     assert!(event.1["followers_count"].is_i64(), "{event:?}");
+
+    let words: Vec<String> = sqlx::query_scalar("select message from run_summaries where message is not null")
+        .fetch_all(pool)
+        .await
+        .unwrap();
+    assert!(words.len() == 1 && words[0].ends_with(", and [erased]"), "of the other alone: {words:?}");
 
     // Who did it is kept, and not to whom.
     let (who, object, details): (String, String, Value) =
@@ -371,7 +403,7 @@ async fn every_table_with_a_name_in_it_is_known_to_the_erasure() {
         ("run_archives", "removed; of other runs without the name"),
         ("run_exchanges", "removed; of other runs without the answers that name them"),
         ("run_hours", "names states and reasons"),
-        ("run_summaries", "numbers of a run; they stay"),
+        ("run_summaries", "without the last word; of other runs without the name"),
         ("run_summary_mark", "names a run that was summed up last"),
         ("runs", "made bare"),
         ("scans", "removed"),

@@ -29,6 +29,33 @@ async fn all(replica: &Replica, path: &str) -> Vec<Value> {
     }
 }
 
+/// What analytics tell of one row each: the ends of a growth, the followers at publish, the latest numbers of a post. Both sides
+/// of a reel's number at an age are where reels have a past (`v2_analytics`).
+async fn numbers_of_analytics_lead_to_their_events(replica: &Replica, username: &str) {
+    // From before the oldest post on.
+    let path = format!("/profiles/{username}/analytics");
+    let since = "since=2020-01-01T00:00:00Z";
+    let told = replica.v2_get(&format!("{path}?{since}")).await;
+    for (of, name) in [("followers", "followers_count"), ("following", "following_count"), ("posts", "posts_count")] {
+        for end in ["from", "to"] {
+            let end = &told["growth"][of][end];
+            assert_eq!(event_of(replica, end).await["fields"][name], end["count"], "{of}: {end:#}");
+        }
+    }
+    let mut latest = 0;
+    let posts = replica.v2_get(&format!("{path}/posts?{since}&limit=50")).await;
+    for post in posts["items"].as_array().unwrap() {
+        for numbers in [&post["latest"], &post["followers_at_publish"]].into_iter().filter(|told| !told.is_null()) {
+            let event = event_of(replica, numbers).await;
+            match numbers["count"].is_null() {
+                true => latest += 1,
+                false => assert_eq!(event["fields"]["followers_count"], numbers["count"], "{event:#}"),
+            }
+        }
+    }
+    assert!(latest > 10, "{latest}");
+}
+
 /// The numbers of accounts stand in their events to the last digit. An event on a page of posts tells how many posts it
 /// brought and not each one's numbers: those are told by the answer, of which a run that went well keeps none. So of posts
 /// it is looked at that the event is that of the page, and that as many posts lead to it as it says that it brought.
@@ -79,6 +106,7 @@ async fn every_number_leads_to_the_event_that_tells_it() {
         }
     }
     assert!(numbers_seen > 100, "{numbers_seen}");
+    numbers_of_analytics_lead_to_their_events(&replica, "origin.bert").await;
     for (event, (posts, told)) in &pages {
         assert_eq!(posts, told, "{event}");
     }

@@ -1,12 +1,15 @@
 //! How the database does what is asked of it all the time: by keys, in one partition a run, whatever the size of the
 //! tables. The statements are the program's own, as they stand prepared on a connection after it has used them.
 
+use chrono::{DateTime, Utc};
 use ig_tracking::db::analytics::{self, Number, Window};
 use ig_tracking::db::archive_search;
 use ig_tracking::db::board::{self, Position};
 use ig_tracking::db::event_search::{self, Among, Piece};
 use ig_tracking::db::journal;
+use ig_tracking::db::post_mortem;
 use ig_tracking::db::run_lists::{self, Along};
+use ig_tracking::db::runs::Reason;
 use ig_tracking::db::start::start;
 use ig_tracking::db::status::{self, Part};
 use ig_tracking::db::{Lease, RunId, TaskId, event_lists, heartbeat, summaries};
@@ -231,6 +234,21 @@ async fn searches_read_a_piece_by_its_key_and_what_is_notable_by_its_own_index()
     let plan = plan_of(&mut connection, &["unnest($12::uuid[]) as wanted (id)"], &arguments).await;
     assert_by_key(&plan);
     assert_one_partition(&plan, "events");
+}
+
+#[tokio::test]
+async fn what_else_failed_is_found_along_the_index_of_reasons() {
+    let (mut connection, run_id, _database) = searched().await;
+    let now: DateTime<Utc> = sqlx::query_scalar("select now()").fetch_one(&mut connection).await.unwrap();
+    post_mortem::with_reason(&mut connection, Reason::Private, now, now, now, 50).await.unwrap();
+    post_mortem::summary(&mut connection, run_id).await.unwrap();
+    let arguments = format!("'private', '{NIL}', '{MAX}', '-infinity', 'infinity', 50");
+    let others = plan(&mut connection, "coalesce(finished_at, updated_at) between", &arguments).await;
+    assert!(others.contains("using runs_by_reason") && !others.contains("Seq Scan"), "{others}");
+    let most = others.lines().filter(|line| line.contains(" on runs")).map(rows).max().unwrap();
+    assert!(most <= 50, "{most} rows read at once:\n{others}");
+    let summary = plan(&mut connection, "interrupted_ms\n        from run_summaries", &format!("'{run_id}'")).await;
+    assert!(summary.contains("run_summaries_pkey") && !summary.contains("Seq Scan"), "{summary}");
 }
 
 /// How many rows a line of a plan says that it gave.

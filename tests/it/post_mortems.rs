@@ -1,5 +1,6 @@
 //! Why a run ended as it did, on one screen and as JSON, by the command line and over HTTP.
 
+use ig_tracking::maintenance::summarise_all;
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -172,6 +173,7 @@ async fn a_run_in_whatever_state_says_what_it_can() {
         .unwrap();
     let bare = told(&world, &replica, "held-1").await.0;
     assert!(bare["missing"][0].as_str().unwrap().contains("is not kept any more"), "{bare:#}");
+    assert_eq!(bare["way"], Value::Null, "nobody knows what it met");
 
     // It waits; and with it whoever asks as a guest.
     replica.create("create_task", "waiting", "throttled.600.mortem").await;
@@ -207,4 +209,145 @@ async fn waits_and_lost_workers_are_counted_on_the_way() {
     let interrupted = report["phases"].as_array().unwrap().iter().find(|phase| phase["phase"] == "interrupted");
     assert!(interrupted.unwrap()["seconds"].as_f64().unwrap() > 0.0, "{report:#}");
     assert!(text.contains("1 wait of") && text.contains("1 lost worker"), "{text}");
+}
+
+#[tokio::test]
+async fn a_failure_that_was_overcome_is_not_where_a_run_failed() {
+    let world = World::new().await;
+    let replica = world.replica(&HURRIED).await;
+    world.instagram.fault("renamed.overcome.mortem", json!({"fault": "throttledonce"})).await;
+    world.scrape(&replica, "renamed", "renamed.overcome.mortem").await;
+    let (report, text) = told(&world, &replica, "renamed").await;
+    assert_eq!((&report["state"], &report["reason"]), (&json!("partial"), &json!("upstream_changed")));
+    assert_eq!(
+        (&report["failure"], &report["stage"], &report["links"]["event"]),
+        (&Value::Null, &Value::Null, &Value::Null),
+        "{report:#}"
+    );
+    assert_eq!((&report["way"]["waits"], &report["requests"]["failed"]), (&json!(1), &json!(1)));
+    assert_eq!(report["unread"]["answer"]["request"], 2, "{report:#}");
+    let event = &report["unread"]["fields"][0]["seq"];
+    assert!(text.contains(&format!("where     request 2, web_profile_info · event {event}\n")), "{text}");
+
+    world.scrape(&replica, "well", "throttledonce.overcome").await;
+    let (report, text) = told(&world, &replica, "well").await;
+    assert_eq!((&report["state"], &report["way"]["waits"]), (&json!("succeeded"), &json!(1)), "{report:#}");
+    assert_eq!((&report["failure"], &report["links"]["event"]), (&Value::Null, &Value::Null), "{report:#}");
+    assert!(!text.contains("\nwhere  "), "{text}");
+}
+
+/// How long the run, and the last good one, were in each phase.
+fn phases(report: &Value) -> Vec<(String, Option<f64>, Option<f64>)> {
+    let phases = report["phases"].as_array().unwrap().iter();
+    phases
+        .map(|told| (told["phase"].to_string(), told["seconds"].as_f64(), told["last_good_seconds"].as_f64()))
+        .collect()
+}
+
+/// Both are the same, to the millisecond that summaries are told in.
+fn assert_same_phases(one: &Value, other: &Value) {
+    let (one, other) = (phases(one), phases(other));
+    let is_near = |one: Option<f64>, other: Option<f64>| match (one, other) {
+        (Some(one), Some(other)) => (one - other).abs() < 0.0011,
+        (one, other) => one == other,
+    };
+    let all_near = one.len() == other.len()
+        && one
+            .iter()
+            .zip(&other)
+            .all(|(one, other)| one.0 == other.0 && is_near(one.1, other.1) && is_near(one.2, other.2));
+    assert!(all_near, "{one:?}\n{other:?}");
+}
+
+#[tokio::test]
+async fn what_is_gone_of_an_old_run_is_told_by_its_summary_and_is_never_zero() {
+    let world = World::new().await;
+    let replica = world.replica(&HURRIED).await;
+    let pool = &world.database.pool;
+    let good = world.scrape(&replica, "t", "old.mortem").await;
+    assert_eq!(good["status"], "completed");
+    world.instagram.fault("old.mortem", json!({"fault": "challenged"})).await;
+    let status = world.scrape(&replica, "t", "old.mortem").await;
+    assert_eq!(status["status"], "failed", "{status:#}");
+    let service = world.database.as_the_service();
+    eventually("both are summarised", async || {
+        summarise_all(&service).await.unwrap();
+        let left = "select count(*) from runs where run_id not in (select run_id from run_summaries)";
+        let left: i64 = sqlx::query_scalar(left).fetch_one(pool).await.unwrap();
+        (left == 0).then_some(())
+    })
+    .await;
+    let count = |report: &Value, of: &str| {
+        let counts = report["counts"].as_array().unwrap();
+        let found = counts.iter().find(|count| count["of"] == of);
+        found.map(|count| (count["count"].clone(), count["last_good_count"].clone()))
+    };
+    let (fresh, _) = told(&world, &replica, "t").await;
+    assert!(fresh["requests"]["failed"].as_i64().unwrap() > 0 && fresh["missing"] == json!([]), "{fresh:#}");
+
+    // The log has lost its beginning: what is left of it tells no phases.
+    sqlx::query("delete from events where seq = 1").execute(pool).await.unwrap();
+    let (cut, _) = told(&world, &replica, "t").await;
+    assert_same_phases(&cut, &fresh);
+    assert_eq!((&cut["way"], cut["missing"].as_array().unwrap().len()), (&Value::Null, 1), "{cut:#}");
+
+    sqlx::raw_sql("delete from events; delete from run_exchanges").execute(pool).await.unwrap();
+    let (old, text) = told(&world, &replica, "t").await;
+    assert_same_phases(&old, &fresh);
+    for of in ["failed", "bytes", "count"] {
+        assert_eq!(old["requests"][of], fresh["requests"][of], "{of}");
+    }
+    let took = |report: &Value| report["requests"]["duration_ms"].as_f64().unwrap();
+    assert_eq!(took(&old), took(&fresh).trunc());
+    assert_eq!(old["summary"], fresh["summary"], "its last word is kept");
+    assert_eq!(count(&old, "posts"), count(&fresh, "posts"));
+    assert_eq!(count(&old, "followers"), None, "no summary has them");
+    let missing = old["missing"].as_array().unwrap();
+    assert_eq!(missing.len(), 3, "{missing:#?}");
+    assert!(missing.iter().any(|note| note.as_str().unwrap().contains("of the last good run")), "{missing:#?}");
+    assert!(
+        text.contains(&format!("in all, {} failed; of attempt 1 the latest 0", fresh["requests"]["failed"])),
+        "{text}"
+    );
+
+    sqlx::raw_sql("delete from run_summaries").execute(pool).await.unwrap();
+    let (bare, text) = told(&world, &replica, "t").await;
+    for of in ["failed", "bytes", "duration_ms"] {
+        assert_eq!(bare["requests"][of], Value::Null, "{of}");
+    }
+    assert!(phases(&bare).iter().all(|(phase, ..)| phase == "\"queue\""), "{bare:#}");
+    assert!(text.contains("how many failed is not known any more"), "{text}");
+    assert_eq!(
+        (count(&bare, "posts"), count(&bare, "requests").unwrap().0),
+        (None, fresh["requests"]["count"].clone())
+    );
+}
+
+#[tokio::test]
+async fn others_are_those_that_ended_at_the_time_whenever_they_were_asked_for() {
+    let world = World::new().await;
+    let replica = world.replica(&HURRIED).await;
+    // Asked for so long ago, and ended so long ago, in minutes.
+    sqlx::raw_sql(
+        "insert into tasks (task_id, kind, username) select 'other-' || asked, 'profile', 'other'
+         from unnest('{40,50,20}'::int[]) as asked;
+         insert into runs (run_id, task_id, kind, username, source, trigger, state, reason, requested_at, started_at,
+                           updated_at, finished_at, deadline_at, attempt, last_seq)
+         select uuid_v7(asked_at), 'other-' || asked, 'profile', 'other', 'auto', 'api', 'failed', 'challenge_required', asked_at,
+                asked_at, ended_at, ended_at, asked_at + interval '1 hour', 1, 1
+         from (values (40, 0), (50, 45), (20, 10)) as other (asked, ended)
+         cross join lateral (select now() - make_interval(mins => asked) as asked_at,
+                                    now() - make_interval(mins => ended) as ended_at) as times",
+    )
+    .execute(&world.database.pool)
+    .await
+    .unwrap();
+    world.scrape(&replica, "t", "challenged.others.mortem").await;
+    let (report, text) = told(&world, &replica, "t").await;
+    let others = &report["others"];
+    let mut tasks: Vec<&str> =
+        others["by_task"].as_array().unwrap().iter().map(|share| share["name"].as_str().unwrap()).collect();
+    tasks.sort_unstable();
+    assert_eq!((&others["count"], tasks), (&json!(2), vec!["other-20", "other-40"]), "{others:#}");
+    assert!(text.contains("others with challenge_required from "), "{text}");
 }

@@ -6,10 +6,11 @@ use ig_tracking::maintenance::summarise_all;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, PgPool};
 
 use crate::failures::HURRIED;
+use crate::harness::machine::project;
 use crate::harness::{Database, World, eventually};
 
 /// What must never be once all that have ended are summarised, each as a query that counts it.
-const NEVER: [(&str, &str); 9] = [
+const NEVER: [(&str, &str); 10] = [
     (
         "a run that has ended without a summary, or one with a summary that has not",
         "select count(*) from runs r full join run_summaries s using (run_id)
@@ -45,6 +46,14 @@ const NEVER: [(&str, &str); 9] = [
          join events e on e.run_id = r.run_id and e.seq = r.last_seq
          where (s.posts, s.reels) is distinct from
                ((e.fields ->> 'scraped_posts_count')::int, (e.fields ->> 'scraped_reels_count')::int)",
+    ),
+    (
+        "last words otherwise than the logs have them, or of a run that succeeded",
+        "select count(*) from run_summaries s join runs r using (run_id)
+         left join events e on e.run_id = r.run_id and e.seq = r.last_seq and r.state <> 'succeeded'
+         where (s.message, s.endpoint, s.http_status, s.failure, s.upstream_message) is distinct from
+               (e.message, e.fields ->> 'endpoint', (e.fields ->> 'http_status')::int, e.fields ->> 'failure',
+                e.fields ->> 'upstream_message')",
     ),
     (
         "hours that have not each run once",
@@ -102,6 +111,8 @@ async fn a_service_summarises_every_run_that_ends() {
                       + count(reels_ms) filter (where task_id = 'reels') * 10 + count(posts_ms) filter (where task_id = 'posts')
                   from run_summaries join runs using (run_id)";
     assert_eq!(count(pool, phases).await, 111);
+    let failures = "select count(failure) from run_summaries where http_status = 400 and endpoint = 'web_profile_info'";
+    assert!(count(pool, failures).await > 0, "some end by a request");
 }
 
 #[tokio::test]
@@ -216,4 +227,54 @@ async fn who_waits_for_another_to_summarise_takes_over_from_it() {
     other.rollback().await.unwrap();
     assert!(waiting.await.unwrap().unwrap() > 10);
     assert_summarised(&database.pool).await;
+}
+
+/// The migration that gives summaries their last words, by the beginning of its name.
+const LAST_WORDS: &str = "20261130000100_";
+
+#[tokio::test]
+async fn summaries_of_before_take_their_last_words_from_logs_that_are_rows() {
+    let database = Database::empty().await;
+    let pool = &database.pool;
+    let mut files: Vec<_> =
+        std::fs::read_dir(project("migrations")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    let is_it = |path: &std::path::PathBuf| path.file_name().unwrap().to_str().unwrap().starts_with(LAST_WORDS);
+    let place = files.iter().position(is_it).unwrap();
+    let apply = async |path: &std::path::PathBuf| {
+        let statements = std::fs::read_to_string(path).unwrap();
+        sqlx::raw_sql(AssertSqlSafe(statements)).execute(pool).await.unwrap();
+    };
+    for path in &files[..place] {
+        apply(path).await;
+    }
+    // A run that failed, one whose log is packed, and one that succeeded.
+    sqlx::raw_sql(
+        "insert into tasks (task_id, kind, username) select 't' || n, 'profile', 'anna' from generate_series(1, 3) n;
+         insert into runs (run_id, task_id, kind, username, source, trigger, state, reason, last_seq, finished_at, deadline_at)
+         select uuid_v7(), 't' || n, 'profile', 'anna', 'auto', 'api', case n when 3 then 'succeeded' else 'failed' end,
+                case when n < 3 then 'private' end, 1, now(), now()
+         from generate_series(1, 3) n;
+         insert into run_summaries (run_id, requests) select run_id, 1 from runs;
+         insert into events (run_id, seq, at, level, event_type, message, fields)
+         select run_id, 1, now(), 'error', 'scrape_failed', 'Word of ' || task_id,
+                '{\"endpoint\": \"feed\", \"http_status\": 401, \"failure\": \"private\", \"upstream_message\": \"no\"}'
+         from runs where task_id <> 't2'",
+    )
+    .execute(pool)
+    .await
+    .unwrap();
+    apply(&files[place]).await;
+    type Word = (String, Option<String>, Option<String>, Option<i32>, Option<String>, Option<String>);
+    let words: Vec<Word> = sqlx::query_as(
+        "select task_id, message, endpoint, http_status, failure, s.upstream_message
+         from run_summaries s join runs using (run_id) order by task_id",
+    )
+    .fetch_all(pool)
+    .await
+    .unwrap();
+    let text = |text: &str| Some(text.to_owned());
+    let nothing = |task: &str| (task.to_owned(), None, None, None, None, None);
+    let first = ("t1".to_owned(), text("Word of t1"), text("feed"), Some(401), text("private"), text("no"));
+    assert_eq!(words, [first, nothing("t2"), nothing("t3")]);
 }

@@ -4,6 +4,7 @@ use chrono::{DateTime, NaiveDate, Utc};
 use sqlx::PgExecutor;
 
 use super::Window;
+use crate::db::RunId;
 
 /// A number of an account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, sqlx::Type)]
@@ -28,10 +29,18 @@ pub struct Counted {
     pub from_at: DateTime<Utc>,
     /// What it was then.
     pub from_count: i64,
+    /// The run that first saw that,
+    pub from_run_id: RunId,
+    /// and its event that says so.
+    pub from_seq: i64,
     /// The last time in the window at which it is known.
     pub to_at: DateTime<Utc>,
     /// What it was then.
     pub to_count: i64,
+    /// The run that first saw that,
+    pub to_run_id: RunId,
+    /// and its event that says so.
+    pub to_seq: i64,
 }
 
 /// The ends of each number that was told in the window. Snapshots of an account follow each other, so what the window
@@ -42,7 +51,7 @@ pub async fn growth(db: impl PgExecutor<'_>, profile_id: i64, window: &Window) -
         r#"
         with seen as (
             select greatest(observed_from, $2) as seen_from, least(observed_until, $3) as seen_until,
-                   followers_count, following_count, posts_count
+                   followers_count, following_count, posts_count, run_id, seq
             from profile_snapshots
             where profile_id = $1 and observed_from <= $3 and observed_until >= $2
                 and observed_from >= coalesce(
@@ -51,7 +60,11 @@ pub async fn growth(db: impl PgExecutor<'_>, profile_id: i64, window: &Window) -
         )
         select metric as "metric!: Metric", count(*) as "snapshots!",
                min(seen_from) as "from_at!", (array_agg(number order by seen_from))[1] as "from_count!",
-               max(seen_until) as "to_at!", (array_agg(number order by seen_from desc))[1] as "to_count!"
+               (array_agg(run_id order by seen_from))[1] as "from_run_id!: RunId",
+               (array_agg(seq order by seen_from))[1] as "from_seq!",
+               max(seen_until) as "to_at!", (array_agg(number order by seen_from desc))[1] as "to_count!",
+               (array_agg(run_id order by seen_from desc))[1] as "to_run_id!: RunId",
+               (array_agg(seq order by seen_from desc))[1] as "to_seq!"
         from seen
         cross join lateral (
             values ('followers', followers_count), ('following', following_count), ('posts', posts_count)

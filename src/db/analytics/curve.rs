@@ -3,7 +3,8 @@
 use chrono::{DateTime, Utc};
 use sqlx::PgExecutor;
 
-use super::Window;
+use super::{Origin, Window};
+use crate::db::RunId;
 
 /// What was seen, and when.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -21,6 +22,17 @@ pub struct Around {
     pub before: Point,
     /// The first that was seen after it; `None` where nothing was, or none is needed.
     pub after: Option<Point>,
+}
+
+/// The same with what brought both sides.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct SeenAround {
+    /// What was seen.
+    pub around: Around,
+    /// What brought `before`.
+    pub before: Origin,
+    /// What brought `after`.
+    pub after: Option<Origin>,
 }
 
 fn around_of(
@@ -146,15 +158,17 @@ pub async fn around(
     (profile_id, shortcode): (i64, &str),
     number: Number,
     ages: &[f64],
-) -> sqlx::Result<Vec<Option<Around>>> {
+) -> sqlx::Result<Vec<Option<SeenAround>>> {
     let rows = sqlx::query!(
         r#"
-        select before.count as "before?", before.at as "before_at?", after.count as "after?", after.at as "after_at?"
+        select before.count as "before?", before.at as "before_at?", before.run_id as "before_run_id?: RunId",
+               before.seq as "before_seq?", after.count as "after?", after.at as "after_at?",
+               after.run_id as "after_run_id?: RunId", after.seq as "after_seq?"
         from media m
         cross join unnest($4::float8[]) with ordinality as ages (hours, n)
         cross join lateral (select m.taken_at + make_interval(secs => ages.hours * 3600) as at) as due
         left join lateral (
-            select told.count::float8 as count, least(s.observed_until, due.at) as at
+            select told.count::float8 as count, least(s.observed_until, due.at) as at, s.run_id, s.seq
             from media_snapshots s
             cross join lateral (
                 select case $3 when 'plays' then s.plays_count when 'views' then s.views_count
@@ -164,7 +178,7 @@ pub async fn around(
             order by s.observed_from desc limit 1
         ) as before on true
         left join lateral (
-            select told.count::float8 as count, s.observed_from as at
+            select told.count::float8 as count, s.observed_from as at, s.run_id, s.seq
             from media_snapshots s
             cross join lateral (
                 select case $3 when 'plays' then s.plays_count when 'views' then s.views_count
@@ -184,7 +198,14 @@ pub async fn around(
     )
     .fetch_all(db)
     .await?;
-    Ok(rows.into_iter().map(|row| around_of((row.before, row.before_at), (row.after, row.after_at))).collect())
+    let seen = rows.into_iter().map(|row| {
+        Some(SeenAround {
+            around: around_of((row.before, row.before_at), (row.after, row.after_at))?,
+            before: Origin::of(row.before_run_id, row.before_seq)?,
+            after: Origin::of(row.after_run_id, row.after_seq),
+        })
+    });
+    Ok(seen.collect())
 }
 
 /// What became of a number of a post from one time at which it was seen to the next.

@@ -8,11 +8,28 @@ mod curve;
 mod posts;
 
 pub use account::{Counted, Day, Gap, Gaps, Metric, Reach, days, gaps, growth, reach};
-pub use curve::{Around, AtAge, Number, Point, Segment, around, at_ages, segments};
+pub use curve::{Around, AtAge, Number, Point, SeenAround, Segment, around, at_ages, segments};
 pub use posts::{Distance, Post, Seen, posts};
 
 use chrono::{DateTime, Utc};
 use sqlx::PgExecutor;
+
+use super::RunId;
+
+/// The run and the event that brought a number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// The run.
+    pub run_id: RunId,
+    /// The event's number in it.
+    pub seq: i64,
+}
+
+impl Origin {
+    fn of(run_id: Option<RunId>, seq: Option<i64>) -> Option<Self> {
+        Some(Self { run_id: run_id?, seq: seq? })
+    }
+}
 
 /// A stretch of time that is looked at, and the time zone of its days and hours.
 #[derive(Clone, Debug, PartialEq, Eq)]

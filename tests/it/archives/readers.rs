@@ -1,18 +1,21 @@
 //! Whoever reads a log cannot tell whether it is packed.
 
 use std::collections::BTreeMap;
+use std::io::Read as _;
+use std::path::Path;
 use std::time::Duration;
 
 use ig_tracking::db::event_search::{self, Among, Piece};
 use ig_tracking::db::status::{self, Part};
 use ig_tracking::db::{RunId, event_lists};
-use ig_tracking::maintenance::tend_logs;
+use ig_tracking::maintenance::{summarise_all, tend_logs};
 use rand::seq::IndexedRandom as _;
 use rand::{RngExt as _, SeedableRng as _};
 use serde_json::{Value, json};
 
 use super::*;
-use crate::harness::{Answer, EventStream, Replica, World};
+use crate::failures::HURRIED;
+use crate::harness::{Answer, EventStream, Replica, World, eventually};
 use crate::v2::{body, get, get_with, problem, walk};
 use crate::v2_events::several as filters;
 
@@ -57,6 +60,9 @@ fn questions(random: &mut StdRng, runs: &[Run], begin: DateTime<Utc>) -> Vec<(St
     for run in runs {
         let last = run.events.len();
         questions.push((format!("/runs/{}", run.run_id), "application/json"));
+        for form in ["application/json", "text/plain"] {
+            questions.push((format!("/runs/{}/post-mortem", run.run_id), form));
+        }
         for seq in [1, last, last + 1] {
             questions.push((format!("/runs/{}/events/{seq}", run.run_id), "application/json"));
         }
@@ -106,9 +112,12 @@ async fn all_told(
     let database = [("DATABASE_URL", world.database.url.as_str())];
     for run in runs.iter().take(5) {
         let run_id = run.run_id.to_string();
-        for arguments in
-            [&["runs", "show", &run_id][..], &["runs", "show", &run_id, "--json"], &["runs", "tail", &run_id]]
-        {
+        for arguments in [
+            &["runs", "show", &run_id][..],
+            &["runs", "show", &run_id, "--json"],
+            &["runs", "tail", &run_id],
+            &["runs", "post-mortem", &run_id],
+        ] {
             let shown = call(arguments, &database).finished().await;
             assert_eq!(shown.code, Some(0), "{shown:?}");
             all.push((arguments.join(" "), shown.stdout));
@@ -162,6 +171,66 @@ async fn every_reader_is_told_the_same_of_a_packed_log_byte_for_byte() {
     }
     let hits = before.iter().filter(|(path, told)| path.contains('?') && told.contains("\"seq\"")).count();
     assert!(hits > 100, "{hits}: the questions bring enough to show something");
+}
+
+/// What a bundle says of a run, by the names of its files, but for what is of the moment.
+fn in_bundle(file: &Path) -> BTreeMap<String, String> {
+    let unpacked = zstd::decode_all(std::fs::File::open(file).unwrap()).unwrap();
+    let mut archive = tar::Archive::new(&unpacked[..]);
+    let entries = archive.entries().unwrap().map(|entry| {
+        let mut entry = entry.unwrap();
+        let (name, mut content) = (entry.path().unwrap().to_string_lossy().into_owned(), Vec::new());
+        entry.read_to_end(&mut content).unwrap();
+        (name, String::from_utf8_lossy(&content).into_owned())
+    });
+    entries.filter(|(name, _)| !["manifest.json", "run.json"].contains(&name.as_str())).collect()
+}
+
+#[tokio::test]
+async fn a_failed_run_is_explained_bundled_and_played_back_from_its_pack_as_from_its_rows() {
+    let world = World::new().await;
+    let replica = world.replica(&[&HURRIED[..], &[("IGT_ARCHIVE_AFTER_DAYS", "0")]].concat()).await;
+    let status = world.scrape(&replica, "t", "renamed.packed").await;
+    assert_eq!(status["status"], "partial", "{status:#}");
+    let service = world.database.as_the_service();
+    eventually("it is summarised", async || {
+        summarise_all(&service).await.unwrap();
+        let summaries: i64 =
+            sqlx::query_scalar("select count(*) from run_summaries").fetch_one(&world.database.pool).await.unwrap();
+        (summaries == 1).then_some(())
+    })
+    .await;
+    let run_id: Uuid = sqlx::query_scalar("select run_id from runs").fetch_one(&world.database.pool).await.unwrap();
+    let path = format!("/runs/{run_id}/post-mortem");
+    let file = std::env::temp_dir().join(format!("packed-{run_id}.tar.zst"));
+    let database = [("DATABASE_URL", world.database.url.as_str())];
+    let all = async || {
+        let mut all = Vec::new();
+        for form in ["application/json", "text/plain"] {
+            all.push(told(&get_with(&replica, &path, "accept", form).await));
+        }
+        for arguments in
+            [&["runs", "post-mortem", "t"][..], &["runs", "replay", "t"], &["runs", "replay", "t", "--json"]]
+        {
+            let shown = call(arguments, &database).finished().await;
+            all.push(format!("{:?} {}", shown.code, shown.stdout));
+        }
+        let arguments = ["runs", "post-mortem", "t", "--force", "--bundle", file.to_str().unwrap()];
+        let made = call(&arguments, &database).finished().await;
+        assert_eq!(made.code, Some(0), "{made:?}");
+        all.push(format!("{:#?}", in_bundle(&file)));
+        all
+    };
+    let from_rows = all().await;
+    let now = Retention { archive_after_days: Some(0), ..PACK };
+    tend_logs(&pool(&world.database), now, Duration::ZERO).await.unwrap();
+    assert_eq!(whereabouts(&world.database.pool).await, (0, 1));
+    for (packed, rows) in all().await.iter().zip(&from_rows) {
+        assert_eq!(packed, rows);
+    }
+    assert!(from_rows[3].starts_with("Some(5) ") && from_rows[3].contains("0 gone (-), 0 new (+)"), "{}", from_rows[3]);
+    assert!(from_rows[5].contains("post-mortem.txt") && from_rows[5].contains("events.ndjson"));
+    std::fs::remove_file(&file).unwrap();
 }
 
 #[tokio::test]

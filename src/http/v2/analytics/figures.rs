@@ -5,7 +5,10 @@ use utoipa::openapi::schema::{OneOf, Type};
 use utoipa::openapi::{Object, RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
+use super::super::run::event_address;
 use crate::analytics::{self, Missing, Quartiles};
+use crate::db;
+use crate::db::RunId;
 
 /// Why there is no number.
 #[derive(Clone, Copy, Debug, Serialize, ToSchema)]
@@ -47,6 +50,27 @@ impl From<Missing> for WhyMissing {
             Missing::TooFarApart => Self::TooFarApart,
             Missing::AllEqual => Self::AllEqual,
         }
+    }
+}
+
+/// Where a number that was stored is from.
+#[derive(Serialize, ToSchema)]
+#[schema(as = NumberOrigin)]
+pub(in crate::http) struct Origin {
+    /// The run that first saw it.
+    run_id: RunId,
+    /// The event of that run that says so.
+    #[schema(example = 2)]
+    seq: i64,
+    /// Where that event is.
+    #[schema(example = "/api/v2/runs/01a20178-8408-732e-a18d-da46eb031805/events/2")]
+    event: String,
+}
+
+impl From<db::analytics::Origin> for Origin {
+    fn from(origin: db::analytics::Origin) -> Self {
+        let db::analytics::Origin { run_id, seq } = origin;
+        Self { run_id, seq, event: event_address(run_id, seq) }
     }
 }
 

@@ -4,7 +4,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::super::time::Time;
-use super::figures::Figure;
+use super::figures::{Figure, Origin};
 use crate::analytics::{self, Analysis, End, IS_GAP_HOURS};
 
 /// What a number was at a time.
@@ -15,11 +15,13 @@ pub(in crate::http) struct CountAt {
     /// How many.
     #[schema(example = 103_736)]
     count: i64,
+    #[serde(flatten)]
+    origin: Origin,
 }
 
 impl From<End> for CountAt {
     fn from(end: End) -> Self {
-        Self { at: end.at.into(), count: end.count }
+        Self { at: end.at.into(), count: end.count, origin: end.origin.into() }
     }
 }
 

@@ -13,7 +13,7 @@ use super::super::page::{Cursor, Limit, Page};
 use super::super::query::Query;
 use super::super::time::Time;
 use super::super::{path, profiles};
-use super::figures::{Figure, WhyMissing};
+use super::figures::{Figure, Origin, WhyMissing};
 use super::window::{TimeZone, WantedWindow};
 use crate::analytics::{self, AGES, AnalysedPost, AtAge, Missing, Performance, Standing as Stands};
 
@@ -110,6 +110,8 @@ struct Followers {
     /// How far from the time of publishing they were seen: 0 where they were true then, 48 hours at most.
     #[schema(example = 5130.25)]
     distance_seconds: f64,
+    #[serde(flatten)]
+    origin: Origin,
 }
 
 /// The latest likes and comments.
@@ -126,6 +128,8 @@ struct Latest {
     /// Comments.
     #[schema(example = 77)]
     comments_count: i64,
+    #[serde(flatten)]
+    origin: Origin,
 }
 
 /// A post's numbers when it was as old.
@@ -200,13 +204,17 @@ impl From<AnalysedPost> for PostAnalytics {
             age_hours,
             likes_count: seen.likes,
             comments_count: seen.comments,
+            origin: seen.origin.into(),
         });
         let followers = analysed.post.followers;
         Self {
             taken_at: analysed.post.taken_at.into(),
             is_reel,
-            followers_at_publish: followers
-                .map(|near| Followers { count: near.followers, distance_seconds: near.seconds }),
+            followers_at_publish: followers.map(|near| Followers {
+                count: near.followers,
+                distance_seconds: near.seconds,
+                origin: near.origin.into(),
+            }),
             likes_hidden: analysed.post.likes_hidden,
             latest,
             percent_of_followers: analysed.on_followers.into(),

@@ -13,6 +13,7 @@ use super::super::path;
 use super::super::posts::{self, Shortcode};
 use super::super::query::Query;
 use super::super::time::Time;
+use super::figures::Origin;
 use super::post::FigureAtAge;
 use crate::analytics::{self, AGES, Missing};
 use crate::db;
@@ -51,6 +52,8 @@ struct Point {
     /// How many.
     #[schema(example = 457_207.0)]
     count: f64,
+    #[serde(flatten)]
+    origin: Origin,
 }
 
 /// A number at an age, with what it is made of.
@@ -112,7 +115,11 @@ pub(in crate::http) async fn curve(
     let reel = posts::post(&app, &shortcode, true).await?;
     let key = (reel.profile_id, reel.shortcode.as_str());
     let around = db::analytics::around(&app.database(), key, of.into(), &AGES).await?;
-    let point = |point: db::analytics::Point| Point { at: point.at.into(), count: point.count };
+    let point = |(point, origin): (db::analytics::Point, db::analytics::Origin)| Point {
+        at: point.at.into(),
+        count: point.count,
+        origin: origin.into(),
+    };
     let at_age = |(place, age_hours): (usize, f64)| {
         // Those that it has not reached are not there.
         let around = around.get(place).copied();
@@ -121,14 +128,15 @@ pub(in crate::http) async fn curve(
             (None, _) => Err(Missing::NotTold),
             (Some(_), None) => Err(Missing::TooYoung),
             (Some(taken_at), Some(_)) => {
-                analytics::at_age(taken_at, age_hours, seen.as_ref(), DateTime::<Utc>::MAX_UTC)
+                let seen = seen.as_ref().map(|seen| &seen.around);
+                analytics::at_age(taken_at, age_hours, seen, DateTime::<Utc>::MAX_UTC)
             }
         };
         CurvePoint {
             age_hours,
             figure: figure.into(),
-            before: seen.map(|seen| point(seen.before)),
-            after: seen.and_then(|seen| seen.after).map(point),
+            before: seen.map(|seen| point((seen.around.before, seen.before))),
+            after: seen.and_then(|seen| seen.around.after.zip(seen.after)).map(point),
         }
     };
     let ages = AGES.into_iter().enumerate().map(at_age).collect();
