@@ -212,6 +212,7 @@ fn account(random: &mut StdRng, username: Username) -> Account {
         is_verified: Some(random.random_ratio(1, 5)),
         category: None,
         external_url: None,
+        external_url_told: true,
         profile_pic_url: None,
     }
 }

@@ -15,8 +15,8 @@ pub struct NewMedia {
     pub instagram_pk: i64,
     /// `image`, `video` or `carousel`; `None` where not known.
     pub kind: Option<&'static str>,
-    /// Whether it is a reel.
-    pub is_reel: bool,
+    /// Whether it is a reel; `None` where the answer does not tell: what was known of it stays.
+    pub is_reel: Option<bool>,
     /// Whether the account pinned it; `None` where the source does not tell: what was known of it stays.
     pub is_pinned: Option<bool>,
     /// When it was published.
@@ -79,12 +79,14 @@ pub async fn record(
     sqlx::query!(
         r#"
         with told as (
-            select n.*, coalesce(n.pinned, m.is_pinned, false) as is_pinned, m.caption as caption_before, m.shortcode is not null as is_known,
+            select n.*, coalesce(n.reel, m.is_reel, false) as is_reel, coalesce(n.pinned, m.is_pinned, false) as is_pinned,
+                   m.caption as caption_before, coalesce(m.caption_told, false) as told_before,
+                   m.shortcode is not null as is_known,
                    coalesce(m.caption_since, m.first_seen_at) as caption_from, m.last_seen_at,
                    m.hashtags as hashtags_before, m.mentions as mentions_before
             from unnest($4::text[], $5::bigint[], $6::text[], $7::boolean[], $8::boolean[], $9::timestamptz[],
                         $10::text[], $11::float8[], $12::text[], $13::boolean[], $14::text[], $15::text[])
-                as n (shortcode, instagram_pk, kind, is_reel, pinned, taken_at, caption, duration_seconds, display_url,
+                as n (shortcode, instagram_pk, kind, reel, pinned, taken_at, caption, duration_seconds, display_url,
                       caption_told, hashtags, mentions)
             left join media m on m.profile_id = $1 and m.shortcode = n.shortcode
         ), edited as (
@@ -92,13 +94,14 @@ pub async fn record(
             insert into media_captions (profile_id, shortcode, observed_from, observed_until, caption, run_id, seq)
             select $1, shortcode, caption_from, greatest(last_seen_at, caption_from), caption_before, $2, $3
             from told
-            where is_known and caption_told and caption is distinct from caption_before
+            where told_before and caption_told and caption is distinct from caption_before
             on conflict do nothing
         )
         insert into media as m (profile_id, shortcode, instagram_pk, kind, is_reel, is_pinned, taken_at, caption,
-                                duration_seconds, display_url, hashtags, mentions, run_id, seq)
+                                caption_told, duration_seconds, display_url, hashtags, mentions, run_id, seq)
         select $1, shortcode, instagram_pk, kind, is_reel, is_pinned, taken_at,
-               case when caption_told then caption else caption_before end, duration_seconds, display_url,
+               case when caption_told then caption else caption_before end, caption_told or told_before,
+               duration_seconds, display_url,
                case when caption_told or not is_known then string_to_array(hashtags, ' ') else hashtags_before end,
                case when caption_told or not is_known then string_to_array(mentions, ' ') else mentions_before end,
                $2, $3
@@ -111,9 +114,10 @@ pub async fn record(
                 taken_at = coalesce(excluded.taken_at, m.taken_at),
                 caption = excluded.caption,
                 caption_since = case
-                    when excluded.caption is distinct from m.caption then now()
+                    when m.caption_told and excluded.caption is distinct from m.caption then now()
                     else m.caption_since
                 end,
+                caption_told = m.caption_told or excluded.caption_told,
                 hashtags = excluded.hashtags,
                 mentions = excluded.mentions,
                 missing_since = null,
@@ -129,7 +133,7 @@ pub async fn record(
         &column(media, |m| m.shortcode.clone()),
         &column(media, |m| m.instagram_pk),
         &column(media, |m| m.kind) as &[Option<&str>],
-        &column(media, |m| m.is_reel),
+        &column(media, |m| m.is_reel) as &[Option<bool>],
         &column(media, |m| m.is_pinned) as &[Option<bool>],
         &column(media, |m| m.taken_at) as &[Option<DateTime<Utc>>],
         &column(media, |m| fit_if_any(m.caption.as_deref())) as &[Option<String>],

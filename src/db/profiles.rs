@@ -23,6 +23,8 @@ pub struct NewProfile {
     pub category: Option<String>,
     /// The link in its profile.
     pub external_url: Option<String>,
+    /// Whether the answer told its link, or that it has none; else what was known of it stays.
+    pub external_url_told: bool,
     /// The address of its picture.
     pub profile_pic_url: Option<String>,
     /// Whether its posts are for approved followers only.
@@ -114,7 +116,7 @@ async fn update(
             full_name = coalesce($5, p.full_name),
             biography = coalesce($6, p.biography),
             category = coalesce($7, p.category),
-            external_url = $8,
+            external_url = case when $14 then $8 else p.external_url end,
             profile_pic_url = coalesce($9, p.profile_pic_url),
             is_private = coalesce($10, p.is_private),
             is_verified = coalesce($11, p.is_verified),
@@ -136,6 +138,7 @@ async fn update(
         profile.is_verified,
         run_id.0,
         seq,
+        profile.external_url_told,
     )
     .execute(&mut *db)
     .await?;

@@ -37,6 +37,8 @@ pub struct Account {
     pub category: Option<String>,
     /// The link in its profile.
     pub external_url: Option<String>,
+    /// Whether the answer told its link, or that it has none.
+    pub external_url_told: bool,
     /// Its picture, the largest that was offered.
     pub profile_pic_url: Option<String>,
 }
@@ -100,14 +102,16 @@ pub struct Post {
     pub code: Shortcode,
     /// What it shows; `None` for a kind that this version does not know.
     pub kind: Option<MediaKind>,
-    /// Whether it is a reel (`product_type` is `clips`).
-    pub is_reel: bool,
+    /// Whether it is a reel (`product_type` is `clips`); `None` where the answer does not tell.
+    pub is_reel: Option<bool>,
     /// Whether the account pinned it: pinned posts come first, out of order.
     pub is_pinned: bool,
     /// When it was published.
     pub taken_at: Option<DateTime<Utc>>,
     /// Its text; `None` where it has none.
     pub caption: Option<String>,
+    /// Whether the answer told its text, or that it has none.
+    pub caption_told: bool,
     /// Likes; `None` where hidden or not told.
     pub likes: Option<i64>,
     /// Whether the owner hides the likes.

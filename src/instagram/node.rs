@@ -2,8 +2,16 @@
 //!
 //! "v1" nodes have `pk`, `code`, `like_count`; legacy nodes have `shortcode` and counts under `edge_…`.
 
+use serde_json::Value;
+
 use super::reader::Field;
 use super::{MediaKind, Post, ReelNumbers, Shortcode};
+
+/// What stands at the time of a post.
+const TIME: &str = "a time in seconds since 1970";
+
+/// The kinds of legacy nodes.
+const TYPENAMES: &str = "GraphImage, GraphVideo or GraphSidecar";
 
 /// Reads a node of either dialect; `None`, with a note, where it names no post.
 ///
@@ -35,21 +43,25 @@ fn is_legacy(node: &Field<'_>) -> bool {
 fn v1(node: &Field<'_>, owner: Option<i64>) -> Option<Post> {
     let (pk, code) = names(node, "pk", "code")?;
     let (likes, likes_hidden) = likes(node, &node.at("like_count"));
-    let media_type = node.at("media_type");
+    let media_type = node.at("media_type").always_told("1, 2 or 8");
     let kind = media_type.whole().and_then(|number| match number {
         1 => Some(MediaKind::Image),
         2 => Some(MediaKind::Video),
         8 => Some(MediaKind::Carousel),
         _ => media_type.unreadable("1, 2 or 8"),
     });
+    let product_type = node.at("product_type").always_told("clips, feed or another product, or null");
+    let taken_at = node.at("taken_at").always_told(TIME).time();
+    let (caption, caption_told) = v1_caption(&node.at("caption").always_told("a caption, or null"));
     Some(Post {
         pk,
         code,
         kind,
-        is_reel: is_reel(node),
+        is_reel: is_reel(&product_type, kind),
         is_pinned: is_pinned(node, owner),
-        taken_at: node.at("taken_at").time(),
-        caption: node.at("caption.text").some_text(),
+        taken_at,
+        caption,
+        caption_told,
         likes,
         likes_hidden,
         comments: node.at("comment_count").count(),
@@ -65,15 +77,19 @@ fn legacy(node: &Field<'_>, owner: Option<i64>) -> Option<Post> {
     let preview = node.at("edge_media_preview_like.count");
     let counted = if preview.is_there() { preview } else { node.at("edge_liked_by.count") };
     let (likes, likes_hidden) = likes(node, &counted);
-    let first_caption = node.at("edge_media_to_caption.edges").items().into_iter().next();
+    let kind = legacy_kind(node);
+    let taken_at = node.at("taken_at_timestamp").always_told(TIME).time();
+    let (caption, caption_told) = legacy_caption(&node.at("edge_media_to_caption"));
     Some(Post {
         pk,
         code,
-        kind: legacy_kind(node),
-        is_reel: is_reel(node),
+        kind,
+        // Not every video of this dialect has one.
+        is_reel: is_reel(&node.at("product_type"), kind),
         is_pinned: is_pinned(node, owner),
-        taken_at: node.at("taken_at_timestamp").time(),
-        caption: first_caption.and_then(|edge| edge.at("node.text").some_text()),
+        taken_at,
+        caption,
+        caption_told,
         likes,
         likes_hidden,
         comments: node.at("edge_media_to_comment.count").count(),
@@ -95,7 +111,7 @@ fn names(node: &Field<'_>, pk: &'static str, code: &'static str) -> Option<(i64,
     // The legacy dialect's `id` may come as "pk_ownerpk", as the other dialect's does.
     let joined = |field: &Field<'_>| field.id_text().and_then(|id| media_id(&id));
     let pk = match pk_field.value() {
-        Some(serde_json::Value::String(text)) if text.contains('_') => joined(&pk_field),
+        Some(Value::String(text)) if text.contains('_') => joined(&pk_field),
         _ => pk_field.id(),
     };
     let pk = pk.or_else(|| code.as_ref().map(Shortcode::pk)).or_else(|| joined(&node.at("id")));
@@ -116,7 +132,7 @@ fn media_id(id: &str) -> Option<i64> {
 fn likes(node: &Field<'_>, count: &Field<'_>) -> (Option<i64>, bool) {
     const MADE_UP: i64 = 3;
     let disabled = node.at("like_and_view_counts_disabled").flag() == Some(true);
-    match count.value().map(serde_json::Value::as_i64) {
+    match count.value().map(Value::as_i64) {
         Some(Some(-1)) => (None, true),
         Some(Some(MADE_UP)) | None if disabled => (None, true),
         _ => (count.count(), false),
@@ -125,11 +141,45 @@ fn likes(node: &Field<'_>, count: &Field<'_>) -> (Option<i64>, bool) {
 
 /// A count of plays or views; −1 is the hidden mark here, too.
 fn shown(count: &Field<'_>) -> Option<i64> {
-    if count.value().and_then(serde_json::Value::as_i64) == Some(-1) { None } else { count.count() }
+    if count.value().and_then(Value::as_i64) == Some(-1) { None } else { count.count() }
 }
 
-fn is_reel(node: &Field<'_>) -> bool {
-    node.at("product_type").text().as_deref() == Some("clips")
+/// Whether it is a reel. A video that is not said to be one or another may be either.
+fn is_reel(product_type: &Field<'_>, kind: Option<MediaKind>) -> Option<bool> {
+    match product_type.text() {
+        Some(product) => Some(product == "clips"),
+        None => matches!(kind, Some(MediaKind::Image | MediaKind::Carousel)).then_some(false),
+    }
+}
+
+/// The text of a caption, and whether it was told, or that there is none: a null caption.
+fn v1_caption(caption: &Field<'_>) -> (Option<String>, bool) {
+    match caption.value() {
+        None => (None, caption.is_there()),
+        Some(Value::Object(_)) => text_of(&caption.at("text")),
+        Some(_) => (caption.unreadable("a caption, or null"), false),
+    }
+}
+
+/// The same of a list of captions, of which there is one at most.
+fn legacy_caption(captions: &Field<'_>) -> (Option<String>, bool) {
+    const EXPECTED: &str = "a list of captions";
+    if captions.value().is_some_and(|value| !value.is_object()) {
+        return (captions.unreadable(EXPECTED), false);
+    }
+    let edges = captions.at("edges");
+    if !edges.value().is_some_and(Value::is_array) {
+        return (edges.unreadable(EXPECTED), false);
+    }
+    edges.items().first().map_or((None, true), |edge| text_of(&edge.at("node.text")))
+}
+
+/// A text that stands there, and whether it does.
+fn text_of(field: &Field<'_>) -> (Option<String>, bool) {
+    match field.value() {
+        Some(Value::String(_)) => (field.some_text(), true),
+        _ => (field.unreadable("the text of a caption"), false),
+    }
 }
 
 fn is_pinned(node: &Field<'_>, owner: Option<i64>) -> bool {
@@ -167,15 +217,21 @@ fn legacy_kind(node: &Field<'_>) -> Option<MediaKind> {
         Some("GraphImage" | "XDTGraphImage") => Some(MediaKind::Image),
         Some("GraphVideo" | "XDTGraphVideo") => Some(MediaKind::Video),
         Some("GraphSidecar" | "XDTGraphSidecar") => Some(MediaKind::Carousel),
-        Some(_) => typename.unreadable("GraphImage, GraphVideo or GraphSidecar"),
+        Some(_) => typename.unreadable(TYPENAMES),
         None if node.at("edge_sidecar_to_children").is_some() => Some(MediaKind::Carousel),
-        None => node.at("is_video").flag().map(|video| if video { MediaKind::Video } else { MediaKind::Image }),
+        None => {
+            let is_video = node.at("is_video");
+            if !typename.is_there() && !is_video.is_there() {
+                typename.unreadable::<()>(TYPENAMES);
+            }
+            is_video.flag().map(|video| if video { MediaKind::Video } else { MediaKind::Image })
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     use super::super::Unread;
     use super::super::reader::Notes;
@@ -185,6 +241,21 @@ mod tests {
         let notes = Notes::default();
         let post = post(&Field::part(node, "node", &notes), Some(77));
         (post, notes.into_unread())
+    }
+
+    /// A picture with what every node of its dialect tells, and with these fields.
+    fn with(fields: &Value) -> Value {
+        let mut node = match fields.get("shortcode") {
+            None => json!({"taken_at": 1_700_000_000, "media_type": 1, "product_type": "feed", "caption": null}),
+            Some(_) => json!({"__typename": "GraphImage", "taken_at_timestamp": 1_700_000_000,
+                "edge_media_to_caption": {"edges": []}}),
+        };
+        node.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+        node
+    }
+
+    fn paths(unread: &[Unread]) -> Vec<&str> {
+        unread.iter().map(|unread| unread.path.as_str()).collect()
     }
 
     #[test]
@@ -199,7 +270,7 @@ mod tests {
         let post = post.unwrap();
         assert_eq!(unread, []);
         assert_eq!((post.pk, post.code.as_str()), (2_589_531_623_544_609_760, "CPv3UqsBFvg"));
-        assert_eq!((post.kind, post.is_reel, post.is_pinned), (Some(MediaKind::Video), true, true));
+        assert_eq!((post.kind, post.is_reel, post.is_pinned), (Some(MediaKind::Video), Some(true), true));
         assert_eq!(
             (post.likes, post.comments, post.plays, post.views),
             (Some(12), Some(0), Some(401_421), Some(100_856))
@@ -219,7 +290,7 @@ mod tests {
         }));
         let post = post.unwrap();
         assert_eq!(unread, []);
-        assert_eq!((post.kind, post.is_reel, post.is_pinned), (Some(MediaKind::Carousel), false, true));
+        assert_eq!((post.kind, post.is_reel, post.is_pinned), (Some(MediaKind::Carousel), Some(false), true));
         assert_eq!((post.likes, post.comments, post.views), (Some(5), Some(6), None));
         assert_eq!(post.caption.as_deref(), Some("first"));
         assert_eq!(post.taken_at.map(|time| time.timestamp()), Some(1_700_000_000));
@@ -228,7 +299,7 @@ mod tests {
     #[test]
     fn each_name_of_a_post_is_made_from_the_other() {
         for node in [json!({"pk": 2_589_531_623_544_609_760_i64}), json!({"code": "CPv3UqsBFvg"})] {
-            let (post, unread) = read(&node);
+            let (post, unread) = read(&with(&node));
             let post = post.unwrap();
             assert_eq!((post.pk, post.code.as_str()), (2_589_531_623_544_609_760, "CPv3UqsBFvg"));
             assert_eq!(unread, []);
@@ -250,7 +321,7 @@ mod tests {
             (json!({"shortcode": "Cab", "edge_media_preview_like": {"count": -1}}), (None, true), 0),
         ];
         for (node, likes, notes) in cases {
-            let (post, unread) = read(&node);
+            let (post, unread) = read(&with(&node));
             let post = post.unwrap();
             assert_eq!((post.likes, post.likes_hidden), likes, "{node}");
             assert_eq!(unread.len(), notes, "{node}");
@@ -261,16 +332,84 @@ mod tests {
     fn a_field_that_cannot_be_read_costs_that_field_only() {
         let (post, unread) = read(&json!({
             "pk": 5, "code": "CPv3UqsBFvg", "media_type": 19, "comment_count": "lots", "view_count": 1e30,
-            "taken_at": 1_700_000_000_000_i64, "caption": "plain", "timeline_pinned_user_ids": null, "like_count": 8
+            "taken_at": 1_700_000_000_000_i64, "caption": "plain", "timeline_pinned_user_ids": null, "like_count": 8,
+            "product_type": 7
         }));
         let post = post.unwrap();
         assert_eq!((post.kind, post.comments, post.views, post.taken_at), (None, None, None, None));
-        assert_eq!((post.likes, post.is_pinned), (Some(8), false));
-        let paths: Vec<_> = unread.iter().map(|unread| unread.path.as_str()).collect();
-        assert_eq!(
-            paths,
-            ["node.media_type", "node.taken_at", "node.caption", "node.comment_count", "node.view_count"]
-        );
+        assert_eq!((post.likes, post.is_pinned, post.is_reel), (Some(8), false, None));
+        let lost = [
+            "node.media_type",
+            "node.taken_at",
+            "node.caption",
+            "node.product_type",
+            "node.comment_count",
+            "node.view_count",
+        ];
+        assert_eq!(paths(&unread), lost);
+    }
+
+    #[test]
+    fn a_field_that_every_node_has_is_news_where_it_is_gone() {
+        for (node, keys) in [
+            (json!({"code": "Cab"}), &["media_type", "product_type", "taken_at", "caption"][..]),
+            (json!({"shortcode": "Cab"}), &["__typename", "taken_at_timestamp", "edge_media_to_caption"]),
+        ] {
+            for gone in keys {
+                let mut node = with(&node);
+                node.as_object_mut().unwrap().remove(*gone);
+                let (post, unread) = read(&node);
+                assert!(post.is_some() && unread.len() == 1, "{gone}: {unread:?}");
+                assert!(unread[0].path.starts_with(&format!("node.{gone}")), "{unread:?}");
+                assert_eq!((unread[0].found.as_str(), unread[0].is_loss), ("nothing", true));
+            }
+        }
+    }
+
+    #[test]
+    fn a_video_that_is_not_said_to_be_a_reel_or_none_is_neither_and_a_picture_is_none() {
+        for (node, is_reel) in [
+            (json!({"code": "Cab", "media_type": 2, "product_type": "clips"}), Some(true)),
+            (json!({"code": "Cab", "media_type": 2, "product_type": "igtv"}), Some(false)),
+            (json!({"code": "Cab", "media_type": 2, "product_type": null}), None),
+            (json!({"code": "Cab", "media_type": 1, "product_type": null}), Some(false)),
+            (json!({"shortcode": "Cab", "__typename": "GraphVideo"}), None),
+            (json!({"shortcode": "Cab", "__typename": "GraphVideo", "product_type": "clips"}), Some(true)),
+            (json!({"shortcode": "Cab", "__typename": "GraphSidecar"}), Some(false)),
+        ] {
+            let (post, unread) = read(&with(&node));
+            assert_eq!((post.unwrap().is_reel, unread), (is_reel, vec![]), "{node}");
+        }
+    }
+
+    #[test]
+    fn a_caption_is_told_where_its_text_stands_or_the_answer_says_that_there_is_none() {
+        let v1 = |caption: Value| with(&json!({"code": "Cab", "caption": caption}));
+        let legacy = |captions: Value| with(&json!({"shortcode": "Cab", "edge_media_to_caption": captions}));
+        for (node, caption, notes) in [
+            (v1(Value::Null), Some(None), &[][..]),
+            (v1(json!({"text": "Flour"})), Some(Some("Flour")), &[]),
+            (v1(json!({"text": " "})), Some(None), &[]),
+            (v1(json!({"text_v2": "Flour"})), None, &["node.caption.text"]),
+            (v1(json!({"text": ["Flour"]})), None, &["node.caption.text"]),
+            (v1(json!("Flour")), None, &["node.caption"]),
+            (legacy(json!({"edges": []})), Some(None), &[]),
+            (legacy(json!({"edges": [{"node": {"text": "Flour"}}]})), Some(Some("Flour")), &[]),
+            (
+                legacy(json!({"edges": [{"node": {"words": "Flour"}}]})),
+                None,
+                &["node.edge_media_to_caption.edges[0].node.text"],
+            ),
+            (legacy(json!({"edges": null})), None, &["node.edge_media_to_caption.edges"]),
+            (legacy(Value::Null), None, &["node.edge_media_to_caption.edges"]),
+            (legacy(json!([])), None, &["node.edge_media_to_caption"]),
+        ] {
+            let (post, unread) = read(&node);
+            let post = post.unwrap();
+            assert_eq!(post.caption_told.then_some(post.caption.as_deref()), caption, "{node}");
+            assert!(post.caption_told || post.caption.is_none(), "{node}");
+            assert_eq!(paths(&unread), notes, "{node}");
+        }
     }
 
     #[test]

@@ -19,6 +19,10 @@ impl Notes {
         self.0.borrow_mut().push(Unread { path: path.into(), expected, found: found.into(), is_loss: true });
     }
 
+    pub(crate) fn extend(&self, unread: Vec<Unread>) {
+        self.0.borrow_mut().extend(unread);
+    }
+
     pub(crate) fn into_unread(self) -> Vec<Unread> {
         self.0.into_inner()
     }
@@ -64,6 +68,14 @@ impl<'a> Field<'a> {
     /// Whether the answer has this field at all, be it null.
     pub(crate) fn is_there(&self) -> bool {
         self.value.is_some()
+    }
+
+    /// The same field, with a note where an answer does not have it that always has it, be it null.
+    pub(crate) fn always_told(self, expected: &'static str) -> Self {
+        if !self.is_there() {
+            self.unreadable::<()>(expected);
+        }
+        self
     }
 
     /// Whether something other than null stands here.
@@ -233,6 +245,19 @@ mod tests {
         let expected = ["data.count", "data.ids[0].pk", "data.flag", "data.wide", "data.user"];
         assert_eq!(unread.iter().map(|unread| unread.path.as_str()).collect::<Vec<_>>(), expected);
         assert_eq!(unread[0].found, "\"many\"");
+    }
+
+    #[test]
+    fn of_a_field_that_is_always_told_its_absence_is_news_and_null_is_none() {
+        let value = json!({"a": null, "b": 7});
+        let notes = Notes::default();
+        let root = Field::root(&value, &notes);
+        assert_eq!(root.at("a").always_told("a count").count(), None);
+        assert_eq!(root.at("b").always_told("a count").count(), Some(7));
+        assert_eq!(root.at("c").always_told("a count").count(), None);
+        let unread = notes.into_unread();
+        let told: Vec<_> = unread.iter().map(|unread| (unread.path.as_str(), unread.found.as_str())).collect();
+        assert_eq!(told, [("c", "nothing")]);
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! Faults that change a right answer on its way out: counts that are renamed, null or gone, posts of no known kind,
-//! posts that cannot be read, texts and numbers that no database takes. What no JSON can say is `raw`'s.
+//! Faults that change a right answer on its way out: counts that are renamed, null or gone, times, kinds, captions and
+//! links that are not told any more, posts of no known kind, posts that cannot be read, texts and numbers that no database takes. What no JSON can say is `raw`'s.
 
 use serde_json::{Value, json};
 
@@ -29,6 +29,16 @@ const COUNTS: [&str; 18] = [
     "follows_count",
     "comments_count",
 ];
+
+/// The fields that say when a post was made and what it is, in both dialects of the web.
+const WHEN_AND_WHAT: [&str; 6] =
+    ["taken_at", "taken_at_timestamp", "media_type", "__typename", "is_video", "product_type"];
+
+/// The fields that hold a caption, in both dialects of the web.
+const CAPTIONS: [&str; 2] = ["caption", "edge_media_to_caption"];
+
+/// The fields that hold the links of a profile.
+const LINKS: [&str; 2] = ["external_url", "bio_links"];
 
 /// The fields in which people write: the names, the biography, the caption (in both dialects, and as the official source
 /// has it).
@@ -60,6 +70,10 @@ pub(super) fn distort(scene: &Scene, answer: &mut Value) {
             Fault::AbsentCounts => each_count(answer, &|fields, name| {
                 fields.remove(name);
             }),
+            Fault::Untold => each_post(answer, &|fields| drop_all(fields, &WHEN_AND_WHAT)),
+            Fault::NoCaptions => each_post(answer, &|fields| drop_all(fields, &CAPTIONS)),
+            Fault::OddCaptions => each_post(answer, &|fields| put_in(fields, &CAPTIONS, &json!([7]))),
+            Fault::OddLinks => each_object(answer, &mut |fields| put_in(fields, &LINKS, &json!(7))),
             Fault::UnknownKind => each_list(answer, &|items| items.iter_mut().step_by(3).for_each(unknown_kind)),
             Fault::Garbled => each_list(answer, &|items| items.iter_mut().skip(1).take(1).for_each(garble)),
             Fault::Nul => each_text(answer, &|text| format!("nul\0 {text}").into()),
@@ -162,6 +176,24 @@ fn post(item: &mut Value) -> Option<&mut Fields> {
     let item = if item.get("node").is_some() { &mut item["node"] } else { item };
     let item = if item.get("media").is_some() { &mut item["media"] } else { item };
     item.as_object_mut().filter(|fields| fields.contains_key("code") || fields.contains_key("shortcode"))
+}
+
+/// Hands every post of a list to `change`.
+fn each_post(value: &mut Value, change: &impl Fn(&mut Fields)) {
+    each_list(value, &|items| items.iter_mut().filter_map(post).for_each(change));
+}
+
+fn drop_all(fields: &mut Fields, names: &[&str]) {
+    fields.retain(|name, _| !names.contains(&name.as_str()));
+}
+
+/// Puts a value in the place of those that are there.
+fn put_in(fields: &mut Fields, names: &[&str], value: &Value) {
+    for name in names {
+        if let Some(field) = fields.get_mut(*name) {
+            field.clone_from(value);
+        }
+    }
 }
 
 fn unknown_kind(item: &mut Value) {

@@ -85,6 +85,14 @@ pub(super) enum Fault {
     NullCounts,
     /// Counts are not there at all.
     AbsentCounts,
+    /// Times, kinds and products of posts are not there at all.
+    Untold,
+    /// Captions are not there at all.
+    NoCaptions,
+    /// Captions of another type.
+    OddCaptions,
+    /// The link of the profile of another type.
+    OddLinks,
     /// All likes hidden.
     HiddenLikes,
     /// A kind of post that nobody knows.
@@ -257,6 +265,15 @@ static TABLE: &[FaultName] = &[
     row("renamed", Fault::Renamed, ALL, "counts stand under other names"),
     row("nulls", Fault::NullCounts, ALL, "every count is null"),
     row("norevealed", Fault::AbsentCounts, ALL, "counts are not in the answer at all"),
+    row(
+        "untold",
+        Fault::Untold,
+        WEB,
+        "times and kinds of posts, and whether they are reels, are not in the answer at all",
+    ),
+    row("nocaptions", Fault::NoCaptions, WEB, "captions are not in the answer at all"),
+    row("oddcaptions", Fault::OddCaptions, WEB, "captions are lists of numbers"),
+    row("oddlinks", Fault::OddLinks, WEB, "the links of the profile are numbers"),
     row("hidden", Fault::HiddenLikes, ALL, "every post hides its likes (-1, or a fake 3)"),
     row("unknownkind", Fault::UnknownKind, ALL, "every third post is of a kind that nobody knows"),
     row("garbled", Fault::Garbled, LISTS, "the second post of each page is unreadable"),

@@ -203,6 +203,28 @@ async fn graphql_has_its_own_faults() {
 }
 
 #[tokio::test]
+async fn what_posts_and_profiles_say_may_be_gone_or_of_another_type() {
+    let router = sandbox(NOW);
+    let first = async |name: &str| {
+        let user = testing::profile(&router, name).await.json()["data"]["user"].take();
+        let answer = testing::timeline(&router, name, None).await.json();
+        let old = user["edge_owner_to_timeline_media"]["edges"][0]["node"].clone();
+        (user, old, answer["data"][CONNECTION]["edges"][0]["node"].clone())
+    };
+    let (_, old, new) = first("untold.x").await;
+    for (node, gone) in [(&old, "taken_at_timestamp"), (&old, "product_type"), (&new, "taken_at"), (&new, "media_type")]
+    {
+        assert!(node["id"].is_string() && node.get(gone).is_none(), "{gone} in {node}");
+    }
+    let (_, old, new) = first("nocaptions.x").await;
+    assert!(old.get("edge_media_to_caption").is_none() && new.get("caption").is_none() && new["taken_at"].is_i64());
+    let (_, old, new) = first("oddcaptions.x").await;
+    assert_eq!((&old["edge_media_to_caption"], &new["caption"]), (&json!([7]), &json!([7])));
+    let (user, ..) = first("oddlinks.x").await;
+    assert_eq!((&user["external_url"], &user["bio_links"]), (&json!(7), &json!(7)));
+}
+
+#[tokio::test]
 async fn a_cut_answer_is_no_json_and_a_guest_wall_lets_sessions_through() {
     let router = sandbox(NOW);
     let answer = testing::profile(&router, "cut.x").await;

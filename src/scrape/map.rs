@@ -14,6 +14,7 @@ impl From<&Account> for NewProfile {
             biography: account.biography.clone(),
             category: account.category.clone(),
             external_url: account.external_url.clone(),
+            external_url_told: account.external_url_told,
             profile_pic_url: account.profile_pic_url.clone(),
             is_private: account.is_private,
             is_verified: account.is_verified,
@@ -35,7 +36,7 @@ impl From<&Post> for NewMedia {
             taken_at: post.taken_at,
             tags: tags(post.caption.as_deref().unwrap_or_default()),
             caption: post.caption.clone(),
-            caption_told: true,
+            caption_told: post.caption_told,
             duration_seconds: post.duration_seconds,
             display_url: post.display_url.clone(),
         }

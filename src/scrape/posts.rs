@@ -103,11 +103,9 @@ async fn store(
         checkpoint.posts.done = true;
         checkpoint.posts.circled = true;
     }
-    checkpoint.reels.extend(posts.iter().filter(|post| post.is_reel).map(|post| post.code.clone()));
+    checkpoint.reels.extend(posts.iter().filter(|post| post.is_reel == Some(true)).map(|post| post.code.clone()));
 
     let exchanges = visit.take_exchanges();
-    // A caption that could not be read is not one that was taken away.
-    let captions_told = !page.unread.iter().any(|unread| unread.path.contains("caption"));
     // The official source does not say which posts are pinned.
     let pins_told = visit.source() == Source::Web;
     let mut events = checkpoint.drift.note(page.unread);
@@ -118,15 +116,15 @@ async fn store(
         duration: exchanges_took(&exchanges),
     });
     let findings = Findings {
-        media: posts.iter().map(|post| media_of(post, captions_told, pins_told)).collect(),
+        media: posts.iter().map(|post| media_of(post, pins_told)).collect(),
         numbers: posts.iter().map(|post| (*post).into()).collect(),
         ..Findings::default()
     };
     ledger.write(Step { events, exchanges, checkpoint: checkpoint.clone(), findings }).await
 }
 
-fn media_of(post: &Post, captions_told: bool, pins_told: bool) -> NewMedia {
+fn media_of(post: &Post, pins_told: bool) -> NewMedia {
     let media = NewMedia::from(post);
     let is_pinned = media.is_pinned.filter(|_| pins_told);
-    NewMedia { caption_told: captions_told || post.caption.is_some(), is_pinned, ..media }
+    NewMedia { is_pinned, ..media }
 }

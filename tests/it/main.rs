@@ -17,6 +17,7 @@ mod credentials;
 mod dashboards;
 mod docs;
 mod documents;
+mod drift;
 mod erasure;
 mod errors;
 mod failures;

@@ -65,6 +65,7 @@ const TABLE: &[(&str, Outcome)] = &[
         ]),
     ),
     ("unknownfield", Reads(&["business_discovery.media.data[].view_count"])),
+    ("captionrefused", Reads(&["business_discovery.media.data[].caption"])),
     ("stalecursor", Fails(CursorRefused, None)),
     (
         "retyped",
@@ -74,6 +75,7 @@ const TABLE: &[(&str, Outcome)] = &[
             "business_discovery.follows_count",
             "business_discovery.media_count",
             "business_discovery.media.data[].timestamp",
+            "business_discovery.media.data[].caption",
             "business_discovery.media.data[].like_count",
             "business_discovery.media.data[].comments_count",
             "business_discovery.media.data[].view_count",
@@ -222,6 +224,6 @@ async fn both_sources_tell_of_the_same_posts_by_the_same_codes_and_numbers() {
     // The reels come without a request, in the order in which they were read.
     official.take_exchanges();
     let reels = official.reels(&profile.account.reference(), None).await.unwrap();
-    assert_eq!(reels.items.len(), posts.values().filter(|post| post.is_reel).count());
+    assert_eq!(reels.items.len(), posts.values().filter(|post| post.is_reel == Some(true)).count());
     assert!(official.take_exchanges().is_empty());
 }

@@ -1,6 +1,7 @@
 //! The official source through the whole service: what its runs store, how each of its failures ends, how it shares its
 //! tokens, and how the web source goes on where it cannot.
 
+mod drift;
 mod faults;
 mod table;
 

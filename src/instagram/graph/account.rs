@@ -1,5 +1,7 @@
 //! An account as Business Discovery tells of it, with its first page of media.
 
+use serde_json::Value;
+
 use super::fields::{Fields, Wanted};
 use super::media::{self, Found};
 use super::request::Reply;
@@ -97,6 +99,7 @@ fn account(user: &Field<'_>, asked: &Username, fields: &Fields) -> Option<Accoun
             field.unreadable::<()>("a count of zero or more");
         }
     }
+    let website = user.at("website");
     Some(Account {
         pk: None,
         fbid,
@@ -109,7 +112,9 @@ fn account(user: &Field<'_>, asked: &Username, fields: &Fields) -> Option<Accoun
         is_private: None,
         is_verified: None,
         category: None,
-        external_url: user.at("website").some_text(),
+        external_url: website.some_text(),
+        // Where an account has none it is left out.
+        external_url_told: fields.has("website") && website.value().is_none_or(Value::is_string),
         profile_pic_url: user.at("profile_picture_url").some_text(),
     })
 }

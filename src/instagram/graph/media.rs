@@ -6,6 +6,7 @@
 use std::collections::HashSet;
 
 use chrono::{DateTime, Utc};
+use serde_json::Value;
 
 use super::Visit;
 use super::account::{BUSINESS_DISCOVERY, BUSINESS_DISCOVERY_MEDIA};
@@ -74,7 +75,7 @@ impl Visit {
         let mut codes = HashSet::new();
         for _ in 0..PAGES_A_PAGE {
             let page = self.list_posts(&account.username, reels.next.as_ref()).await?;
-            let found = page.items.iter().filter(|post| post.is_reel && codes.insert(post.code.clone()));
+            let found = page.items.iter().filter(|post| post.is_reel == Some(true) && codes.insert(post.code.clone()));
             reels.items.extend(found.map(numbers));
             reels.unread.extend(page.unread);
             reels.next = page.next;
@@ -99,7 +100,7 @@ impl Visit {
 
     /// Keeps the reels of a page, each once and as it was read last.
     pub(super) fn keep_reels(&mut self, owner: &Username, posts: &[Post]) {
-        for reel in posts.iter().filter(|post| post.is_reel) {
+        for reel in posts.iter().filter(|post| post.is_reel == Some(true)) {
             match self.reels.iter_mut().find(|(_, known)| known.code == reel.code) {
                 Some((_, known)) => known.clone_from(reel),
                 None => self.reels.push((owner.clone(), reel.clone())),
@@ -149,9 +150,10 @@ fn post(item: &Field<'_>, fields: &Fields) -> Option<Post> {
         told(item, "media_product_type", "FEED or REELS", fields);
     }
     let is_reel = match product.as_deref() {
-        Some(product) => product == "REELS",
-        None => address.is_some_and(|address| address.contains("/reel/")),
+        Some(product) => Some(product == "REELS"),
+        None => address.map(|address| address.contains("/reel/")),
     };
+    let caption = item.at("caption");
     let likes = item.at("like_count");
     let picture = match kind {
         // Its own address is that of the video.
@@ -165,7 +167,9 @@ fn post(item: &Field<'_>, fields: &Fields) -> Option<Post> {
         is_reel,
         is_pinned: false,
         taken_at: time(&item.at("timestamp")),
-        caption: item.at("caption").some_text(),
+        caption: caption.some_text(),
+        // Where a medium has none it is left out.
+        caption_told: fields.has("caption") && caption.value().is_none_or(Value::is_string),
         likes: likes.count(),
         // The owner's wish to hide it is told by leaving it out, and by nothing else.
         likes_hidden: fields.has("like_count") && !likes.is_there(),

@@ -1,6 +1,6 @@
 //! An account: `web_profile_info`, its page as the second opinion, and a document that knows it by number.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::endpoints::{Document, HOME_PAGE, PROFILE_INFO, PROFILE_INFO_PATH, PROFILE_PAGE};
 use super::graphql::{Question, note_errors};
@@ -199,19 +199,22 @@ pub(super) fn read_page(reply: &Reply, notes: &Notes, username: &Username, onwar
         .ok_or_else(|| reply.fail(FailureKind::UnexpectedShape, "xig_user_by_username.pk is missing or unreadable"))?;
     note_missing_followers(&user, "follower_count");
     age_gate(reply, &user, &read.account)?;
-    let nothing = serde_json::Value::Null;
-    let timeline = found.timeline.as_ref().unwrap_or(&nothing);
-    let connection = Field::part(timeline, "polaris_ordered_timeline_connection", notes);
+    let timeline = found.timeline.as_ref().unwrap_or(&Value::Null);
+    // What the page leaves out of posts that are not kept is no news.
+    let aside = Notes::default();
+    let connection = Field::part(timeline, "polaris_ordered_timeline_connection", &aside);
     let first_posts = first_posts(&read, &connection, onward);
-    // The page may show posts without their times and numbers. Those are no posts to keep: the lists tell them whole.
-    let whole = |page: &Page<Post>| page.items.iter().all(|post| post.taken_at.is_some());
-    Ok((read, first_posts.filter(whole)))
+    if first_posts.is_some() {
+        notes.extend(aside.into_unread());
+    }
+    Ok((read, first_posts))
 }
 
 /// A user of `web_profile_info`; `None` where it has no number.
 fn read_legacy(user: &Field<'_>, asked: &Username) -> Option<User> {
     let pk = user.at("id").id()?;
     note_missing_followers(user, "edge_followed_by.count");
+    let (external_url, external_url_told) = link(user);
     let account = Account {
         pk: Some(pk),
         fbid: user.at("fbid").id().map(|id| id.to_string()),
@@ -224,7 +227,8 @@ fn read_legacy(user: &Field<'_>, asked: &Username) -> Option<User> {
         is_private: user.at("is_private").flag(),
         is_verified: user.at("is_verified").flag(),
         category: user.at("category_name").some_text(),
-        external_url: link(user),
+        external_url,
+        external_url_told,
         profile_pic_url: user.at("profile_pic_url_hd").some_text().or_else(|| user.at("profile_pic_url").some_text()),
     };
     Some(User { pk, account })
@@ -235,6 +239,7 @@ fn read_v1(user: &Field<'_>, asked: &Username, known: Option<i64>) -> Option<Use
     user.value()?;
     let pk = user.at("pk").id().or(known)?;
     let all_media = user.at("all_media_count").count();
+    let (external_url, external_url_told) = link(user);
     let account = Account {
         pk: Some(pk),
         fbid: user.at("fbid").id().map(|id| id.to_string()),
@@ -247,7 +252,8 @@ fn read_v1(user: &Field<'_>, asked: &Username, known: Option<i64>) -> Option<Use
         is_private: user.at("is_private").flag(),
         is_verified: user.at("is_verified").flag(),
         category: user.at("category_name").some_text().or_else(|| user.at("category").some_text()),
-        external_url: link(user),
+        external_url,
+        external_url_told,
         profile_pic_url: user
             .at("hd_profile_pic_url_info.url")
             .some_text()
@@ -262,11 +268,20 @@ fn username(user: &Field<'_>, asked: &Username) -> Username {
     told.unwrap_or_else(|| asked.clone())
 }
 
-fn link(user: &Field<'_>) -> Option<String> {
-    user.at("external_url").some_text().or_else(|| {
-        let links = user.at("bio_links").items();
-        links.first().and_then(|link| link.at("url").some_text())
-    })
+/// The link of a user, and whether it was told, or that there is none.
+fn link(user: &Field<'_>) -> (Option<String>, bool) {
+    let (external, links) = (user.at("external_url"), user.at("bio_links"));
+    if let Some(url) = external.some_text() {
+        return (Some(url), true);
+    }
+    let none_there = external.value().is_none_or(Value::is_string);
+    match links.items().first().map(|link| link.at("url").always_told("an address")) {
+        Some(url) => (url.some_text(), url.value().is_some_and(Value::is_string)),
+        None => {
+            let none_here = links.value().is_none_or(Value::is_array);
+            (None, none_there && none_here && (external.is_there() || links.is_there()))
+        }
+    }
 }
 
 /// A null count is one that we are not told. A field that is gone altogether is news of the upstream.
@@ -289,7 +304,9 @@ fn age_gate(reply: &Reply, user: &Field<'_>, account: &Account) -> Result<(), Fa
     Ok(())
 }
 
-/// The posts beside the account. An empty list beside a count above zero says nothing about the posts.
+/// The posts beside the account, where they are told whole. An answer may show them without their times and numbers, or
+/// videos of which it does not say whether they are reels: the lists tell them. An empty list beside a count above zero
+/// says nothing about the posts.
 fn first_posts(user: &User, connection: &Field<'_>, onward: Onward) -> Option<Page<Post>> {
     let User { pk, account } = user;
     if account.is_private == Some(true) {
@@ -305,7 +322,8 @@ fn first_posts(user: &User, connection: &Field<'_>, onward: Onward) -> Option<Pa
     let count = i64::try_from(items.len()).unwrap_or(i64::MAX);
     let more = more.unwrap_or_else(|| account.posts.is_none_or(|posts| posts > count));
     let next = more.then(|| onward.after(&items, *pk));
-    (!items.is_empty()).then_some(Page { items, next, unread: Vec::new() })
+    let is_whole = items.iter().all(|post| post.taken_at.is_some() && post.is_reel.is_some());
+    (!items.is_empty() && is_whole).then_some(Page { items, next, unread: Vec::new() })
 }
 
 /// Takes from `other` what `account` does not know.
@@ -325,5 +343,6 @@ fn fill(account: &mut Account, other: Account) {
     take(&mut account.is_verified, other.is_verified);
     take(&mut account.category, other.category);
     take(&mut account.external_url, other.external_url);
+    account.external_url_told |= other.external_url_told;
     take(&mut account.profile_pic_url, other.profile_pic_url);
 }

@@ -24,6 +24,8 @@ pub(in crate::sandbox) enum GraphFault {
     OptionalFields,
     /// Code 100 while `view_count` is asked for, by its name.
     UnknownField,
+    /// Code 100 while `caption` is asked for, by its name.
+    CaptionRefused,
     /// Code 100 for any cursor.
     StaleCursor,
     /// Fields of other types.
@@ -74,8 +76,9 @@ pub(in crate::sandbox) static TABLE: &[FaultName] = &[
     row("fieldlist", Refused(100, 0), "code 100 for any list of fields"),
     row("optionalfields", OptionalFields, "code 100 while name, profile_picture_url or follows_count is asked for"),
     row("unknownfield", UnknownField, "code 100 that names view_count, while it is asked for"),
+    row("captionrefused", CaptionRefused, "code 100 that names caption, while it is asked for"),
     row("stalecursor", StaleCursor, "code 100 for any cursor"),
-    row("retyped", Retyped, "counts are objects, times numbers and ids lists"),
+    row("retyped", Retyped, "counts and captions are objects, times numbers and ids lists"),
     row("dropped", Dropped, "followers_count, timestamp and media_type are not told"),
     row("usage", Usage, "right answers that say how much is used up").number("percent", 90),
     row("nousage", NoUsage, "right answers without a word on how much is used up"),
@@ -90,6 +93,7 @@ pub(super) fn change(scene: &Scene, answer: &mut Value) {
                 match name.as_str() {
                     "id" => *value = json!([value.take()]),
                     "timestamp" => *value = json!(1_700_000_000),
+                    "caption" => *value = json!({ "text": value.take() }),
                     name if name.ends_with("_count") => *value = json!({ "count": value.take() }),
                     _ => {}
                 }

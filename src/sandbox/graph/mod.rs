@@ -272,8 +272,10 @@ fn check(scene: &Scene, asked: &[Asked], known: &[&str], node: &str) -> Result<(
     if let Some(field) = asked.iter().find(|field| !known.contains(&field.name.as_str())) {
         return Err(Box::new(refusals::no_such_field(&field.name, node)));
     }
-    if scene.has(Fault::Graph(GraphFault::UnknownField)) && has("view_count") {
-        return Err(Box::new(refusals::no_such_field("view_count", node)));
+    for (fault, refused) in [(GraphFault::UnknownField, "view_count"), (GraphFault::CaptionRefused, "caption")] {
+        if scene.has(Fault::Graph(fault)) && has(refused) {
+            return Err(Box::new(refusals::no_such_field(refused, node)));
+        }
     }
     let optional = ["name", "profile_picture_url", "follows_count"];
     if scene.has(Fault::Graph(GraphFault::OptionalFields)) && optional.into_iter().any(has) {

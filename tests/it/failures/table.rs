@@ -359,6 +359,16 @@ pub(super) static TABLE: &[Row] = &[
     },
     both("renamed", Outcome::partial("upstream_changed", Posts::All, "edge_followed_by.count").with(&[], CHANGED)),
     both("norevealed", Outcome::partial("upstream_changed", Posts::All, "edge_followed_by.count").with(&[], CHANGED)),
+    both(
+        "untold",
+        Outcome::partial("upstream_changed", Posts::All, "product_type").with(&[], &["upstream_changed"; 5]),
+    ),
+    both("nocaptions", Outcome::partial("upstream_changed", Posts::All, "caption").with(&[], &["upstream_changed"; 2])),
+    both(
+        "oddcaptions",
+        Outcome::partial("upstream_changed", Posts::All, "caption").with(&[], &["upstream_changed"; 2]),
+    ),
+    both("oddlinks", Outcome::partial("upstream_changed", Posts::All, "bio_links").with(&[], &["upstream_changed"; 2])),
     both("nulls", smooth()),
     both("hidden", smooth()),
     both("ownerless", smooth()),

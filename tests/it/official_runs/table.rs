@@ -130,6 +130,7 @@ pub(super) static TABLE: &[Row] = &[
     drifted("optionalfields", &[CHANGED; 6], "business_discovery.name")
         .after(&["business_discovery 400 fields_refused"], &[CHANGED; 6]),
     drifted("unknownfield", &[CHANGED], "view_count").after(&["business_discovery 400 fields_refused"], &[CHANGED]),
+    drifted("captionrefused", &[CHANGED], "data[].caption").after(&["business_discovery 400 fields_refused"], &[CHANGED]),
     // Begun anew once, and no loop; what was read stays, once.
     Row {
         end: ("partial", Some("upstream_unavailable")),
@@ -139,7 +140,7 @@ pub(super) static TABLE: &[Row] = &[
         posts: Posts::Only(25),
         ..smooth("stalecursor")
     },
-    drifted("retyped", &[CHANGED; 8], "business_discovery.followers_count"),
+    drifted("retyped", &[CHANGED; 9], "business_discovery.followers_count"),
     drifted("dropped", &[CHANGED; 3], "business_discovery.followers_count"),
     smooth("usage.90").token(Token::Slowed),
     smooth("nousage"),

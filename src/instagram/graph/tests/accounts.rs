@@ -22,7 +22,7 @@ async fn an_account_is_read_with_its_first_page_and_asked_for_with_the_token_in_
     assert_eq!(posts.next.unwrap().0, "graph:QVFIone");
     let first = &posts.items[0];
     assert_eq!((first.pk, first.code.as_str()), (2_589_531_623_544_609_760, "CPv3UqsBFvg"));
-    assert_eq!((first.kind, first.is_reel), (Some(MediaKind::Video), true));
+    assert_eq!((first.kind, first.is_reel), (Some(MediaKind::Video), Some(true)));
     assert_eq!((first.plays, first.views, first.likes, first.comments), (None, Some(100_856), Some(7), Some(2)));
     assert_eq!(first.display_url.as_deref(), Some("https://cdn.test/r.jpg"));
     assert_eq!(first.taken_at.unwrap().to_rfc3339(), "2026-05-07T12:34:56+00:00");
@@ -90,7 +90,7 @@ async fn a_field_that_is_gone_or_of_another_kind_is_news_by_its_path_and_the_res
     let codes: Vec<&str> = posts.iter().map(|post| post.code.as_str()).collect();
     assert_eq!(codes, ["B", "C", "E"]);
     assert_eq!((posts[0].kind, posts[0].taken_at, posts[0].comments, posts[0].likes), (None, None, None, Some(12)));
-    assert_eq!((posts[1].is_reel, posts[2].is_reel), (true, true));
+    assert_eq!((posts[1].is_reel, posts[2].is_reel), (Some(true), Some(true)));
     let of_media = |path: &str| format!("business_discovery.media.data{path}");
     let expected = [
         "business_discovery.followers_count".to_owned(),

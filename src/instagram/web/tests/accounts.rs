@@ -14,8 +14,8 @@ fn page_user() -> Value {
 
 #[tokio::test]
 async fn an_account_is_read_with_its_headers_sent_and_its_first_posts() {
-    let pinned = json!({"node": {"id": "900", "shortcode": "OE", "pinned_for_users": [{"id": "77"}]}});
-    let later = json!({"node": {"id": "800", "shortcode": "Mg", "is_video": false}});
+    let (mut pinned, later) = (legacy_edge(900), legacy_edge(800));
+    pinned["node"]["pinned_for_users"] = json!([{"id": "77"}]);
     let site = Site::answering(move |_| json_of(200, &user(40, &json!([pinned, later, later, pinned]), true))).await;
     let mut visit = site.guest();
     let profile = visit.account(&mill()).await.unwrap();
@@ -201,7 +201,7 @@ async fn a_slash_more_is_followed_once_and_both_requests_are_told() {
 
 #[tokio::test]
 async fn a_session_goes_on_in_the_timeline_behind_posts_that_came_with_the_account() {
-    let edges = json!([{"node": {"id": "900", "shortcode": "OE"}}, {"node": {"id": "800", "shortcode": "Mg"}}]);
+    let edges = json!([legacy_edge(900), legacy_edge(800)]);
     let site = Site::answering(move |_| json_of(200, &user(40, &edges, true))).await;
     let profile = site.session().account(&mill()).await.unwrap();
     assert_eq!(profile.first_posts.unwrap().next.unwrap().0, "timeline:800_77");
@@ -225,6 +225,48 @@ async fn posts_that_a_page_shows_without_their_times_are_left_to_the_lists() {
     });
     let profile = site.await.guest().account(&mill()).await.unwrap();
     assert_eq!((profile.first_posts, profile.unread), (None, vec![]));
+}
+
+#[tokio::test]
+async fn videos_that_come_with_the_account_and_are_not_said_to_be_reels_or_none_are_left_to_the_lists() {
+    let mut video = legacy_edge(900);
+    video["node"]["__typename"] = json!("GraphVideo");
+    for (product_type, kept) in [(Value::Null, None), (json!("feed"), Some(2)), (json!("clips"), Some(2))] {
+        let mut video = video.clone();
+        video["node"]["product_type"] = product_type;
+        let edges = json!([legacy_edge(901), video]);
+        let site = Site::answering(move |_| json_of(200, &user(40, &edges, true))).await;
+        let profile = site.guest().account(&mill()).await.unwrap();
+        assert_eq!((profile.first_posts.map(|page| page.items.len()), profile.unread), (kept, vec![]));
+    }
+}
+
+#[tokio::test]
+async fn a_link_is_told_where_it_stands_or_the_answer_says_that_there_is_none() {
+    let mill_test = Some("https://mill.test");
+    for (external, links, told, notes) in [
+        (Some(json!("https://mill.test")), Some(json!([])), Some(mill_test), 0),
+        (Some(Value::Null), Some(json!([{"url": "https://mill.test"}])), Some(mill_test), 0),
+        (Some(Value::Null), Some(json!([])), Some(None), 0),
+        (Some(json!("")), None, Some(None), 0),
+        (None, Some(json!([])), Some(None), 0),
+        (None, None, None, 0),
+        (Some(json!(7)), Some(json!([])), None, 1),
+        (Some(Value::Null), Some(json!(7)), None, 1),
+        (Some(Value::Null), Some(json!([{"address": "https://mill.test"}])), None, 1),
+    ] {
+        let mut body = user(0, &json!([]), false);
+        let fields = body["data"]["user"].as_object_mut().unwrap();
+        for (key, value) in [("external_url", &external), ("bio_links", &links)] {
+            fields.remove(key);
+            fields.extend(value.iter().map(|value| (key.to_owned(), value.clone())));
+        }
+        let site = Site::answering(move |_| json_of(200, &body)).await;
+        let profile = site.guest().account(&mill()).await.unwrap();
+        let account = &profile.account;
+        let read = account.external_url_told.then_some(account.external_url.as_deref());
+        assert_eq!((read, profile.unread.len()), (told, notes), "{external:?} {links:?}");
+    }
 }
 
 #[tokio::test]

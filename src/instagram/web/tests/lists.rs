@@ -62,7 +62,8 @@ async fn more_posts_without_a_word_where_go_on_behind_the_last_one() {
 #[tokio::test]
 async fn a_cursor_that_no_address_holds_is_none_and_a_code_that_comes_twice_is_one_post() {
     let site = Site::answering(|_| {
-        let twin = json!({"pk": 7, "code": Shortcode::from_pk(9).unwrap().as_str(), "like_count": 1});
+        let mut twin = node(7);
+        twin["code"] = json!(Shortcode::from_pk(9).unwrap());
         let cursor = "c".repeat(5000);
         json_of(200, &json!({"items": [node(9), twin, node(8)], "more_available": true, "next_max_id": cursor}))
     })

@@ -10,7 +10,7 @@ use axum::http::{HeaderMap, Response, header};
 use serde_json::{Value, json};
 
 use super::super::{Visit, Web, WebConfig};
-use crate::instagram::{AccountRef, Open, Username};
+use crate::instagram::{AccountRef, Open, Shortcode, Username};
 
 pub(super) const COOKIE: &str = "sessionid=very-secret-session; csrftoken=very-secret-csrf; mid=very-secret-mid";
 
@@ -171,7 +171,14 @@ pub(super) fn user(count: i64, edges: &Value, more: bool) -> Value {
 
 /// A v1 node.
 pub(super) fn node(pk: i64) -> Value {
-    json!({"pk": pk.to_string(), "media_type": 1, "taken_at": 1_700_000_000, "like_count": pk, "comment_count": 1})
+    json!({"pk": pk.to_string(), "media_type": 1, "product_type": "feed", "taken_at": 1_700_000_000, "caption": null,
+        "like_count": pk, "comment_count": 1})
+}
+
+/// An edge with a legacy node.
+pub(super) fn legacy_edge(pk: i64) -> Value {
+    json!({"node": {"__typename": "GraphImage", "id": pk.to_string(), "shortcode": Shortcode::from_pk(pk).unwrap(),
+        "taken_at_timestamp": 1_700_000_000, "edge_media_to_caption": {"edges": []}}})
 }
 
 pub(super) fn mill() -> Username {
