@@ -29,6 +29,8 @@ pub(super) struct UserOnPage {
     pub(super) timeline: Option<Value>,
     /// Why a script that speaks of the user could not be read.
     pub(super) unreadable: Option<String>,
+    /// Whether the page says in its data that there is no such user.
+    pub(super) is_nobody: bool,
 }
 
 /// A pattern of this file, which a test compiles.
@@ -83,11 +85,20 @@ pub(super) fn title(html: &str) -> Option<String> {
     (!title.is_empty()).then_some(title)
 }
 
+/// Whether a page tells a person that it is not there; one that merely shows nothing does not.
+pub(super) fn says_that_it_is_not_there(html: &str) -> bool {
+    const WORDS: [&str; 3] = ["page not found", "this page isn't available", "profile isn't available"];
+    // What scripts hold is shown to nobody. The apostrophe comes in several forms.
+    let text = SCRIPT.replace_all(html, " ").to_lowercase().replace(['\u{2019}'], "'").replace("&#39;", "'").replace("&#039;", "'");
+    WORDS.iter().any(|words| text.contains(words))
+}
+
 /// Gathers the user of a profile page from all its scripts.
 pub(super) fn user(html: &str, username: &str) -> UserOnPage {
     let mut users = Vec::new();
     let mut timeline = None;
     let mut unreadable = None;
+    let mut is_nobody = false;
     for script in SCRIPT.captures_iter(html) {
         if !script[1].to_ascii_lowercase().contains("application/json") {
             continue;
@@ -102,6 +113,7 @@ pub(super) fn user(html: &str, username: &str) -> UserOnPage {
             }
         };
         each_result(&block, &mut |data| {
+            is_nobody |= data.get(USER).is_some_and(Value::is_null);
             find(data, USER, &mut |user| users.push(user.clone()));
             find(data, "polaris_ordered_timeline_connection", &mut |connection| match &mut timeline {
                 Some(whole) => merge(whole, connection),
@@ -109,7 +121,7 @@ pub(super) fn user(html: &str, username: &str) -> UserOnPage {
             });
         });
     }
-    UserOnPage { user: one_user(users, username), timeline, unreadable }
+    UserOnPage { user: one_user(users, username), timeline, unreadable, is_nobody }
 }
 
 /// Calls `visit` with every `__bbox.result.data`, at any depth.
@@ -196,6 +208,28 @@ mod tests {
         assert!(tokens("<html></html>").is_none());
         let config = r#"{"csrf_token":"csrf-1"} "{\"csrf_token\":\"csrf-2\"}""#;
         assert_eq!(csrf_tokens(config).collect::<Vec<_>>(), ["csrf-1", "csrf-2"]);
+    }
+
+    #[test]
+    fn a_page_is_not_there_where_it_says_so() {
+        for (html, said) in [
+            ("<title>Page not found • Instagram</title>", true),
+            ("<h2>Sorry, this page isn't available.</h2>", true),
+            ("<h2>Sorry, this page isn\u{2019}t available.</h2>", true),
+            ("<p>Profile isn&#39;t available</p>", true),
+            ("<title>Instagram</title>", false),
+            ("<title>Not available</title>", false),
+            ("<script>{\"biography\": \"Page not found\"}</script>", false),
+            ("", false),
+        ] {
+            assert_eq!(says_that_it_is_not_there(html), said, "{html}");
+        }
+        let data = |user: Value| json!({"__bbox": {"result": {"data": {"xig_user_by_username": user}}}});
+        let page = |user: Value| format!("<script type=\"application/json\">{}</script>", data(user));
+        assert!(user(&page(Value::Null), "mill").is_nobody);
+        let somebody = user(&page(json!({"pk": "41"})), "mill");
+        assert!(!somebody.is_nobody && somebody.user.is_some());
+        assert!(!user("<html></html>", "mill").is_nobody);
     }
 
     #[test]

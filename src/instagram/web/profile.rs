@@ -190,7 +190,9 @@ pub(super) fn read_page(reply: &Reply, notes: &Notes, username: &Username, onwar
             }
             // The login page, in the place of the profile's.
             _ if title.starts_with("Login") => FailureKind::HtmlInsteadOfJson,
-            _ => FailureKind::NotFound,
+            _ if found.is_nobody || page::says_that_it_is_not_there(&reply.html) => FailureKind::NotFound,
+            // Its data may stand under another name: that says nothing of the account.
+            _ => FailureKind::UnexpectedShape,
         };
         return Err(reply.fail(kind, format!("the page ({title}) shows no user")));
     };

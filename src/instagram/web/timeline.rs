@@ -99,26 +99,52 @@ impl Visit {
     }
 
     pub(super) async fn find_post(&mut self, code: &Shortcode) -> Result<Reading<Post>, Failure> {
-        if self.has_session() && self.asked_to_wait.contains(POST) && !self.asked_to_wait.contains(MEDIA_INFO) {
-            return self.media_info(code).await;
-        }
-        match self.post_by_code(code).await {
-            Err(failure) if self.has_session() && self.turns_to_another(failure.kind) => {
-                let mut reading = self.media_info(code).await?;
-                if failure.kind == FailureKind::UnexpectedShape {
-                    self.give_up(Document::Post);
+        let waits = self.asked_to_wait.contains(POST) && !self.asked_to_wait.contains(MEDIA_INFO);
+        let first = if self.has_session() && waits {
+            self.media_info(code).await
+        } else {
+            match self.post_by_code(code).await {
+                Err(failure) if self.has_session() && self.turns_to_another(failure.kind) => {
+                    return self.media_info_instead(code, failure).await;
                 }
-                reading.unread.push(fell_back(&failure));
-                Ok(reading)
+                other => other,
             }
-            // No document brought it. A guest's only other word on whether it is gone is the post's own page.
-            Err(failure) if failure.kind == FailureKind::UnexpectedShape => {
-                match self.load_page((POST_PAGE, &post_path(code))).await {
-                    Err(second) if second.kind == FailureKind::NotFound => Err(second),
-                    _ => Err(failure),
-                }
+        };
+        match first {
+            Err(failure) if matches!(failure.kind, FailureKind::NotFound | FailureKind::UnexpectedShape) => {
+                Err(self.post_gone_or_broken(code, failure).await)
             }
             other => other,
+        }
+    }
+
+    async fn media_info_instead(&mut self, code: &Shortcode, first: Failure) -> Result<Reading<Post>, Failure> {
+        match self.media_info(code).await {
+            Ok(mut reading) => {
+                if first.kind == FailureKind::UnexpectedShape {
+                    self.give_up(Document::Post);
+                }
+                reading.unread.push(fell_back(&first));
+                Ok(reading)
+            }
+            // Only one of them has said that it is gone.
+            Err(second) if second.kind == FailureKind::NotFound && first.kind != FailureKind::NotFound => {
+                Err(self.post_gone_or_broken(code, second).await)
+            }
+            Err(second) => Err(second),
+        }
+    }
+
+    /// That an endpoint knows no post, or brings none, is one word for its being gone; the post's own page has the other.
+    async fn post_gone_or_broken(&mut self, code: &Shortcode, first: Failure) -> Failure {
+        match (self.load_page((POST_PAGE, &post_path(code))).await, first.kind) {
+            (Err(second), _) if second.kind == FailureKind::NotFound => second,
+            (_, FailureKind::UnexpectedShape) => first,
+            (Err(second), _) => second,
+            (Ok(()), _) => {
+                let message = format!("{}; but the post's page is there", first.message);
+                Failure { kind: FailureKind::EndpointBroken, message, ..first }
+            }
         }
     }
 

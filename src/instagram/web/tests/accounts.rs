@@ -51,7 +51,9 @@ async fn an_account_is_read_with_its_headers_sent_and_its_first_posts() {
 #[tokio::test]
 async fn an_account_is_gone_only_where_two_endpoints_agree() {
     for first in [|| json_of(404, &json!({"status": "fail"})), || json_of(200, &json!({"data": {"user": null}}))] {
-        for second in [|| html(404, "Page not found"), || html(200, "Sorry")] {
+        let said = || html(200, "Sorry, this page isn't available.");
+        let nobody = || profile_page(&Value::Null, "1");
+        for second in [|| html(404, "Page not found"), said, nobody] {
             let site = Site::answering(move |seen| if seen.path == INFO { first() } else { second() }).await;
             let mut visit = site.guest();
             let failure = visit.account(&mill()).await.unwrap_err();
@@ -66,6 +68,16 @@ async fn an_account_is_gone_only_where_two_endpoints_agree() {
         assert_eq!(profile.first_posts, None);
         let site = Site::answering(move |seen| if seen.path == INFO { first() } else { html(429, "") }).await;
         assert_eq!(site.guest().account(&mill()).await.unwrap_err().kind, FailureKind::Throttled);
+        // A page that shows no user and does not say why agrees with nobody.
+        let renamed = || {
+            let data = json!({"__bbox": {"result": {"data": {"xig_user_by_handle": page_user()}}}});
+            html(200, &format!("<script type=\"application/json\">{data}</script>"))
+        };
+        for second in [renamed, || html(200, "Sorry")] {
+            let site = Site::answering(move |seen| if seen.path == INFO { first() } else { second() }).await;
+            let failure = site.guest().account(&mill()).await.unwrap_err();
+            assert_eq!((failure.kind, failure.endpoint), (FailureKind::UnexpectedShape, "profile_page"));
+        }
     }
 }
 

@@ -268,9 +268,41 @@ async fn one_post_is_read_by_its_code_and_a_session_has_a_second_way() {
     assert_eq!(site.paths().len(), 5);
     let site = Site::answering(|seen| if seen.method == "GET" { html(404, "") } else { stale() }).await;
     assert_eq!(site.guest().post(&code).await.unwrap_err().kind, FailureKind::NotFound);
-    let gone = json!({"data": {"xdt_api__v1__media__shortcode__web_info": {"items": []}}});
-    let site = Site::answering(move |_| json_of(200, &gone)).await;
-    assert_eq!(site.guest().post(&code).await.unwrap_err().kind, FailureKind::NotFound);
+}
+
+#[tokio::test]
+async fn a_post_is_gone_only_where_its_own_page_agrees() {
+    let code = Shortcode::parse("CPv3UqsBFvg").unwrap();
+    let no_item = || json_of(200, &json!({"data": {"xdt_api__v1__media__shortcode__web_info": {"items": []}}}));
+    let not_found = || html(404, "");
+    type Word = fn() -> Answer;
+    let documents: [Word; 3] = [no_item, not_found, stale];
+    for (at, document) in documents.into_iter().enumerate() {
+        // A document that brings nothing at all does not even say that the post is gone.
+        let there = if at == 2 { FailureKind::UnexpectedShape } else { FailureKind::EndpointBroken };
+        let throttled = if at == 2 { FailureKind::UnexpectedShape } else { FailureKind::Throttled };
+        let pages: [(Word, FailureKind); 3] =
+            [(|| html(404, ""), FailureKind::NotFound), (page, there), (|| html(429, ""), throttled)];
+        for (page, kind) in pages {
+            let answer = move |seen: &Seen| if seen.method == "POST" { document() } else { page() };
+            let site = Site::answering(answer).await;
+            assert_eq!(site.guest().post(&code).await.unwrap_err().kind, kind, "document {at}");
+        }
+    }
+    // With a session media_info has the second word, where the document has said that there is none.
+    for (document, asked) in [(no_item as Word, 0), (stale, 1)] {
+        let site = Site::answering(move |seen| match seen.path.as_str() {
+            "/graphql/query" => document(),
+            "/api/v1/media/2589531623544609760/info/" => html(404, ""),
+            _ => page(),
+        })
+        .await;
+        let mut visit = site.session();
+        visit.load_page(("home_page", "/")).await.unwrap();
+        let kind = visit.post(&code).await.unwrap_err().kind;
+        assert_eq!(kind, if asked == 0 { FailureKind::NotFound } else { FailureKind::EndpointBroken });
+        assert_eq!(site.paths().iter().filter(|path| *path == "/p/CPv3UqsBFvg/").count(), asked);
+    }
 }
 
 #[tokio::test]
