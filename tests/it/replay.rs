@@ -73,6 +73,13 @@ async fn mend(pool: &PgPool, task: &str, endpoint: &str, body: &[u8]) {
     assert!(done.rows_affected() > 0, "{task}: {endpoint}");
 }
 
+/// Neither of an account's answers can be read: one is nested too deep, and the page shows no user.
+async fn cannot_be_read(world: &World, username: &str) {
+    for (fault, endpoint) in [("deep", "web_profile_info"), ("geoblocked", "profile_page")] {
+        world.instagram.fault(username, json!({"fault": fault, "endpoint": endpoint})).await;
+    }
+}
+
 /// A name of an account with as many posts as the condition wants.
 async fn with_posts(world: &World, beginning: &str, wanted: impl Fn(i64) -> bool) -> String {
     for n in 0..500 {
@@ -179,7 +186,7 @@ async fn a_run_that_could_not_read_its_answer_fails_again_and_completes_once_the
     let one_page = [("IGT_MAX_POSTS", "6")];
     let replica = world.replica(&[&HURRIED[..], &one_page].concat()).await;
     let username = "mended.replay".to_owned();
-    world.instagram.fault(&username, json!({"fault": "deep", "endpoint": "web_profile_info"})).await;
+    cannot_be_read(&world, &username).await;
     let status = world.scrape(&replica, "t", &username).await;
     assert_eq!((&status["status"], &status["reason"]), (&json!("failed"), &json!("upstream_changed")), "{status:#}");
     world.instagram.mend(&username).await;
@@ -288,7 +295,7 @@ async fn where_the_answers_are_not_kept_or_do_not_suffice_it_says_so_and_why() {
 
     // A mended answer leads on, to a page that the run never asked for.
     let username = with_posts(&world, "further.replay", |posts| posts > 24).await;
-    world.instagram.fault(&username, json!({"fault": "deep", "endpoint": "web_profile_info"})).await;
+    cannot_be_read(&world, &username).await;
     world.scrape(&replica, "beyond", &username).await;
     world.instagram.mend(&username).await;
     let (_, right) = world.instagram.ask(&format!("/api/v1/users/web_profile_info/?username={username}")).await;

@@ -89,7 +89,8 @@ pub(super) fn title(html: &str) -> Option<String> {
 pub(super) fn says_that_it_is_not_there(html: &str) -> bool {
     const WORDS: [&str; 3] = ["page not found", "this page isn't available", "profile isn't available"];
     // What scripts hold is shown to nobody. The apostrophe comes in several forms.
-    let text = SCRIPT.replace_all(html, " ").to_lowercase().replace(['\u{2019}'], "'").replace("&#39;", "'").replace("&#039;", "'");
+    let text = SCRIPT.replace_all(html, " ").to_lowercase();
+    let text = ["\u{2019}", "&#39;", "&#039;", "&rsquo;"].iter().fold(text, |text, sign| text.replace(sign, "'"));
     WORDS.iter().any(|words| text.contains(words))
 }
 

@@ -6,7 +6,7 @@ use super::endpoints::{Document, HOME_PAGE, PROFILE_INFO, PROFILE_INFO_PATH, PRO
 use super::graphql::{Question, note_errors};
 use super::request::{Ask, Reply};
 use super::timeline::{self, Onward};
-use super::{Visit, page};
+use super::{Visit, fell_back, other_endpoint_may_know, page};
 use crate::instagram::reader::{Field, Notes};
 use crate::instagram::{Account, Failure, FailureKind, Page, Post, Profile, Reading, Username};
 
@@ -42,14 +42,17 @@ impl Visit {
         let waits = self.asked_to_wait.contains(PROFILE_INFO) && !self.asked_to_wait.contains(PROFILE_PAGE);
         let (first, second) = if waits { (Opinion::Page, Opinion::Info) } else { (Opinion::Info, Opinion::Page) };
         match self.opinion(first, username).await {
-            Err(failure) if matches!(failure.kind, FailureKind::NotFound | FailureKind::EndpointBroken) => {
-                self.second_opinion(second, username, failure).await
+            Err(failure) if other_endpoint_may_know(failure.kind) => {
+                let news = fell_back(&failure);
+                let mut found = self.second_opinion(second, username, failure).await?;
+                found.profile.unread.push(news);
+                Ok(found)
             }
             other => other,
         }
     }
 
-    /// One endpoint's word is not enough to call an account gone.
+    /// One endpoint's word is not enough to call an account gone, and one that cannot be read is no word at all.
     async fn second_opinion(&mut self, asked: Opinion, username: &Username, first: Failure) -> Result<Found, Failure> {
         self.opinion(asked, username).await.map_err(|second| {
             if second.kind != FailureKind::NotFound {

@@ -66,6 +66,8 @@ async fn an_account_is_gone_only_where_two_endpoints_agree() {
         let profile = site.await.guest().account(&mill()).await.unwrap();
         assert_eq!((profile.account.pk, profile.account.followers, profile.account.posts), (Some(77), Some(5), None));
         assert_eq!(profile.first_posts, None);
+        let told: Vec<_> = profile.unread.iter().map(|unread| (unread.path.as_str(), unread.is_loss)).collect();
+        assert_eq!(told, [("web_profile_info", false)], "nothing is missing, and that it fell back is news");
         let site = Site::answering(move |seen| if seen.path == INFO { first() } else { html(429, "") }).await;
         assert_eq!(site.guest().account(&mill()).await.unwrap_err().kind, FailureKind::Throttled);
         // A page that shows no user and does not say why agrees with nobody.
@@ -101,6 +103,32 @@ async fn an_answer_that_is_broken_for_the_account_sends_us_to_its_page_and_a_ses
     assert_eq!(document.path, "/graphql/query");
     assert_eq!(document.field("fb_dtsg").as_deref(), Some("dtsg-1"));
     assert_eq!(document.variables()["id"], "77");
+}
+
+#[tokio::test]
+async fn an_answer_that_cannot_be_read_or_a_refusal_that_nobody_knows_sends_us_to_the_page_and_is_told() {
+    let renamed = || json_of(200, &json!({"data": {"account": {"id": "77"}}, "status": "ok"}));
+    let unknown = || json_of(400, &json!({"message": "something new", "status": "fail"}));
+    for first in [renamed, unknown, || json_of(200, &json!({"data": {"user": {"username": "mill"}}})), || html(403, "")]
+    {
+        let answer = move |seen: &Seen| if seen.path == INFO { first() } else { profile_page(&page_user(), "1") };
+        let site = Site::answering(answer).await;
+        let mut visit = site.guest();
+        let profile = visit.account(&mill()).await.unwrap();
+        assert_eq!((profile.account.pk, profile.account.followers), (Some(77), Some(5)));
+        let told: Vec<_> = profile.unread.iter().map(|unread| (unread.path.as_str(), unread.is_loss)).collect();
+        assert_eq!(told, [("web_profile_info", false)]);
+        assert!(visit.take_exchanges()[0].failure.is_some());
+        // Where the page is gone, what cannot be read does not agree.
+        let answer = move |seen: &Seen| if seen.path == INFO { first() } else { html(404, "") };
+        let failure = Site::answering(answer).await.guest().account(&mill()).await.unwrap_err();
+        assert_ne!(failure.kind, FailureKind::NotFound);
+        assert_eq!(failure.endpoint, "web_profile_info");
+    }
+    // A throttle is the hour's, and no other endpoint is asked.
+    let site = Site::answering(|_| html(429, "")).await;
+    assert_eq!(site.guest().account(&mill()).await.unwrap_err().kind, FailureKind::Throttled);
+    assert_eq!(site.paths(), [INFO]);
 }
 
 #[tokio::test]
@@ -236,7 +264,8 @@ async fn posts_that_a_page_shows_without_their_times_are_left_to_the_lists() {
         _ => profile_page(&user, "1"),
     });
     let profile = site.await.guest().account(&mill()).await.unwrap();
-    assert_eq!((profile.first_posts, profile.unread), (None, vec![]));
+    assert_eq!(profile.first_posts, None);
+    assert!(profile.unread.iter().all(|unread| unread.path == "web_profile_info"), "{:?}", profile.unread);
 }
 
 #[tokio::test]
