@@ -29,8 +29,10 @@ faults: setup ## every fault at length, then a table of what each cost (see docs
 	@scripts/faults
 
 FUZZ_SECONDS ?= 60
+# A folder of answers in JSON, mangled beside the samples that the parsers bring. Without one the samples do.
+IGT_SHAPES ?= $(wildcard ../shared/instagram/shapes)
 fuzz: setup ## mangled answers for every parser, for so long (FUZZ_SECONDS=600; FUZZ_SEED repeats a search)
-	FUZZ_SECONDS=$(FUZZ_SECONDS) cargo test --locked --lib -- --ignored --nocapture fuzz_every_parser
+	FUZZ_SECONDS=$(FUZZ_SECONDS) $(if $(IGT_SHAPES),IGT_SHAPES=$(IGT_SHAPES)) cargo test --locked --lib -- --ignored --nocapture fuzz_every_parser
 
 lint: ## everything CI checks beside the tests
 	cargo fmt --check

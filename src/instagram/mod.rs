@@ -8,6 +8,8 @@ mod failure;
 mod gate;
 pub mod graph;
 mod lenient;
+#[cfg(test)]
+mod mangling;
 mod model;
 mod name;
 mod node;

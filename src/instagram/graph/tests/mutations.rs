@@ -2,7 +2,6 @@
 //! was not there, and names are exact to the last character or not there at all.
 
 use std::collections::BTreeSet;
-use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
 use proptest::sample::Index;
@@ -10,12 +9,15 @@ use reqwest::header::HeaderMap;
 use serde_json::{Value, json};
 
 use super::super::classify::classify;
+use super::super::cursor::{Place, can_be_sent};
 use super::super::fields::Fields;
+use super::super::media::Found;
 use super::super::{account, media, usage};
-use super::site::{discovered, picture, reel};
+use super::site::{discovered, page, picture, reel};
+use crate::instagram::mangling::{Search, Standing, Tally, spoil_bytes};
 use crate::instagram::reader::{Field, Notes};
 use crate::instagram::transport::Received;
-use crate::instagram::{Account, Post};
+use crate::instagram::{Account, Failure, Post};
 
 /// One thing that is done to a place of an answer.
 #[derive(Clone, Debug)]
@@ -106,6 +108,20 @@ fn sample() -> Value {
     answer
 }
 
+fn refusal() -> Value {
+    json!({"error": {"message": "no", "type": "OAuthException", "code": 190, "error_subcode": 463,
+        "is_transient": false, "error_user_title": "t", "error_user_msg": "m", "fbtrace_id": "AbC"}})
+}
+
+/// How much is used up, as a header has it.
+fn told_usage() -> Value {
+    json!({"178": [
+        {"type": "instagram", "call_count": 81, "total_cputime": 82, "total_time": 83.5,
+         "estimated_time_to_regain_access": 7},
+        {"call_count": 84},
+    ]})
+}
+
 /// What the client makes of an answer, without the network between.
 fn read(answer: &Value) -> Option<(Account, Vec<Post>)> {
     let received = Received { status: 200, headers: Default::default(), body: answer.to_string().into_bytes() };
@@ -170,11 +186,7 @@ proptest! {
 
     #[test]
     fn no_usage_appears_that_was_not_told(changes in prop::collection::vec((any::<Index>(), change()), 1..5)) {
-        let mut told = json!({"178": [
-            {"type": "instagram", "call_count": 81, "total_cputime": 82, "total_time": 83.5,
-             "estimated_time_to_regain_access": 7},
-            {"call_count": 84},
-        ]});
+        let mut told = told_usage();
         for (place, change) in &changes {
             apply(&mut told, place, change);
         }
@@ -201,8 +213,7 @@ proptest! {
 
     #[test]
     fn no_error_of_any_shape_panics(changes in prop::collection::vec((any::<Index>(), change()), 1..4), status in 100_u16..600) {
-        let mut answer = json!({"error": {"message": "no", "type": "OAuthException", "code": 190, "error_subcode": 463,
-            "is_transient": false, "error_user_title": "t", "error_user_msg": "m", "fbtrace_id": "AbC"}});
+        let mut answer = refusal();
         for (place, change) in &changes {
             apply(&mut answer, place, change);
         }
@@ -224,19 +235,108 @@ fn the_sample_itself_is_read_whole() {
     assert_eq!(numbers, [(Some(701), Some(702), Some(703)), (Some(801), Some(802), None)]);
 }
 
-/// All of these properties again and again, each time from another seed: `make fuzz FUZZ_SECONDS=600`. What fails is
-/// printed in its shortest form.
+/// Every number that the official source has told of how much is used up, and what stands for a wait alone.
+fn percents(told: &Value) -> Vec<f64> {
+    match told {
+        Value::Number(number) => number.as_f64().into_iter().collect(),
+        Value::Array(items) => items.iter().flat_map(percents).collect(),
+        Value::Object(fields) => fields.values().flat_map(percents).collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// What came out of an answer stands in it: each count under its own key, each caption, each cursor.
+fn assert_nothing_made_up(answer: &Value, account: Option<&Account>, found: &Found) {
+    let standing = Standing::of(answer);
+    let counted = |number: Option<i64>, key: &str| {
+        if let Some(number) = number {
+            assert!(number >= 0 && standing.counts(number, &[key]), "{number} is no {key} of {answer}");
+        }
+    };
+    if let Some(account) = account {
+        counted(account.followers, "followers_count");
+        counted(account.following, "follows_count");
+        counted(account.posts, "media_count");
+        assert!(account.fbid.as_ref().is_none_or(|fbid| standing.has_id(fbid)), "{account:?} of {answer}");
+        assert!(
+            account.external_url.as_ref().is_none_or(|url| account.external_url_told && standing.says(url, "website"))
+        );
+    }
+    for post in &found.posts {
+        assert!(standing.has(post.code.pk()) && post.pk == post.code.pk(), "{post:?} is not in {answer}");
+        counted(post.likes, "like_count");
+        counted(post.comments, "comments_count");
+        counted(post.views, "view_count");
+        assert!(post.plays.is_none() && !(post.likes.is_some() && post.likes_hidden), "{post:?}");
+        if let Some(caption) = &post.caption {
+            assert!(post.caption_told && standing.says(caption, "caption"), "{caption:?} is no caption of {answer}");
+        }
+    }
+    if let Some(after) = &found.after {
+        assert!(standing.has_id(after) && can_be_sent(after), "the cursor {after:?} of {answer}");
+        assert_eq!(Place::of(Place::After(after.clone()).cursor().as_ref()), Place::After(after.clone()));
+    }
+}
+
+/// Reads a body as the client does from the last byte on: as an account with its first page, else as a page alone.
+fn read_bytes(status: u16, body: &[u8]) -> Result<(Option<Account>, Found), Failure> {
+    let received = Received { status, headers: Default::default(), body: body.to_vec() };
+    let reply = classify("fuzzed", &received, None)?;
+    let (notes, fields) = (Notes::default(), Fields::default());
+    if let Ok((account, found)) = account::read_account(&reply, &notes, &super::site::mill(), &fields) {
+        return Ok((Some(account), found.unwrap_or_default()));
+    }
+    let edge = Field::root(&reply.json, &notes).at("business_discovery.media");
+    let found = media::page(&edge, &fields).ok_or_else(|| reply.lacks("business_discovery.media"))?;
+    Ok((None, found))
+}
+
+/// A longer search, with mutations of the bytes, too: `make fuzz FUZZ_SECONDS=600`. It prints its seed, by which
+/// `FUZZ_SEED` does the same once more.
 #[test]
 #[ignore = "takes as long as FUZZ_SECONDS says; make fuzz"]
 fn fuzz_every_parser_of_the_official_source() {
-    let seconds = std::env::var("FUZZ_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(10);
-    let (begun, mut rounds) = (Instant::now(), 0_u64);
-    while begun.elapsed() < Duration::from_secs(seconds) {
-        no_number_appears_that_was_not_there();
-        no_usage_appears_that_was_not_told();
-        an_answer_that_ends_anywhere_is_no_answer();
-        no_error_of_any_shape_panics();
-        rounds += 1;
+    const WHAT: &str = "the official source";
+    let corpus = [sample(), page(&[reel("CPv3UqsBFvg"), picture("CPv3UqsBFvh")], Some("QVFItwo")), refusal()];
+    let (mut search, mut tally) = (Search::begin(WHAT), Tally::default());
+    while search.goes_on() {
+        for _ in 0..200 {
+            let mut answer = corpus[search.dice.random_range(0..corpus.len())].clone();
+            search.mutate(&mut answer);
+            let mut body = answer.to_string().into_bytes();
+            let status = search.status();
+            let is_spoilt = search.dice.random_ratio(1, 3);
+            if is_spoilt {
+                spoil_bytes(&mut body, &mut search.dice);
+                tally.spoilt += 1;
+            }
+            match read_bytes(status, &body) {
+                Ok((account, found)) => {
+                    if !is_spoilt {
+                        assert_nothing_made_up(&answer, account.as_ref(), &found);
+                    }
+                    tally.read += 1;
+                }
+                Err(failure) => {
+                    assert!(!failure.message.is_empty());
+                    tally.failed += 1;
+                }
+            }
+        }
+        let mut told = told_usage();
+        search.mutate(&mut told);
+        let mut header = told.to_string().into_bytes();
+        let is_spoilt = search.dice.random_ratio(1, 3);
+        if is_spoilt {
+            spoil_bytes(&mut header, &mut search.dice);
+        }
+        let mut headers = HeaderMap::new();
+        // Some are no header, and are never sent.
+        let Ok(value) = header.try_into() else { continue };
+        headers.insert("x-business-use-case-usage", value);
+        if let (Some(usage), false) = (usage::usage(&headers).0, is_spoilt) {
+            assert!(usage.percent == 100.0 || percents(&told).contains(&usage.percent), "{usage:?} of {told}");
+        }
     }
-    println!("{} answers of the official source", 4 * rounds * u64::from(settings().cases));
+    search.end(WHAT, &tally);
 }

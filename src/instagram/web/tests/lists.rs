@@ -290,7 +290,7 @@ async fn a_post_is_gone_only_where_its_own_page_agrees() {
         }
     }
     // With a session media_info has the second word, where the document has said that there is none.
-    for (document, asked) in [(no_item as Word, 0), (stale, 1)] {
+    for (document, asked) in [(no_item as Word, 0), (stale as Word, 1)] {
         let site = Site::answering(move |seen| match seen.path.as_str() {
             "/graphql/query" => document(),
             "/api/v1/media/2589531623544609760/info/" => html(404, ""),

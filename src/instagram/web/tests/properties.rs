@@ -1,19 +1,16 @@
 //! What holds of every answer, however it is mangled: nothing panics, and nothing is stored that was not there.
 //!
-//! Each sample is an answer in the shape of its endpoint, in which no count is zero. It is changed at places of chance
-//! (a field dropped, renamed, nulled, retyped, nested) and read. Every number of what comes out has to stand in what
-//! went in; so a zero that comes out was made up, and an id that lost its last digit is found.
-
-use std::collections::HashSet;
-use std::time::{Duration, Instant};
+//! Each sample is an answer in the shape of its endpoint. It is changed at places of chance (a field dropped, renamed,
+//! nulled, retyped, nested) and read. Whatever comes out has to stand in what went in, each count under a key of its own:
+//! so a zero that was made up is found, an id that lost its last digit, a caption that was taken away and a cursor that
+//! leads nowhere.
 
 use proptest::prelude::*;
-use rand::SeedableRng as _;
-use rand::rngs::StdRng;
 use reqwest::header::HeaderMap;
 use serde_json::{Map, Value, json};
 
 use super::super::classify::classify;
+use super::super::cursor::Place;
 use super::super::graphql::data_of;
 use super::super::page;
 use super::super::profile::{by_id, read_info, read_page};
@@ -21,6 +18,7 @@ use super::super::reels::{read_clips, read_reels_tab};
 use super::super::request::{Reply, Wants};
 use super::super::timeline::{Onward, read_feed, read_media_info, read_post, read_timeline};
 use super::site::mill;
+use crate::instagram::mangling::{Search, Standing, Tally, mutate, spoil_bytes};
 use crate::instagram::reader::Notes;
 use crate::instagram::transport::Received;
 use crate::instagram::{Account, Failure, Post, ReelNumbers, Shortcode, Unread};
@@ -61,6 +59,8 @@ struct Out {
     accounts: Vec<Account>,
     posts: Vec<Post>,
     reels: Vec<ReelNumbers>,
+    /// Where its list goes on: the cursor as it is sent.
+    next: Option<String>,
     unread: Vec<Unread>,
 }
 
@@ -82,13 +82,21 @@ fn parse(parser: Parser, reply: &Reply, notes: &Notes) -> Result<Out, Failure> {
             let read = if parser == Parser::Info { read_info } else { read_page };
             let (user, posts) = read(reply, notes, &mill(), Onward::Feed)?;
             out.accounts.push(user.account);
-            out.posts.extend(posts.into_iter().flat_map(|page| page.items));
+            if let Some(page) = posts {
+                out.posts = page.items;
+                out.next = page.next.and_then(|next| match Place::of(Some(&next)) {
+                    Place::Feed(at) => at,
+                    other => panic!("a guest goes on in the feed, and not at {other:?}"),
+                });
+            }
         }
         Parser::ById => out.accounts.extend(data_of(reply, notes, "1", &|data| by_id(data, OWNER, &mill()))?),
-        Parser::Timeline => out.posts = data_of(reply, notes, "1", &|data| read_timeline(data, OWNER))?.0,
-        Parser::Feed => out.posts = read_feed(reply, notes, OWNER)?.0,
-        Parser::ReelsTab => out.reels = data_of(reply, notes, "1", &read_reels_tab)?.0,
-        Parser::Clips => out.reels = read_clips(reply, notes)?.0,
+        Parser::Timeline => {
+            (out.posts, out.next) = data_of(reply, notes, "1", &|data| read_timeline(data, OWNER))?;
+        }
+        Parser::Feed => (out.posts, out.next) = read_feed(reply, notes, OWNER)?,
+        Parser::ReelsTab => (out.reels, out.next) = data_of(reply, notes, "1", &read_reels_tab)?,
+        Parser::Clips => (out.reels, out.next) = read_clips(reply, notes)?,
         Parser::Post => out.posts.extend(data_of(reply, notes, "1", &read_post)?),
         Parser::MediaInfo => out.posts.push(read_media_info(reply, notes)?),
     }
@@ -175,135 +183,84 @@ fn bytes(parser: Parser, answer: &Value) -> Vec<u8> {
     }
 }
 
-/// Changes one place of an answer. `choose` gives a number below its argument.
-fn mutate(answer: &mut Value, choose: &mut impl FnMut(usize) -> usize) {
-    let places = count(answer);
-    let mut place = choose(places);
-    change(answer, &mut place, choose);
-}
-
-fn count(value: &Value) -> usize {
-    1 + match value {
-        Value::Array(items) => items.iter().map(count).sum(),
-        Value::Object(fields) => fields.values().map(count).sum::<usize>(),
+/// How many posts an answer says to have no caption.
+fn without_a_caption(value: &Value) -> usize {
+    let is_blank = |text: Option<&Value>| text.and_then(Value::as_str).is_some_and(|text| text.trim().is_empty());
+    let says_so = |node: &Map<String, Value>| {
+        let captions = node.get("edge_media_to_caption").and_then(|captions| captions.get("edges")?.as_array());
+        let of_legacy = captions.is_some_and(|edges| match edges.first() {
+            None => true,
+            Some(edge) => is_blank(edge.pointer("/node/text")),
+        });
+        let caption = node.get("caption");
+        of_legacy || caption.is_some_and(|caption| caption.is_null() || is_blank(caption.get("text")))
+    };
+    match value {
+        Value::Array(items) => items.iter().map(without_a_caption).sum(),
+        Value::Object(fields) => usize::from(says_so(fields)) + fields.values().map(without_a_caption).sum::<usize>(),
         _ => 0,
     }
 }
 
-/// Walks to the place and changes it; true once that is done.
-fn change(value: &mut Value, place: &mut usize, choose: &mut impl FnMut(usize) -> usize) -> bool {
-    if *place == 0 {
-        spoil(value, choose);
-        return true;
-    }
-    *place -= 1;
-    match value {
-        Value::Array(items) => items.iter_mut().any(|item| change(item, place, choose)),
-        Value::Object(fields) => {
-            let found = fields.values_mut().any(|field| change(field, place, choose));
-            if found && choose(4) == 0 {
-                drop_or_rename(fields, choose);
-            }
-            found
-        }
-        _ => false,
-    }
-}
-
-fn drop_or_rename(fields: &mut Map<String, Value>, choose: &mut impl FnMut(usize) -> usize) {
-    let keys: Vec<String> = fields.keys().cloned().collect();
-    let Some(key) = keys.get(choose(keys.len().max(1))).cloned() else { return };
-    let Some(value) = fields.remove(&key) else { return };
-    if choose(2) == 0 {
-        let other = keys[choose(keys.len())].clone();
-        let name = if choose(2) == 0 { format!("{key}_v2") } else { other };
-        fields.insert(name, value);
-    }
-}
-
-/// Puts something else in the place of a value; never a zero.
-fn spoil(value: &mut Value, choose: &mut impl FnMut(usize) -> usize) {
-    let old = value.take();
-    *value = match choose(20) {
-        0 => Value::Null,
-        1 => json!([old]),
-        2 => json!({"count": old}),
-        3 => json!(old.to_string()),
-        4 => old.as_str().and_then(|text| text.parse::<i64>().ok()).map_or(json!("x"), |number| json!(number)),
-        5 => json!(-1),
-        6 => json!(3),
-        7 => json!(1.5),
-        8 => json!(u64::MAX),
-        9 => json!(i64::MAX),
-        10 => json!(f64::MAX),
-        11 => json!(""),
-        12 => json!(true),
-        13 => json!([]),
-        14 => json!({}),
-        15 => json!("\u{0}\u{202e}é😀"),
-        16 => json!([old.clone(), old, Value::Null]),
-        17 => old.as_i64().map_or(Value::Null, |number| json!(number as f64)),
-        18 => json!("_".repeat(choose(60))),
-        _ => json!(format!("{}x", old.as_str().unwrap_or("9"))),
-    };
-}
-
-/// Every whole number that stands in an answer, also as text and as a part of an id such as `1_2`; and of every text
-/// that is a post's code the post's number, which the code stands for.
-fn numbers_in(value: &Value, into: &mut HashSet<i64>) {
-    match value {
-        Value::Number(number) => into.extend(number.as_i64()),
-        Value::String(text) => {
-            into.extend(text.split('_').filter_map(|part| part.parse::<i64>().ok()));
-            into.extend(Shortcode::parse(text).ok().map(|code| code.pk()));
-        }
-        Value::Array(items) => items.iter().for_each(|item| numbers_in(item, into)),
-        Value::Object(fields) => fields.values().for_each(|field| numbers_in(field, into)),
-        Value::Null | Value::Bool(_) => {}
-    }
-}
-
 fn assert_nothing_made_up(answer: &Value, out: &Out) {
-    let mut numbers = HashSet::from([OWNER]);
-    numbers_in(answer, &mut numbers);
+    let standing = Standing::of(answer);
+    let has = |number: i64| number == OWNER || standing.has(number);
     let stands = |what: &str, number: Option<i64>| {
         if let Some(number) = number {
-            assert!(numbers.contains(&number), "{what} {number} is not in {answer}");
+            assert!(has(number), "{what} {number} is not in {answer}");
             assert!(number >= 0, "{what} {number}");
         }
     };
+    let counted = |number: Option<i64>, keys: &[&str]| {
+        if let Some(number) = number {
+            assert!(standing.counts(number, keys), "{number} is not under any of {keys:?} in {answer}");
+            assert!(number >= 0, "{keys:?} {number}");
+        }
+    };
+    const LIKES: [&str; 3] = ["like_count", "edge_media_preview_like", "edge_liked_by"];
+    const COMMENTS: [&str; 2] = ["comment_count", "edge_media_to_comment"];
+    const PLAYS: [&str; 2] = ["play_count", "video_play_count"];
+    const VIEWS: [&str; 2] = ["view_count", "video_view_count"];
     for account in &out.accounts {
         stands("pk", account.pk);
-        stands("followers", account.followers);
-        stands("following", account.following);
-        stands("posts", account.posts);
+        counted(account.followers, &["follower_count", "edge_followed_by"]);
+        counted(account.following, &["following_count", "edge_follow"]);
+        counted(account.posts, &["all_media_count", "media_count", "edge_owner_to_timeline_media"]);
         stands("fbid", account.fbid.as_ref().and_then(|fbid| fbid.parse().ok()));
+        assert!(account.external_url_told || account.external_url.is_none(), "{account:?}");
     }
     for post in &out.posts {
         stands("pk", Some(post.pk));
         stands("code", Some(post.code.pk()));
         stands("taken_at", post.taken_at.map(|at| at.timestamp()));
         assert!(!(post.likes_hidden && post.likes.is_some()), "hidden and told: {post:?}");
-        for (what, count) in
-            [("likes", post.likes), ("comments", post.comments), ("plays", post.plays), ("views", post.views)]
-        {
-            stands(what, count);
+        counted(post.likes, &LIKES);
+        counted(post.comments, &COMMENTS);
+        counted(post.plays, &PLAYS);
+        counted(post.views, &VIEWS);
+        if let Some(caption) = &post.caption {
+            assert!(post.caption_told && standing.says(caption, "text"), "{caption:?} is no text of {answer}");
         }
     }
+    let told_to_have_none = out.posts.iter().filter(|post| post.caption_told && post.caption.is_none()).count();
+    assert!(told_to_have_none <= without_a_caption(answer), "a caption was taken away: {answer}");
     for reel in &out.reels {
         stands("code", Some(reel.code.pk()));
         assert!(!(reel.likes_hidden && reel.likes.is_some()), "hidden and told: {reel:?}");
-        for (what, count) in
-            [("likes", reel.likes), ("comments", reel.comments), ("plays", reel.plays), ("views", reel.views)]
-        {
-            stands(what, count);
-        }
+        counted(reel.likes, &LIKES);
+        counted(reel.comments, &COMMENTS);
+        counted(reel.plays, &PLAYS);
+        counted(reel.views, &VIEWS);
     }
-    let zero = |count: Option<i64>| count == Some(0);
-    if !numbers.contains(&0) {
-        assert!(out.accounts.iter().all(|a| !zero(a.followers) && !zero(a.following) && !zero(a.posts)));
-        assert!(out.posts.iter().all(|p| !zero(p.likes) && !zero(p.comments) && !zero(p.plays) && !zero(p.views)));
-        assert!(out.reels.iter().all(|r| !zero(r.likes) && !zero(r.comments) && !zero(r.plays) && !zero(r.views)));
+    if let Some(next) = &out.next {
+        assert!((1..=4096).contains(&next.len()), "a cursor of {} bytes", next.len());
+        let of_a_post = next.split_once('_').and_then(|(pk, owner)| Some((pk.parse().ok()?, owner.parse().ok()?)));
+        let is_made_of_one = of_a_post.is_some_and(|(pk, owner)| has(pk) && has(owner));
+        assert!(standing.has_id(next) || is_made_of_one, "the cursor {next:?} is not in {answer}");
+        for place in [Place::Feed, Place::Timeline, Place::Clips, Place::Reels] {
+            let place = place(Some(next.clone()));
+            assert_eq!(Place::of(place.cursor().as_ref()), place, "a cursor leads where it came from");
+        }
     }
     for unread in &out.unread {
         assert!(!unread.path.is_empty() && unread.found.chars().count() <= 64 * 1024, "{unread:?}");
@@ -366,84 +323,39 @@ proptest! {
 #[test]
 #[ignore = "takes as long as FUZZ_SECONDS says; make fuzz"]
 fn fuzz_every_parser() {
-    let variable = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
-    let time = Duration::from_secs(variable("FUZZ_SECONDS").unwrap_or(10));
-    let seed = variable("FUZZ_SEED").unwrap_or_else(rand::random);
-    println!("seed {seed}, for {} s", time.as_secs());
-    let mut dice = StdRng::seed_from_u64(seed);
+    const WHAT: &str = "the web source";
     let corpus = corpus();
-    let (mut read_whole, mut failed, mut spoilt) = (0_u64, 0_u64, 0_u64);
-    let begun = Instant::now();
-    while begun.elapsed() < time {
+    let (mut search, mut tally) = (Search::begin(WHAT), Tally::default());
+    while search.goes_on() {
         for _ in 0..200 {
-            let (parser, sample) = &corpus[dice.random_range(0..corpus.len())];
+            let (parser, sample) = &corpus[search.dice.random_range(0..corpus.len())];
             let mut answer = sample.clone();
-            for _ in 0..dice.random_range(0..12) {
-                mutate(&mut answer, &mut |below: usize| dice.random_range(0..below.max(1)));
-            }
+            search.mutate(&mut answer);
             // Any answer may be mistaken for another endpoint's.
-            let parser = if dice.random_ratio(1, 10) { PARSERS[dice.random_range(0..PARSERS.len())] } else { *parser };
+            let other = PARSERS[search.dice.random_range(0..PARSERS.len())];
+            let parser = if search.dice.random_ratio(1, 10) { other } else { *parser };
             let mut body = bytes(parser, &answer);
-            let status = *[200_u16, 200, 200, 200, 302, 400, 401, 403, 404, 429, 500]
-                .get(dice.random_range(0..11))
-                .unwrap_or(&200);
-            let is_spoilt = dice.random_ratio(1, 3);
+            let status = search.status();
+            let is_spoilt = search.dice.random_ratio(1, 3);
             if is_spoilt {
-                spoil_bytes(&mut body, &mut dice);
-                spoilt += 1;
+                spoil_bytes(&mut body, &mut search.dice);
+                tally.spoilt += 1;
             }
             match read(parser, status, &body) {
-                Ok(out) if !is_spoilt => {
-                    assert_nothing_made_up(&answer, &out);
-                    read_whole += 1;
+                Ok(out) => {
+                    if !is_spoilt {
+                        assert_nothing_made_up(&answer, &out);
+                    }
+                    tally.read += 1;
                 }
-                Ok(_) => read_whole += 1,
                 Err(failure) => {
                     assert!(!failure.message.is_empty());
-                    failed += 1;
+                    tally.failed += 1;
                 }
             }
         }
     }
-    println!(
-        "{} answers, {read_whole} read, {failed} failures by name, {spoilt} of them with spoilt bytes",
-        read_whole + failed
-    );
-}
-
-/// Flips, removes, repeats and inserts bytes.
-fn spoil_bytes(body: &mut Vec<u8>, dice: &mut StdRng) {
-    const PIECES: [&[u8]; 12] = [
-        b"\\ud83d",
-        b"\"",
-        b"{",
-        b"]",
-        b"1e999",
-        b"\0",
-        b"\xff",
-        b"</script>",
-        b"<script",
-        b"null",
-        b"-1",
-        b"for (;;);",
-    ];
-    for _ in 0..dice.random_range(1..8) {
-        let at = dice.random_range(0..=body.len());
-        match dice.random_range(0..4) {
-            0 if at < body.len() => body[at] = dice.random(),
-            1 => body.truncate(at),
-            2 => drop(body.splice(at..at, PIECES[dice.random_range(0..PIECES.len())].iter().copied())),
-            _ => {
-                let end = (at + dice.random_range(0..64)).min(body.len());
-                let piece: Vec<u8> = body[at..end].to_vec();
-                if dice.random_ratio(1, 2) {
-                    body.splice(at..at, piece);
-                } else {
-                    body.drain(at..end);
-                }
-            }
-        }
-    }
+    search.end(WHAT, &tally);
 }
 
 /// The samples, and whatever answers lie as JSON in the folder that `IGT_SHAPES` names, each for every parser.
