@@ -157,6 +157,7 @@ fn describe() {
         Unit::Seconds,
         "How long the oldest change has waited for an older transaction to end, while somebody follows the board"
     );
+    describe_counter!("igt_sign_ins_refused_total", "Keys and sessions that were not taken, by why: wrong, too_many");
     describe_gauge!("igt_database_up", "1 while the database answers, else 0");
     describe_gauge!("igt_listening", "1 while hints of other replicas are heard by LISTEN, else 0: then waiters poll");
     describe_gauge!("igt_database_connections", "Connections of this replica, by state");

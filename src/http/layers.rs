@@ -22,13 +22,16 @@ use super::counts::Counts;
 use super::error::{self, ApiError};
 use super::problem::ProblemType;
 use super::query::whole_number;
-use super::{V1Dates, protection};
+use super::{V1Dates, V2_PATH, protection};
 use crate::postgres::Availability;
 
 /// A request takes at most this long, beside the time that it asks to be kept waiting; beyond it the answer is 503.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Seconds for which a request may ask to be kept waiting (`?wait=`).
+/// The route of version 2 that keeps a request waiting (`?wait=`).
+const KEEPS_WAITING: &str = "/runs/{run_id}";
+
+/// Seconds for which a request may ask to be kept waiting there.
 pub(super) const MAX_WAIT_SECONDS: u8 = 60;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -105,8 +108,7 @@ fn id_of(request: &Request) -> HeaderValue {
 
 /// The answer of the routes, or the one in its place where they panic or take too long.
 async fn answer(gate: &Gate, route: Option<&str>, request: Request, next: Next) -> Response {
-    let waits = whole_number(request.uri().query(), "wait").unwrap_or(0).clamp(0, i64::from(MAX_WAIT_SECONDS));
-    let limit = REQUEST_TIMEOUT + Duration::from_secs(waits.unsigned_abs());
+    let limit = time_limit(route, request.uri().query());
     let in_time = tokio::time::timeout(limit, admit(gate, route, request, next));
     match AssertUnwindSafe(in_time).catch_unwind().await {
         Ok(Ok(response)) => response,
@@ -116,6 +118,13 @@ async fn answer(gate: &Gate, route: Option<&str>, request: Request, next: Next) 
         // It was logged where it happened.
         Err(_) => ApiError::logged().into_response(),
     }
+}
+
+/// How long a request may take: where a route keeps it waiting when asked to, that comes on top.
+fn time_limit(route: Option<&str>, query: Option<&str>) -> Duration {
+    let keeps_waiting = route.and_then(|route| route.strip_prefix(V2_PATH)) == Some(KEEPS_WAITING);
+    let wait = whole_number(query, "wait").filter(|_| keeps_waiting).unwrap_or(0);
+    REQUEST_TIMEOUT + Duration::from_secs(wait.clamp(0, i64::from(MAX_WAIT_SECONDS)).unsigned_abs())
 }
 
 /// The answer of the routes, to whoever may have it.
@@ -223,6 +232,16 @@ mod tests {
         let status = response.status();
         let body = axum::body::to_bytes(response.into_body(), 64 * 1024).await.unwrap();
         (status, serde_json::from_slice(&body).unwrap(), content_type)
+    }
+
+    #[test]
+    fn only_where_a_request_can_be_kept_waiting_it_has_more_time() {
+        let seconds = |route, query| time_limit(route, query).as_secs();
+        let run = Some("/api/v2/runs/{run_id}");
+        assert_eq!((seconds(run, None), seconds(run, Some("wait=5")), seconds(run, Some("wait=999"))), (10, 15, 70));
+        for other in [Some("/api/v2/tasks"), Some("/codvid-ai/ig-tracking/tasks"), Some("/runs/{run_id}"), None] {
+            assert_eq!(seconds(other, Some("wait=60")), 10, "{other:?}");
+        }
     }
 
     #[tokio::test]

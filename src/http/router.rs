@@ -24,20 +24,13 @@ pub fn router(app: App) -> Router {
         .method_not_allowed_fallback(operations::wrong_method);
     let version_1 = layers::version_1(version_1, app.availability.clone(), app.v1_dates);
 
-    let (version_2, document) = version_2(&app).split_for_parts();
+    let (documented, document) = documented(&app).split_for_parts();
     let document = openapi::text(&openapi::complete(document));
-
-    let of_the_database =
-        Router::new().route("/readyz", get(operations::readyz)).route("/version", get(operations::version));
-    let of_the_database = layers::need_database(of_the_database, app.availability.clone());
 
     let gate = Arc::clone(&app.gate);
     let routes = Router::new()
         .nest(V1_PATH, version_1)
-        .merge(version_2)
-        .merge(of_the_database)
-        .route("/healthz", get(operations::healthz))
-        .route("/metrics", get(operations::metrics))
+        .merge(documented)
         .route(openapi::PATH, get(move || openapi::told(document.clone())))
         .route(openapi::PAGE, get(openapi::to_page))
         .route("/docs/", get(openapi::page))
@@ -48,15 +41,19 @@ pub fn router(app: App) -> Router {
     layers::wrap(routes, gate)
 }
 
-/// Version 2, with its document.
-fn version_2(app: &App) -> OpenApiRouter<App> {
-    let (of_the_database, document) = v2::of_the_database().split_for_parts();
-    let of_the_database = layers::need_database(of_the_database, app.availability.clone());
-    let routes = OpenApiRouter::from(of_the_database).merge(documented(document)).merge(v2::of_themselves());
-    documented(openapi::document()).nest(V2_PATH, routes)
+/// Version 2 and what those ask who run the service, with their document.
+fn documented(app: &App) -> OpenApiRouter<App> {
+    let need_database = |routes: OpenApiRouter<App>| {
+        let (routes, document) = routes.split_for_parts();
+        let routes = layers::need_database(routes, app.availability.clone());
+        OpenApiRouter::from(routes).merge(only(document))
+    };
+    let version_2 = need_database(v2::of_the_database()).merge(v2::of_themselves());
+    let of_operators = need_database(operations::of_the_database()).merge(operations::of_themselves());
+    only(openapi::document()).merge(of_operators).nest(V2_PATH, version_2)
 }
 
 /// A document without routes of its own.
-fn documented(document: OpenApi) -> OpenApiRouter<App> {
+fn only(document: OpenApi) -> OpenApiRouter<App> {
     OpenApiRouter::with_openapi(document)
 }

@@ -4,6 +4,10 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use sqlx::AssertSqlSafe;
+
+use crate::harness::Database;
+
 /// Every Markdown file that a reader may meet.
 fn documents() -> Vec<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -81,11 +85,10 @@ fn anchor(line: &str) -> Option<String> {
     Some(kept.map(|c| if c == ' ' { '-' } else { c.to_ascii_lowercase() }).collect())
 }
 
-#[test]
-fn every_test_that_the_fault_matrix_names_is_there() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+/// All Rust below a folder, as one text.
+fn rust_below(folder: PathBuf) -> String {
     let mut sources = String::new();
-    let mut folders = vec![root.join("tests/it")];
+    let mut folders = vec![folder];
     while let Some(folder) = folders.pop() {
         for path in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
             match path.is_dir() {
@@ -97,6 +100,55 @@ fn every_test_that_the_fault_matrix_names_is_there() {
             }
         }
     }
+    sources
+}
+
+/// A metric is known where it is counted, and where an operator reads what it counts.
+#[test]
+fn every_metric_is_in_the_documents_and_every_metric_in_them_is_counted() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let name = regex::Regex::new(r"\bigt_[a-z0-9_]*[a-z0-9]\b").unwrap();
+    let counted = regex::Regex::new(r#"(?:counter|gauge|histogram)!\(\s*"(igt_[a-z0-9_]+)""#).unwrap();
+    let sources = rust_below(root.join("src"));
+    let known: BTreeSet<&str> = counted.captures_iter(&sources).map(|found| found.get(1).unwrap().as_str()).collect();
+    assert!(known.len() > 25, "{known:?}");
+    let interface = fs::read_to_string(root.join("docs/API.md")).unwrap();
+    let rows: String = interface.lines().filter(|line| line.starts_with("| `igt_")).collect();
+    let told: BTreeSet<&str> = name.find_iter(&rows).map(|found| found.as_str()).collect();
+    assert_eq!(told, known, "the table of metrics in docs/API.md, and what the service counts");
+    for document in documents() {
+        let text = fs::read_to_string(&document).unwrap();
+        // The cookie is called likewise.
+        for found in name.find_iter(&text).map(|found| found.as_str()).filter(|name| *name != "igt_session") {
+            let of_histogram = ["_bucket", "_sum", "_count"].iter().find_map(|end| found.strip_suffix(end));
+            let is_known = known.contains(found) || of_histogram.is_some_and(|name| known.contains(name));
+            assert!(is_known, "{}: {found} is no metric", document.display());
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_tables_that_the_operators_book_lists_are_those_that_there_are() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let book = fs::read_to_string(root.join("docs/OPERATIONS.md")).unwrap();
+    let (_, session) = book.split_once("The tables explain themselves:\n").unwrap();
+    let session = session.split("```").nth(1).unwrap();
+    let queries: Vec<_> = session.split("$ psql \"$db\" -At -F ': ' -c \"\n").skip(1).collect();
+    assert_eq!(queries.len(), 2, "{session}");
+    let database = Database::fresh().await;
+    for asked in queries {
+        let (query, printed) = asked.split_once("\"\n").unwrap();
+        let query = query.replace("\n> ", "\n").replacen("> ", "", 1);
+        let rows: Vec<(String, String)> = sqlx::query_as(AssertSqlSafe(query)).fetch_all(&database.pool).await.unwrap();
+        let told: String = rows.iter().map(|(name, comment)| format!("{name}: {comment}\n")).collect();
+        assert_eq!(printed, told);
+    }
+}
+
+#[test]
+fn every_test_that_the_fault_matrix_names_is_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let sources = rust_below(root.join("tests/it"));
     let function = regex::Regex::new(r"\bfn ([a-z0-9_]+)\(").unwrap();
     let tests: Vec<&str> = function.captures_iter(&sources).map(|captures| captures.get(1).unwrap().as_str()).collect();
     let document = fs::read_to_string(root.join("docs/RELIABILITY.md")).unwrap();

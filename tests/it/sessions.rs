@@ -1,7 +1,8 @@
-//! The sessions of version 2 in docs/API.md: each command is run by a shell as it stands there, and what it prints has the
-//! form that stands below it: the same JSON but for its values, the same words but for ids, times and numbers.
+//! The sessions in docs/API.md: each command is run by a shell as it stands there, and what it prints has the form that stands
+//! below it: the same JSON but for its values, the same words but for ids, times and numbers.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use regex::Regex;
@@ -11,7 +12,7 @@ use tokio::process::Command;
 
 use crate::documents::fences::cut;
 use crate::harness::machine::{project, run};
-use crate::harness::{PROGRAM, Replica, World};
+use crate::harness::{PROGRAM, Replica, World, eventually};
 
 /// A command, and what the document has it print.
 struct Step {
@@ -19,11 +20,15 @@ struct Step {
     prints: String,
 }
 
-/// The commands of version 2, in their order.
-fn steps() -> Vec<Step> {
+/// The commands of version 1 and the operations endpoints, and those of version 2, in their order.
+fn steps() -> [Vec<Step>; 2] {
     let text = std::fs::read_to_string(project("docs/API.md")).unwrap();
-    let (_, version_2) = text.split_once("\n# Version 2\n").expect("docs/API.md tells of version 2");
-    let fences = cut(version_2).into_iter().filter(|fence| fence.language == "console");
+    let (version_1, version_2) = text.split_once("\n# Version 2\n").expect("docs/API.md tells of version 2");
+    [version_1, version_2].map(steps_of)
+}
+
+fn steps_of(text: &str) -> Vec<Step> {
+    let fences = cut(text).into_iter().filter(|fence| fence.language == "console");
     let mut steps: Vec<Step> = Vec::new();
     for line in fences.flat_map(|fence| fence.text.lines().map(str::to_owned).collect::<Vec<_>>()) {
         match (line.strip_prefix("$ "), steps.last_mut()) {
@@ -35,6 +40,40 @@ fn steps() -> Vec<Step> {
     steps
 }
 
+/// A terminal at which the program and curl are as in the document.
+struct Terminal {
+    folder: PathBuf,
+    database_url: String,
+}
+
+impl Terminal {
+    fn new(world: &World) -> Self {
+        let folder = std::env::temp_dir().join(format!("igt-it-programs-{}", uuid::Uuid::new_v4()));
+        std::fs::create_dir(&folder).unwrap();
+        std::os::unix::fs::symlink(PROGRAM, folder.join("ig-tracking")).unwrap();
+        // A person at a terminal sees no progress beside an answer, either.
+        std::fs::write(folder.join(".curlrc"), "no-progress-meter\n").unwrap();
+        Self { folder, database_url: world.database.url.clone() }
+    }
+
+    /// What the command prints.
+    async fn prints(&self, command: &str, variables: &BTreeMap<&str, String>) -> String {
+        let mut shell = Command::new("sh");
+        let path = format!("{}:{}", self.folder.display(), std::env::var("PATH").unwrap());
+        shell.current_dir(&self.folder).env("PATH", path).env("DATABASE_URL", &self.database_url);
+        shell.env("CURL_HOME", &self.folder).env("no_proxy", "*").envs(variables);
+        shell.args(["-c", &format!("set -u; {{ {command}\n}} 2>&1")]);
+        // `grep` and `curl` may end otherwise than well; what they print says it.
+        run(shell, "").await.stdout
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
+
 #[tokio::test]
 async fn every_session_of_version_2_in_the_documents_prints_what_stands_there() {
     let world = World::slow(Duration::from_millis(150)).await;
@@ -42,38 +81,105 @@ async fn every_session_of_version_2_in_the_documents_prints_what_stands_there() 
     // What the demo has done by then.
     world.scrape(&replica, "demo-profile", "aurora.kitchen").await;
     world.scrape_reels(&replica, "demo-reel", "nordic.trails").await;
-    let programs = std::env::temp_dir().join(format!("igt-it-programs-{}", uuid::Uuid::new_v4()));
-    std::fs::create_dir(&programs).unwrap();
-    std::os::unix::fs::symlink(PROGRAM, programs.join("ig-tracking")).unwrap();
-    // A person at a terminal sees no progress beside an answer, either.
-    std::fs::write(programs.join(".curlrc"), "no-progress-meter\n").unwrap();
+    let terminal = Terminal::new(&world);
     let mut variables = BTreeMap::from([("v2", format!("{}/api/v2", replica.address))]);
-    let steps = steps();
-    assert!(steps.len() > 25, "{} steps", steps.len());
+    let [_, steps] = steps();
+    assert!(steps.len() > 35, "{} steps", steps.len());
+    // Its run is under way for as long as it takes to be cancelled.
+    world.instagram.hold("mia.draws", 0).await;
     for Step { command, prints } in steps {
         if command.starts_with("v2=") {
             continue;
+        }
+        if command.contains("/retry") {
+            world.instagram.let_go("mia.draws").await;
         }
         // With a key made, nothing more is asked of it than what the document asks: it would be used.
         if !variables.contains_key("KEY") {
             variables.extend(known(&replica).await);
         }
-        let mut shell = Command::new("sh");
-        let path = std::env::var("PATH").unwrap();
-        shell.env("PATH", format!("{}:{path}", programs.display())).env("DATABASE_URL", &world.database.url);
-        shell
-            .env("CURL_HOME", &programs)
-            .env("no_proxy", "*")
-            .envs(&variables)
-            .args(["-c", &format!("set -u; {{ {command}\n}} 2>&1")]);
-        let printed = run(shell, "").await;
-        // `grep` and `curl` may end otherwise than well; what they print says it.
-        assert_eq!(form(&printed.stdout), form(&prints), "$ {command}\n{}\nstands as\n{prints}", printed.stdout);
+        let printed = terminal.prints(&command, &variables).await;
+        assert_eq!(form(&printed), form(&prints), "$ {command}\n{printed}\nstands as\n{prints}");
         if command.starts_with("ig-tracking keys create") {
-            variables.insert("KEY", printed.stdout.lines().next().unwrap().to_owned());
+            variables.insert("KEY", printed.lines().next().unwrap().to_owned());
+        }
+        if command.starts_with("ig-tracking keys revoke") {
+            // It says within which time.
+            eventually("the key is refused", async || {
+                let asked = replica.http.get(format!("{}/api/v2/session", replica.address));
+                let answer = asked.header("x-api-key", &variables["KEY"]).send().await.unwrap();
+                (answer.status() == 401).then_some(())
+            })
+            .await;
         }
     }
-    std::fs::remove_dir_all(programs).unwrap();
+}
+
+#[tokio::test]
+async fn every_session_of_version_1_in_the_documents_prints_what_stands_there() {
+    let world = World::slow(Duration::ZERO).await;
+    let replica = world.replica(&[]).await;
+    let terminal = Terminal::new(&world);
+    let variables = BTreeMap::from([("base", format!("{}/codvid-ai/ig-tracking", replica.address))]);
+    let [steps, _] = steps();
+    assert!(steps.len() > 35, "{} steps", steps.len());
+    let mut before = Vec::new();
+    for Step { command, prints } in steps {
+        // Which series there are depends on all that was done before.
+        if command.starts_with("base=") || command.contains("/metrics") {
+            continue;
+        }
+        prepare(&world, &replica, &command, before.contains(&command)).await;
+        let printed = terminal.prints(&command.replace("http://127.0.0.1:8080", &replica.address), &variables).await;
+        let (now, then) = (form(&printed), form(&prints));
+        // What an account does not tell is null, and which does not differs from day to day.
+        let is_same = now.lines == then.lines
+            && now.json.len() == then.json.len()
+            && now.json.iter().zip(&then.json).all(|((path, kind), (known, as_known))| {
+                path == known && (kind == as_known || [kind, as_known].contains(&&"null"))
+            });
+        assert!(is_same, "$ {command}\n{printed}\nstands as\n{prints}\n{now:#?}");
+        before.push(command);
+    }
+}
+
+/// Does what the reader of a session of version 1 has done before this command, or waits for.
+async fn prepare(world: &World, replica: &Replica, command: &str, again: bool) {
+    let begins = |request: &str| command.contains(&format!("$base/{request}"));
+    if begins("force_scrape/aurora") && !again {
+        world.instagram.hold("aurora.kitchen", 0).await;
+    } else if begins("task_status/aurora") {
+        world.instagram.let_go("aurora.kitchen").await;
+        world.ended(replica, "aurora").await;
+        world.ended(replica, "trails").await;
+    } else if (begins("task_status/mia") && command.contains("jq") && !again) || begins("task_details/mia") {
+        throttled(world, replica).await;
+    } else if begins("task_status/bob") {
+        world.scrape(replica, "bob", "missing.bob").await;
+    } else if begins("cancel/aurora") && !again {
+        world.instagram.hold("aurora.kitchen", 0).await;
+        replica.post("/force_scrape/aurora").await.ok();
+        world.instagram.holds_one("aurora.kitchen").await;
+    } else if begins("cancel/aurora") {
+        world.ended(replica, "aurora").await;
+    }
+}
+
+/// Has Instagram throttle a run, and the guest's cool-down end for all others.
+async fn throttled(world: &World, replica: &Replica) {
+    replica.create("create_task", "mia", "throttled.90.mia").await;
+    replica.post("/force_scrape/mia").await.ok();
+    eventually("the throttle is waited for", async || {
+        let status = replica.get("/task_status/mia").await.ok()["response"].clone();
+        (status["latest_event"]["event_type"] == "rate_limited").then_some(())
+    })
+    .await;
+    eventually("the guest cools, and then no more", async || {
+        let warm = "update credentials set cooling_until = now() where cooling_until > now()";
+        let done = sqlx::query(warm).execute(&world.database.pool).await.unwrap();
+        (done.rows_affected() > 0).then_some(())
+    })
+    .await;
 }
 
 /// What the reader of a session has taken from what was printed before.

@@ -1,5 +1,12 @@
 //! The OpenAPI document of version 2 is what it was, and the service is what the document says.
 
+mod examples;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
 use crate::harness::machine::{project, run, schemathesis};
 use crate::harness::{Answer, Browser, Replica, World, make_key, snapshot};
 
@@ -17,6 +24,117 @@ async fn the_document_changes_only_where_somebody_meant_it_to() {
         &project("tests/document/openapi.json"),
         &document.text,
     );
+}
+
+/// The operations of a document: method, path, and what is said of it.
+fn operations(document: &Value) -> Vec<(&str, &str, &Value)> {
+    let paths = document["paths"].as_object().unwrap().iter();
+    let operations = paths.flat_map(|(path, item)| item.as_object().unwrap().iter().map(move |found| (path, found)));
+    operations.map(|(path, (method, operation))| (method.as_str(), path.as_str(), operation)).collect()
+}
+
+#[tokio::test]
+async fn each_operation_has_a_name_of_its_own() {
+    let (_world, replica) = World::with_replica().await;
+    let document = fetched(&replica, "/openapi.json").await.json();
+    let mut known = BTreeMap::new();
+    for (method, path, operation) in operations(&document) {
+        let name = operation["operationId"].as_str().unwrap();
+        let other = known.insert(name, (method, path));
+        assert_eq!(other, None, "{method} {path} is called {name}, too");
+    }
+    assert!(known.len() > 40, "{known:?}");
+}
+
+/// The errors, the headers and the scope that the document names for an operation are those that it has.
+#[tokio::test]
+async fn an_operation_says_which_scope_it_needs_which_errors_it_has_and_which_headers_come() {
+    let (_world, replica) = World::with_replica().await;
+    let document = fetched(&replica, "/openapi.json").await.json();
+    let response = |operation: &Value, status: &str| -> Value {
+        let said = &operation["responses"][status];
+        match said["$ref"].as_str() {
+            Some(place) => document.pointer(place.strip_prefix('#').unwrap()).unwrap().clone(),
+            None => said.clone(),
+        }
+    };
+    let mut scopes = BTreeSet::new();
+    for (method, path, operation) in operations(&document) {
+        let of_status = |status: &str| response(operation, status);
+        let is_open = operation["security"] == json!([{}]);
+        let scope = operation["x-required-scope"].as_str();
+        assert_eq!(scope.is_none(), is_open, "{method} {path}");
+        if let Some(scope) = scope {
+            let words = format!("Needs the scope `{scope}`.");
+            assert!(operation["description"].as_str().unwrap().ends_with(&words), "{method} {path}");
+            scopes.insert(scope);
+            assert!(of_status("401")["headers"]["WWW-Authenticate"].is_object(), "{method} {path}");
+            assert!(of_status("429")["headers"]["RateLimit"].is_object(), "{method} {path}");
+        }
+        // Whoever looks with a key may look.
+        let is_refused = method != "get" || scope == Some("admin") || path.ends_with("/ws");
+        assert_eq!(of_status("403").is_object(), is_refused, "{method} {path}");
+        for (status, header) in [("405", "Allow"), ("429", "Retry-After"), ("503", "Retry-After")] {
+            let said = of_status(status);
+            let is_there = said["headers"][header].is_object();
+            assert!(is_there || (said.is_null() && status == "429"), "{method} {path} {status}");
+        }
+        for status in operation["responses"].as_object().unwrap().keys() {
+            let is_there = of_status(status)["headers"]["X-Request-Id"].is_object();
+            // Whose head is too large has made no request.
+            assert_eq!(is_there, status != "431", "{method} {path} {status}");
+        }
+        assert!(of_status("431").is_object() && of_status("414").is_object(), "{method} {path}");
+        let parameters = operation["parameters"].as_array().cloned().unwrap_or_default();
+        let takes = |name: &str| parameters.iter().any(|parameter| parameter["name"] == name);
+        for status in ["200", "201", "202"].into_iter().filter(|status| of_status(status).is_object()) {
+            let is_replayed = of_status(status)["headers"]["Idempotency-Replayed"].is_object();
+            assert_eq!(is_replayed, takes("Idempotency-Key"), "{method} {path} {status}");
+        }
+        // The one that has more time than others.
+        assert_eq!(takes("wait"), (method, path) == ("get", "/api/v2/runs/{run_id}"), "{method} {path}");
+    }
+    assert_eq!(scopes, BTreeSet::from(["admin", "read", "run"]));
+}
+
+#[tokio::test]
+async fn a_query_that_an_operation_does_not_know_is_refused_by_each() {
+    let (_world, replica) = World::with_replica().await;
+    let document = fetched(&replica, "/openapi.json").await.json();
+    let mut asked = 0;
+    for (method, path, _) in operations(&document).into_iter().filter(|(_, path, _)| path.starts_with("/api/v2")) {
+        let path = path.replace("{run_id}", "01a20178-8408-732e-a18d-da46eb031805").replace("{seq}", "1");
+        let path = path.replace(['{', '}'], "");
+        let method: Method = method.to_uppercase().parse().unwrap();
+        let body = (method != Method::GET).then(|| "{}".to_owned());
+        let answer = replica.ask(method.clone(), &format!("{path}?colour=red"), body).await;
+        let problem = answer.problem(400, "invalid-request");
+        let error = &problem["errors"][0];
+        assert_eq!((&error["location"], &error["field"]), (&json!("query"), &json!("colour")), "{method} {path}");
+        asked += 1;
+    }
+    assert!(asked > 40, "{asked}");
+}
+
+#[tokio::test]
+async fn version_2_begins_with_what_it_has_each_at_its_address() {
+    let (_world, replica) = World::with_replica().await;
+    let of_version_1 = replica.get("/tasks").await;
+    assert_eq!(of_version_1.header("link"), Some("</api/v2>; rel=\"successor-version\""));
+    let index = fetched(&replica, "/api/v2").await.ok();
+    assert_eq!((&index["name"], &index["version"]), (&json!("ig-tracking"), &json!(env!("CARGO_PKG_VERSION"))));
+    let links = index["links"].as_object().unwrap();
+    for address in links.values().map(|address| address.as_str().unwrap()) {
+        let query = if address.ends_with("/stream") { "?follow=false" } else { "" };
+        assert_eq!(fetched(&replica, &format!("{address}{query}")).await.status, 200, "{address}");
+    }
+    // Nothing that can be asked for without a parameter is left out.
+    let document = fetched(&replica, "/openapi.json").await.json();
+    let known: Vec<&Value> = links.values().collect();
+    for (method, path, _) in operations(&document) {
+        let is_told = method != "get" || path.contains('{') || !path.starts_with("/api/v2");
+        assert!(is_told || known.contains(&&json!(path)), "{path}");
+    }
 }
 
 /// Every route by every check: odd input, missing input, wrong methods, answers that are not as documented, and chains of

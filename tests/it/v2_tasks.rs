@@ -162,7 +162,7 @@ async fn what_cannot_be_read_is_a_problem_that_names_the_field() {
     let form = replica.http.post(format!("{}/api/v2/tasks", replica.address)).form(&[("username", "anna")]);
     assert_eq!(form.send().await.unwrap().status(), 415);
     // An id that no task can have, and a path that is none.
-    for path in ["/tasks/a%20b", "/tasks/%00", "/tasks/nobody", "/nothing", ""] {
+    for path in ["/tasks/a%20b", "/tasks/%00", "/tasks/nobody", "/nothing", "/"] {
         replica.v2(Method::GET, path, None).await.problem(404, "not-found");
     }
     let answer = replica.v2(Method::PUT, "/tasks/t", None).await;

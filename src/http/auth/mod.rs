@@ -67,6 +67,14 @@ fn need(method: &Method, route: Option<&str>) -> Need {
     }
 }
 
+/// The scope that a key needs for this route, for its document; `None` where no key is asked for.
+pub(super) fn needed_scope(method: &Method, route: &str) -> Option<Scope> {
+    match need(method, Some(route)) {
+        Need::Nothing => None,
+        Need::Key(scope) => Some(scope),
+    }
+}
+
 /// Whether a request with this method changes nothing.
 fn is_safe(method: &Method) -> bool {
     [Method::GET, Method::HEAD, Method::OPTIONS].contains(method)

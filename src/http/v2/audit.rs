@@ -23,10 +23,11 @@ pub(in crate::http) struct Act {
     /// A key's id, `cli:` and a user's name, or `anonymous`.
     #[schema(example = "cli:root")]
     who: String,
-    /// What: `keys.create`, `keys.revoke`, `credentials.enable`, `credentials.disable`, `tasks.delete`.
+    /// What: `keys.create`, `keys.revoke`, `credentials.enable`, `credentials.disable`, `tasks.delete`,
+    /// `profiles.purge`.
     #[schema(example = "keys.create")]
     act: String,
-    /// To what: a key's id, a credential's name, a task's id.
+    /// To what: a key's id, a credential's name, a task's id; the made-up name of whom a purge erased.
     #[schema(example = "k3v9x2m4q7ab")]
     object: String,
     /// What else belongs to it.
@@ -75,8 +76,8 @@ pub(in crate::http) struct Wanted {
 
 /// List what was done
 ///
-/// The latest first. Needs the scope `admin`.
-#[utoipa::path(get, path = "/audit", tag = "access", params(Wanted),
+/// The latest first.
+#[utoipa::path(get, path = "/audit", tag = "access", operation_id = "list_acts", params(Wanted),
     responses(
         (status = 200, description = "A page of acts", body = Page<Act>),
         (status = 400, description = "A parameter is not as documented")))]

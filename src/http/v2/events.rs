@@ -15,7 +15,7 @@ use super::handle::Handle;
 use super::log::{self, EventPage, Form, Whole};
 use super::page::{Cursor, Limit, Order, Page, Paging};
 use super::path;
-use super::query::Query;
+use super::query::{NoQuery, Query};
 use super::run::{Event, Request, no_such_run};
 use super::time::Time;
 use crate::db::event_lists::{self, Filter, Place};
@@ -85,7 +85,7 @@ pub(in crate::http) struct OfRun {
         (status = 404, description = "There is no such run"),
         (status = 410, description = "`log-gone`: the time of its log is over"),
         (status = 406, description = "`not-acceptable`: `Accept` names none of the three"),
-        (status = 503, description = "The database is away, or the search took too long: narrow it")))]
+        (status = 503, description = "The database is away, or the search took too long: leave its filters out")))]
 pub(in crate::http) async fn of_run(
     State(app): State<App>,
     path::Of(run_id): path::Of<RunId>,
@@ -107,8 +107,8 @@ pub(in crate::http) async fn of_run(
     let total = match filter.is_empty() {
         true => run.last_seq,
         false => {
-            let count = event_lists::count_of_run(&database, run_id, &filter, run.last_seq).await.map_err(narrow)?;
-            count.ok_or_else(|| log_gone(run_id))?
+            let count = event_lists::count_of_run(&database, run_id, &filter, run.last_seq).await;
+            count.map_err(filter_less)?.ok_or_else(|| log_gone(run_id))?
         }
     };
     let newest_first = wanted.order == Some(Order::Desc);
@@ -129,14 +129,14 @@ pub(in crate::http) async fn of_run(
     if wanted.download == Some(Switch::On) {
         let place = Place { limit: wanted.limit.map_or(i64::MAX, |limit| limit.rows() as i64), ..place };
         let whole = Whole { pool: app.pool.clone(), run_id, filter, place, total, form };
-        return log::download(whole).await.map_err(narrow)?.ok_or_else(|| log_gone(run_id));
+        return log::download(whole).await.map_err(filter_less)?.ok_or_else(|| log_gone(run_id));
     }
     let limit = wanted.limit.unwrap_or_default();
     let found = match total {
         0 => Some(Vec::new()),
         _ => {
             let place = Place { limit: limit.and_one(), ..place };
-            event_lists::of_run(&database, run_id, &filter, place).await.map_err(narrow)?
+            event_lists::of_run(&database, run_id, &filter, place).await.map_err(filter_less)?
         }
     };
     let events = found.ok_or_else(|| log_gone(run_id))?.into_iter().map(Event::from).collect();
@@ -154,6 +154,7 @@ pub(in crate::http) async fn of_run(
 pub(in crate::http) async fn one(
     State(app): State<App>,
     path::Of((run_id, seq)): path::Of<(RunId, i64)>,
+    NoQuery: NoQuery,
 ) -> Result<Json<Event>, ApiError> {
     let database = app.database();
     if let Some(event) = event_lists::one(&database, run_id, seq).await? {
@@ -328,12 +329,40 @@ fn types(wanted: Many<EventType>) -> Option<Vec<String>> {
     wanted.wanted().map(|types| types.into_iter().map(|name| name.0).collect())
 }
 
-/// A search that was given up in time says what to do.
+/// A search of runs or events that was given up in time says what to do.
 pub(super) fn narrow(error: sqlx::Error) -> ApiError {
+    too_long(error, "narrow it by since and until, by task or by username")
+}
+
+/// The same of one run's log: its filters look at all of it, whatever `after` and `before` say.
+fn filter_less(error: sqlx::Error) -> ApiError {
+    too_long(error, "leave its filters out, or ask for fewer events at a time (limit)")
+}
+
+/// What was given up in time says what to do `instead`; any other error is what it is.
+pub(super) fn too_long(error: sqlx::Error, instead: &str) -> ApiError {
     if !health::is_silence(&error) {
         return error.into();
     }
     tracing::warn!(%error, "a search took too long");
-    let detail = "The search took longer than a request may; narrow it by since and until, by task or by username";
-    ApiError::new(ProblemType::TimedOut, detail)
+    ApiError::new(ProblemType::TimedOut, format!("The search took longer than a request may; {instead}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_took_too_long_is_told_what_that_very_request_can_leave_out() {
+        let silence = || sqlx::Error::Io(std::io::ErrorKind::TimedOut.into());
+        for (error, words, others) in [
+            (narrow(silence()), "by task or by username", "filters"),
+            (filter_less(silence()), "its filters", "username"),
+            (too_long(silence(), "try again"), "may; try again", "username"),
+        ] {
+            let told = format!("{error:?}");
+            assert!(told.contains("TimedOut") && told.contains(words) && !told.contains(others), "{told}");
+        }
+        assert!(format!("{:?}", filter_less(sqlx::Error::PoolClosed)).contains("DatabaseAway"));
+    }
 }

@@ -13,7 +13,7 @@ use super::super::error::ApiError;
 use super::super::problem::ProblemType;
 use super::page::{Cursor, Page, Paging};
 use super::path;
-use super::query::Query;
+use super::query::{NoQuery, Query};
 use super::time::Time;
 use crate::db::keys::{self, KeyState, Scope};
 
@@ -64,8 +64,8 @@ impl From<keys::Key> for Key {
 
 /// List the keys
 ///
-/// In the order in which they were made, those that are expired or revoked included. Needs the scope `admin`.
-#[utoipa::path(get, path = "/keys", tag = "access", params(Paging),
+/// In the order in which they were made, those that are expired or revoked included.
+#[utoipa::path(get, path = "/keys", tag = "access", operation_id = "list_keys", params(Paging),
     responses(
         (status = 200, description = "A page of keys", body = Page<Key>),
         (status = 400, description = "A parameter is not as documented")))]
@@ -82,7 +82,7 @@ pub(in crate::http) async fn list(
 /// Revoke a key
 ///
 /// It is refused from now on: here at once, on every other replica within two seconds, and so are the sessions that were
-/// signed in with it. A key that was revoked before stays so. Needs the scope `admin`.
+/// signed in with it. A key that was revoked before stays so.
 #[utoipa::path(delete, path = "/keys/{key_id}", tag = "access",
     params(("key_id" = String, Path, description = "The key's id", example = "k3v9x2m4q7ab")),
     responses(
@@ -92,6 +92,7 @@ pub(in crate::http) async fn revoke(
     State(app): State<App>,
     By(author): By,
     path::Of(key_id): path::Of<String>,
+    NoQuery: NoQuery,
 ) -> Result<StatusCode, ApiError> {
     // No text with a NUL is the id of a key.
     let found = match key_id.contains('\0') {

@@ -9,6 +9,7 @@ pub(super) mod events;
 pub(super) mod filter;
 pub(super) mod handle;
 pub(super) mod idempotency;
+pub(super) mod index;
 pub(super) mod keys;
 mod log;
 pub(super) mod page;
@@ -77,5 +78,5 @@ fn of_runs() -> OpenApiRouter<App> {
 
 /// The routes that answer without it.
 pub(super) fn of_themselves() -> OpenApiRouter<App> {
-    OpenApiRouter::new().routes(routes!(problems::list)).routes(routes!(problems::get))
+    OpenApiRouter::new().routes(routes!(index::index)).routes(routes!(problems::list)).routes(routes!(problems::get))
 }

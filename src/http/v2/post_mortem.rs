@@ -7,11 +7,16 @@ use axum::response::{IntoResponse, Response};
 
 use super::super::App;
 use super::super::error::ApiError;
-use super::events::narrow;
+use super::events::too_long;
+use super::query::NoQuery;
 use super::run::no_such_run;
 use super::{accept, path};
 use crate::db::RunId;
 use crate::post_mortem::{self, PostMortem};
+
+/// What to do where it takes too long.
+const INSTEAD: &str =
+    "try again in a moment, or read the run's log (GET /api/v2/runs/{run_id}/events) from its end (order=desc)";
 
 #[derive(Clone, Copy)]
 enum Form {
@@ -25,7 +30,8 @@ enum Form {
 /// requests; what could not be read; what else failed for the same reason within half an hour; what to do. Of a run that has
 /// not ended, what keeps it. As JSON, or as the text that `ig-tracking runs post-mortem` prints (`text/plain`), as `Accept`
 /// says.
-#[utoipa::path(get, path = "/runs/{run_id}/post-mortem", tag = "runs", params(("run_id" = RunId, Path)),
+#[utoipa::path(get, path = "/runs/{run_id}/post-mortem", tag = "runs", operation_id = "post_mortem",
+    params(("run_id" = RunId, Path)),
     responses(
         (status = 200, description = "The post-mortem", content(
             (PostMortem = "application/json"), (String = "text/plain"))),
@@ -35,10 +41,12 @@ enum Form {
 pub(in crate::http) async fn get(
     State(app): State<App>,
     path::Of(run_id): path::Of<RunId>,
+    NoQuery: NoQuery,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let form = accept::best(&headers, &[("application/json", Form::Json), ("text/plain", Form::Text)])?;
-    let found = post_mortem::of(&app.database(), run_id).await.map_err(narrow)?.ok_or_else(no_such_run)?;
+    let found = post_mortem::of(&app.database(), run_id).await.map_err(|error| too_long(error, INSTEAD))?;
+    let found = found.ok_or_else(no_such_run)?;
     let mut answer = match form {
         Form::Json => Json(found).into_response(),
         Form::Text => format!("{found}\n").into_response(),

@@ -12,7 +12,7 @@ use super::super::problem::ProblemType;
 use super::page::{Cursor, Page, Paging};
 use super::path;
 use super::profiles::WantedHistory;
-use super::query::Query;
+use super::query::{NoQuery, Query};
 use super::run::event_address;
 use super::time::Time;
 use crate::db::RunId;
@@ -191,6 +191,7 @@ pub(super) async fn post(app: &App, shortcode: &Shortcode, only_reel: bool) -> R
 pub(in crate::http) async fn get(
     State(app): State<App>,
     path::Of(shortcode): path::Of<Shortcode>,
+    NoQuery: NoQuery,
 ) -> Result<Json<Post>, ApiError> {
     Ok(Json(post(&app, &shortcode, false).await?.into()))
 }
@@ -221,6 +222,7 @@ pub(in crate::http) async fn history(
 pub(in crate::http) async fn reel(
     State(app): State<App>,
     path::Of(shortcode): path::Of<Shortcode>,
+    NoQuery: NoQuery,
 ) -> Result<Json<Post>, ApiError> {
     Ok(Json(post(&app, &shortcode, true).await?.into()))
 }

@@ -7,6 +7,7 @@ use utoipa::ToSchema;
 use super::super::error::ApiError;
 use super::super::problem::ProblemType as Kind;
 use super::path;
+use super::query::NoQuery;
 
 /// A kind of error that an answer can be.
 #[derive(Serialize, ToSchema)]
@@ -35,7 +36,7 @@ impl From<Kind> for ProblemType {
 /// List the problem types
 #[utoipa::path(get, path = "/problems", tag = "problems", security(()),
     responses((status = 200, description = "All problem types", body = Vec<ProblemType>)))]
-pub(in crate::http) async fn list() -> Json<Vec<ProblemType>> {
+pub(in crate::http) async fn list(NoQuery: NoQuery) -> Json<Vec<ProblemType>> {
     Json(Kind::ALL.into_iter().map(ProblemType::from).collect())
 }
 
@@ -45,7 +46,10 @@ pub(in crate::http) async fn list() -> Json<Vec<ProblemType>> {
     responses(
         (status = 200, description = "The problem type", body = ProblemType),
         (status = 404, description = "There is none of this name")))]
-pub(in crate::http) async fn get(path::Of(name): path::Of<String>) -> Result<Json<ProblemType>, ApiError> {
+pub(in crate::http) async fn get(
+    path::Of(name): path::Of<String>,
+    NoQuery: NoQuery,
+) -> Result<Json<ProblemType>, ApiError> {
     let found = Kind::ALL.into_iter().find(|kind| kind.slug() == name);
     found.map(|kind| Json(kind.into())).ok_or_else(|| {
         ApiError::new(Kind::NotFound, "There is no problem type of this name; GET /api/v2/problems lists them all")

@@ -13,7 +13,7 @@ use super::handle::Handle;
 use super::page::{Cursor, Limit, Order, Page, Paging};
 use super::path;
 use super::posts::Post;
-use super::query::Query;
+use super::query::{NoQuery, Query};
 use super::run::event_address;
 use super::time::Time;
 use crate::db::RunId;
@@ -189,6 +189,7 @@ pub(in crate::http) struct NamedProfile {
 pub(in crate::http) async fn get(
     State(app): State<App>,
     path::Of(username): path::Of<Handle>,
+    NoQuery: NoQuery,
 ) -> Result<Json<NamedProfile>, ApiError> {
     let account = account(&app, &username).await?;
     let names = history::names(&app.database(), account.profile_id).await?;

@@ -1,8 +1,11 @@
 //! What a request says in its query and its body, read strictly: what is not as documented is a 400 that names the field.
+//!
+//! Every handler of version 2 takes one of these, so that no query is passed over: what takes a body takes no query.
 
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, header};
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::super::body::read;
@@ -36,7 +39,27 @@ fn read_query<T: DeserializeOwned>(query: &str) -> Result<T, ApiError> {
     serde_path_to_error::deserialize(read).map_err(|error| fault(Location::Query, &error))
 }
 
-/// A body of JSON, as `T` names it.
+/// No query, where a request takes no parameters.
+pub(in crate::http) struct NoQuery;
+
+impl<S: Send + Sync> FromRequestParts<S> for NoQuery {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
+        no_query(parts.uri.query()).map(|()| Self)
+    }
+}
+
+fn no_query(query: Option<&str>) -> Result<(), ApiError> {
+    /// As it stands in a query, without parameters.
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Nothing {}
+
+    query.map_or(Ok(()), |query| read_query::<Nothing>(query).map(|Nothing {}| ()))
+}
+
+/// A body of JSON, as `T` names it, and no query.
 pub(in crate::http) struct Body<T> {
     /// What it says.
     pub(in crate::http) read: T,
@@ -48,6 +71,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
+        no_query(request.uri().query())?;
         let bytes = json_of(request).await?;
         Ok(Self { read: read_body(&bytes)?, bytes })
     }
@@ -63,7 +87,7 @@ async fn json_of(request: Request) -> Result<Vec<u8>, ApiError> {
     read(request.into_body()).await
 }
 
-/// No body, or an empty object.
+/// No body, or an empty object, and no query.
 pub(in crate::http) struct NoBody;
 
 impl<S: Send + Sync> FromRequest<S> for NoBody {
@@ -71,6 +95,7 @@ impl<S: Send + Sync> FromRequest<S> for NoBody {
 
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
         let (parts, body) = request.into_parts();
+        no_query(parts.uri.query())?;
         let bytes = read(body).await?;
         if bytes.trim_ascii().is_empty() {
             return Ok(Self);
@@ -138,7 +163,6 @@ fn missing_or_unknown(words: &str, location: Location) -> String {
 
 #[cfg(test)]
 mod tests {
-    use serde::Deserialize;
     use serde_json::{Value, json};
 
     use super::*;
@@ -172,6 +196,14 @@ mod tests {
             let error = read_query::<Wanted>(query).unwrap_err();
             assert_eq!(told(&error)[0]["field"], field, "{query}: {error:?}");
             assert_eq!(told(&error)[0]["location"], "query");
+        }
+    }
+
+    #[test]
+    fn where_there_are_no_parameters_each_is_named() {
+        for (query, field) in [(None, None), (Some(""), None), (Some("a=1"), Some("a")), (Some("a"), Some("a"))] {
+            let fields = no_query(query).map_err(|error| told(&error)[0]["field"].clone());
+            assert_eq!(fields.err(), field.map(Value::from), "{query:?}");
         }
     }
 

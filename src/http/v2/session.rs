@@ -11,7 +11,7 @@ use super::super::App;
 use super::super::auth::{COOKIE, Caller, unauthorized};
 use super::super::error::ApiError;
 use super::super::serve::Peer;
-use super::query::Body;
+use super::query::{Body, NoQuery};
 use crate::db::keys::Scope;
 use crate::keys::{Key, SESSION_SECONDS};
 
@@ -82,7 +82,7 @@ pub(in crate::http) async fn sign_in(
 /// By whatever the request shows: a key or a session. Where none is needed and none is shown, everything may be done.
 #[utoipa::path(get, path = "/session", tag = "access",
     responses((status = 200, description = "Who asks, and what they may do", body = Session)))]
-pub(in crate::http) async fn show(extensions: Extensions) -> Json<Session> {
+pub(in crate::http) async fn show(NoQuery: NoQuery, extensions: Extensions) -> Json<Session> {
     let nobody = || Session { signed_in: false, key_id: None, name: None, scope: Scope::Admin };
     let caller = extensions.get::<Caller>();
     Json(caller.map_or_else(nobody, |caller| Session::of(&caller.key, caller.session.is_some())))
@@ -96,6 +96,7 @@ pub(in crate::http) async fn show(extensions: Extensions) -> Json<Session> {
                headers(("Set-Cookie" = String, description = "Takes the cookie back")))))]
 pub(in crate::http) async fn sign_out(
     State(app): State<App>,
+    NoQuery: NoQuery,
     headers: HeaderMap,
     extensions: Extensions,
 ) -> Result<Response, ApiError> {

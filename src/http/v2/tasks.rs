@@ -17,7 +17,7 @@ use super::handle::Handle;
 use super::idempotency::{Act, Done, IdempotencyKey, Once};
 use super::page::{Cursor, Limit, Order, Page};
 use super::path;
-use super::query::{Body, Query};
+use super::query::{Body, NoQuery, Query};
 use super::time::Time;
 use crate::db::runs::{Reason, RunState};
 use crate::db::tasks::{self, Creation, Filter, Listed, Source, TaskKind};
@@ -196,6 +196,7 @@ pub(in crate::http) async fn list(
 pub(in crate::http) async fn get(
     State(app): State<App>,
     path::Of(task_id): path::Of<TaskId>,
+    NoQuery: NoQuery,
 ) -> Result<Json<Task>, ApiError> {
     let task = tasks::listed(&app.database(), &task_id).await?.ok_or_else(no_such_task)?;
     Ok(Json(task.into()))
@@ -245,6 +246,7 @@ pub(in crate::http) async fn delete(
     State(app): State<App>,
     By(author): By,
     path::Of(task_id): path::Of<TaskId>,
+    NoQuery: NoQuery,
 ) -> Result<StatusCode, ApiError> {
     if app.runs.delete_task(task_id, author).await? { Ok(StatusCode::NO_CONTENT) } else { Err(no_such_task()) }
 }

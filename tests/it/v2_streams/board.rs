@@ -48,6 +48,10 @@ async fn the_board_begins_with_what_is_active_and_what_ended_last_and_goes_on() 
     assert_eq!(states("&history=2&state=succeeded").await, all[1..3]);
     assert_eq!(states("&history=2&state=succeeded&state=running&task=over3").await, all[2..3]);
     assert_eq!(states("&history=2&kind=reel").await, []);
+    assert_eq!(states(&"&state=running".repeat(50)).await, [pair("active", "running")]);
+    let many = format!("/runs/stream?follow=false{}", "&state=running".repeat(51));
+    let problem = replica.v2(Method::GET, &many, None).await.problem(400, "invalid-request");
+    assert_eq!(problem["errors"][0]["field"], "state");
 
     let mut board = replica.stream("/runs/stream?history=1", None).await;
     assert_eq!([word(&board.next().await.unwrap()), word(&board.next().await.unwrap())], all[2..]);

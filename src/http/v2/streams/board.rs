@@ -17,6 +17,7 @@ use super::super::super::App;
 use super::super::super::auth::LetIn;
 use super::super::super::error::ApiError;
 use super::super::super::problem::Location;
+use super::super::filter::Many;
 use super::super::page;
 use super::super::query::Query;
 use super::super::time::Time;
@@ -33,9 +34,9 @@ use crate::streams::{BoardNews, BoardViewer, Cursor, Filter};
 #[into_params(parameter_in = Query)]
 pub(in crate::http) struct Wanted {
     /// Only runs that now stand in one of these states; given again for another.
-    #[param(nullable = false)]
+    #[param(value_type = Vec<RunState>, required = false, max_items = 50)]
     #[serde(default)]
-    state: Vec<RunState>,
+    state: Many<RunState>,
     /// Only runs of this task.
     #[param(nullable = false, inline)]
     task: Option<TaskId>,
@@ -110,7 +111,7 @@ pub(in crate::http) async fn board(
         })?),
         (None, None) => None,
     };
-    let filter = Filter { states: wanted.state, task_id: wanted.task, kind: wanted.kind };
+    let filter = Filter { states: wanted.state.wanted().unwrap_or_default(), task_id: wanted.task, kind: wanted.kind };
     let viewer = app.streams.board(after, wanted.history.0, filter, wanted.follow.unwrap_or(true)).await?;
     Ok(event_stream(let_in, stream::unfold(Some(viewer), next)))
 }

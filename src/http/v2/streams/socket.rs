@@ -52,10 +52,13 @@ const REFUSED: Utf8Bytes = Utf8Bytes::from_static("the key or the session is not
 /// this replica shuts down, and its reason behind which seq to go on; 1008, that the key is not taken any more. What a client sends is not heeded; more than 4 KiB at
 /// once, or no pong for 30 s, closes the connection.
 #[utoipa::path(get, path = "/runs/{run_id}/events/ws", tag = "streams",
-    params(("run_id" = inline(RunId), Path, description = "The run"), Wanted),
+    params(("run_id" = inline(RunId), Path, description = "The run"), Wanted,
+           ("Last-Event-ID" = Option<String>, Header, nullable = false, pattern = r"^([0-9]{1,15}(\.end)?)?$",
+            description = "The seq of the last event seen; counts for more than `after`")),
     responses(
         (status = 101, description = "The WebSocket is open"),
         (status = 400, description = "A parameter is not as documented, or the request is no WebSocket handshake"),
+        (status = 403, description = "`cross-origin`: a page of another origin asks, which could read all that comes"),
         (status = 404, description = "There is no such run"),
         (status = 503, description = "`too-many-streams`, `database-away` or `shutting-down`")))]
 pub(in crate::http) async fn socket(

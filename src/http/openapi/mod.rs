@@ -1,24 +1,29 @@
 //! The OpenAPI document of version 2, gathered from its routes, and the page on which a person reads and tries them.
 
+mod answers;
+mod examples;
+
 use std::sync::Arc;
 
 use axum::body::{Body, Bytes};
 use axum::extract::Path;
-use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use utoipa::OpenApi as _;
+use utoipa::openapi::OpenApi;
+use utoipa::openapi::extensions::ExtensionsBuilder;
 use utoipa::openapi::path::Operation;
-use utoipa::openapi::response::ResponseBuilder;
 use utoipa::openapi::security::{
     ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme,
 };
-use utoipa::openapi::{ContentBuilder, OpenApi, Ref, RefOr};
 use utoipa_swagger_ui::Config;
 
-use super::auth::COOKIE;
+use super::auth;
 use super::error::ApiError;
+use super::operations::Message;
 use super::problem::{FieldError, Problem, ProblemType};
 use super::v2::filter::EventType;
+use crate::db::keys::Scope;
 
 /// Where the document is.
 pub(super) const PATH: &str = "/openapi.json";
@@ -31,8 +36,8 @@ pub(super) const PAGE: &str = "/docs";
 #[openapi(
     info(title = "ig-tracking", description = "Tracks Instagram profiles and reels: a scrape is asked for and answered at \
         once, worked in the background, and every step of it can be read at any time.\n\nTimes are RFC 3339 in UTC with \
-        microseconds. Lists are pages: `next_cursor` leads on. Every error is a problem (RFC 9457) of a documented type: \
-        `GET /api/v2/problems`.", license(name = "MIT OR Apache-2.0")),
+        microseconds. Lists are pages: `next_cursor` leads on. Queries and bodies are read strictly: a name that is not \
+        documented is an error. Every error is a problem (RFC 9457) of a documented type: `GET /api/v2/problems`.", license(name = "MIT OR Apache-2.0")),
     tags(
         (name = "tasks", description = "What to track"),
         (name = "profiles", description = "Accounts as they were last seen, their numbers over time, and their posts"),
@@ -42,8 +47,9 @@ pub(super) const PAGE: &str = "/docs";
         (name = "runs", description = "Attempts to bring a task up to date"),
         (name = "events", description = "What runs say and ask"),
         (name = "access", description = "Who may, and what they did"),
-        (name = "problems", description = "The kinds of errors")),
-    components(schemas(Problem, FieldError, EventType)))]
+        (name = "problems", description = "The kinds of errors"),
+        (name = "service", description = "Whether it lives, what it is, where it begins")),
+    components(schemas(Problem, FieldError, Message, EventType)))]
 struct Document;
 
 /// What the routes' document begins with.
@@ -53,16 +59,28 @@ pub(super) fn document() -> OpenApi {
     document
 }
 
-/// Says of every operation what holds for all: which errors it can answer with, and that every error is a problem.
+/// Says of every operation what holds for all: its name, the scope that it needs, its errors, its headers, and examples of
+/// its answers.
 pub(super) fn complete(mut document: OpenApi) -> OpenApi {
     add_security(&mut document);
-    for item in document.paths.paths.values_mut() {
-        let operations = [&mut item.get, &mut item.post, &mut item.put, &mut item.patch, &mut item.delete];
-        for operation in operations.into_iter().flatten() {
+    answers::add_shared(document.components.get_or_insert_default());
+    for (path, item) in &mut document.paths.paths {
+        let of_methods = [
+            (Method::GET, &mut item.get),
+            (Method::POST, &mut item.post),
+            (Method::PUT, &mut item.put),
+            (Method::PATCH, &mut item.patch),
+            (Method::DELETE, &mut item.delete),
+        ];
+        for (method, operation) in of_methods {
+            let Some(operation) = operation else { continue };
+            let scope = auth::needed_scope(&method, path);
             name(operation);
-            add_errors(operation);
+            add_scope(operation, scope);
+            answers::complete(operation, &method, path, scope);
         }
     }
+    examples::add(&mut document);
     document
 }
 
@@ -72,6 +90,15 @@ fn name(operation: &mut Operation) {
     if let (Some(tag), Some(name)) = (tag, &operation.operation_id) {
         operation.operation_id = Some(format!("{tag}.{name}"));
     }
+}
+
+/// Says which scope a key has to have, in words and for programs.
+fn add_scope(operation: &mut Operation, scope: Option<Scope>) {
+    let Some(scope) = scope.map(Scope::as_str) else { return };
+    let words = format!("Needs the scope `{scope}`.");
+    let before = operation.description.take().map_or_else(String::new, |before| format!("{before}\n\n"));
+    operation.description = Some(before + &words);
+    operation.extensions = Some(ExtensionsBuilder::new().add("x-required-scope", scope).build());
 }
 
 /// The three ways to show who asks, any of which will do; an operation that needs none says so itself.
@@ -86,31 +113,13 @@ fn add_security(document: &mut OpenApi) {
         ("api_key", said(ApiKey::Header, "X-API-Key", "A key")),
         (
             "session",
-            said(ApiKey::Cookie, COOKIE, "The session of a browser that is signed in (`POST /api/v2/session`)"),
+            said(ApiKey::Cookie, auth::COOKIE, "The session of a browser that is signed in (`POST /api/v2/session`)"),
         ),
     ];
     let components = document.components.get_or_insert_default();
     let any = schemes.each_ref().map(|(name, _)| SecurityRequirement::new::<_, [&str; 0], &str>(*name, []));
     components.security_schemes.extend(schemes.map(|(name, scheme)| (name.to_owned(), scheme.into())));
     document.security = Some(any.into());
-}
-
-fn add_errors(operation: &mut Operation) {
-    let is_open = operation.security.is_some();
-    let of_keys = [ProblemType::Unauthorized, ProblemType::Forbidden, ProblemType::TooManyRequests];
-    let of_keys = of_keys.into_iter().filter(|_| !is_open);
-    let of_all = [ProblemType::UriTooLong, ProblemType::InternalError, ProblemType::DatabaseAway];
-    for problem in of_keys.chain(of_all) {
-        let response = ResponseBuilder::new().description(problem.title()).build();
-        operation.responses.responses.entry(problem.status().as_str().to_owned()).or_insert(response.into());
-    }
-    for (status, response) in &mut operation.responses.responses {
-        let is_error = status.starts_with('4') || status.starts_with('5');
-        if let (true, RefOr::T(response)) = (is_error, response) {
-            let problem = ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).build();
-            response.content.entry("application/problem+json".to_owned()).or_insert(problem.into());
-        }
-    }
 }
 
 /// `GET /openapi.json`.
