@@ -110,12 +110,7 @@ pub(super) fn advice(kind: FailureKind, asked_as: AskedAs<'_>) -> String {
             "check that the address leads to who it should and that this machine's clock is right; an authority of your own \
              belongs among the system's root certificates"
         }
-        FailureKind::Throttled => match asked_as {
-            AskedAs::Token(_) => {
-                "scrape again later; where it happens often, ask for fewer runs, or with the token of another app"
-            }
-            _ => "scrape again later; where it happens often, ask for fewer runs",
-        },
+        FailureKind::Throttled => "scrape again later; where it happens often, ask for fewer runs",
         FailureKind::NotAsked | FailureKind::ServerError | FailureKind::TruncatedBody => "scrape again later",
         FailureKind::TimedOut | FailureKind::ConnectionFailed => {
             "scrape again later; where it stays, check this machine's network and the proxy"
