@@ -25,7 +25,7 @@ ASK = """
     select run_id, kind, username, row_number() over () as n from (
         select r.run_id, r.kind, r.username from runs r
         where r.last_seq > 1 and r.finished_at is not null and exists (select from {0} l where l.run_id = r.run_id)
-        order by md5(r.run_id::text) limit {1}) as some;
+        order by md5(r.run_id::text) limit {1}) as chosen;
     insert into tasks (task_id, kind, username) select '{0}-' || n, kind, username from asked;
     update runs r set task_id = '{0}-' || n from asked where asked.run_id = r.run_id;
     select run_id from asked order by n"""
@@ -67,7 +67,12 @@ def archives(bench):
                f"{archived:.1f} B", at_least=6)
     report.add("archives", "packing, all of it at once", runs / took, "runs/s", f"{runs:,} runs in {took:.0f} s")
 
-    asked = {}
+    read(bench, database)
+
+
+def read(bench, database):
+    """What it costs to read a log of rows and one that is packed."""
+    report, postgres, asked = bench.report, bench.postgres, {}
     for table in ("events", "run_archives"):
         run_ids = postgres.sql(database, ASK.format(table, ASKED)).split()
         statuses = [f"/codvid-ai/ig-tracking/task_status/{table}-{n + 1}" for n in range(len(run_ids))]
