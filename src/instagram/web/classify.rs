@@ -159,6 +159,7 @@ pub(super) fn what_was_said(json: &Value) -> String {
             .collect();
     collect_texts(json.get("errors"), &mut words);
     collect_texts(json.get("message").filter(|message| !message.is_string()), &mut words);
+    words.retain(|word| !word.trim().is_empty());
     words.dedup();
     let words = words.into_iter().map(|word| &word[..word.floor_char_boundary(LONGEST_WORD)]).collect::<Vec<_>>();
     if words.is_empty() { "no message".to_owned() } else { words.join("; ") }

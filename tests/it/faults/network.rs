@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::dice::{Dice, setting};
 use super::stage::{Stage, beyond_the_lease};
+use super::writes::commits_a_run;
 use crate::harness::Proxy;
 
 /// For faults that are over before anybody's lease is.
@@ -91,7 +92,7 @@ async fn a_transaction_whose_client_vanished_holds_nothing_up() {
     let stage = Stage::new(2).await;
     let vanish = async |stage: &mut Stage| {
         let proxy = &stage.members[0].proxy;
-        let caught = proxy.trap(|statement| statement == "commit", 0, crate::harness::Moment::Before).await.unwrap();
+        let caught = proxy.trap(commits_a_run, 0, crate::harness::Moment::Before).await.unwrap();
         proxy.forget_clients();
         drop(caught);
     };

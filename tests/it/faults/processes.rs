@@ -6,6 +6,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::stage::{LEASE, Stage, beyond_the_lease};
+use super::writes::commits_a_run;
 use crate::harness::Moment;
 
 /// How soon another replica must have taken up what a silent one holds; the promise is the lease and two seconds, and
@@ -46,7 +47,7 @@ async fn a_machine_that_vanishes_in_the_middle_of_a_transaction_holds_nothing_up
     let vanish = async |stage: &mut Stage| {
         let member = &mut stage.members[0];
         let worker = worker_of(member.replica.as_ref().unwrap()).await;
-        member.proxy.trap(is_commit, 0, Moment::Before).await.unwrap();
+        member.proxy.trap(commits_a_run, 0, Moment::Before).await.unwrap();
         // The server hears nothing of it: no machine is left that could tell.
         member.proxy.forget_clients();
         member.kill().await;
@@ -111,7 +112,7 @@ async fn a_replica_that_is_paused_in_the_middle_of_a_transaction_holds_nothing_u
     let pause = async |stage: &mut Stage| {
         let member = &stage.members[0];
         let worker = worker_of(member.replica.as_ref().unwrap()).await;
-        let caught = member.proxy.trap(is_commit, 0, Moment::Before).await.unwrap();
+        let caught = member.proxy.trap(commits_a_run, 0, Moment::Before).await.unwrap();
         member.pause();
         assert_taken_up(stage, worker, "SIGSTOP in the middle of a transaction").await;
         // What it had said last comes late, and so does it.
@@ -127,17 +128,13 @@ async fn a_replica_that_is_paused_right_after_a_commit_finds_it_done() {
     let pause = async |stage: &mut Stage| {
         let member = &stage.members[0];
         let worker = worker_of(member.replica.as_ref().unwrap()).await;
-        let caught = member.proxy.trap(is_commit, 0, Moment::After).await.unwrap();
+        let caught = member.proxy.trap(commits_a_run, 0, Moment::After).await.unwrap();
         member.pause();
         assert_taken_up(stage, worker, "SIGSTOP right after a commit").await;
         caught.release();
         stage.members[0].go_on();
     };
     stage.suffers("SIGSTOP right after a commit, its answer late", pause).await;
-}
-
-fn is_commit(statement: &str) -> bool {
-    statement == "commit"
 }
 
 async fn worker_of(replica: &crate::harness::Replica) -> Uuid {

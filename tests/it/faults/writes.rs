@@ -15,13 +15,34 @@ const DOOMED: [(&str, &str); 4] =
 const HEIR: [(&str, &str); 4] =
     [("IGT_LEASE_SECONDS", "1"), ("IGT_POLL_MS", "50"), ("IGT_RETRY_BASE_MS", "10"), ("IGT_MAX_ATTEMPTS", "100")];
 
-/// A statement by which a run is written, or the end of a transaction that holds some. Not the claim of another, nor
-/// the heartbeat, whose turn is a matter of time.
-fn writes_a_run(statement: &str) -> bool {
-    let writes = ["insert into", "update runs", "update media_snapshots"].iter().any(|words| statement.contains(words));
-    let is_claim = statement.contains("skip locked");
-    let is_heartbeat = statement.contains("as held (run_id, lease)");
-    statement == "commit" || (writes && !is_claim && !is_heartbeat)
+/// What is written beside the runs, when its time has come: the claim of another, the heartbeat, and what keeps the tables in
+/// order.
+const IN_ITS_OWN_TIME: [&str; 9] = [
+    "skip locked",
+    "as held (run_id, lease)",
+    "run_summar",
+    "run_hours",
+    "request_hours",
+    "event_days",
+    "profile_days",
+    "event_tallies",
+    "run_archives",
+];
+
+/// A statement by which a run is written, or the end of a transaction that holds some.
+fn writes_a_run(statement: &str, before: &[String]) -> bool {
+    is_of_a_run(statement) || commits_a_run(statement, before)
+}
+
+/// The end of a transaction by which a run is written.
+pub(super) fn commits_a_run(statement: &str, before: &[String]) -> bool {
+    statement == "commit" && before.iter().any(|before| is_of_a_run(before))
+}
+
+fn is_of_a_run(statement: &str) -> bool {
+    let has = |words: &&str| statement.contains(*words);
+    ["insert into", "update runs", "update media_snapshots"].iter().any(|words| has(words))
+        && !IN_ITS_OWN_TIME.iter().any(|words| has(words))
 }
 
 #[tokio::test]

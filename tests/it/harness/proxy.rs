@@ -72,8 +72,11 @@ pub(crate) enum Moment {
     After,
 }
 
+/// Whether a statement is one to stop at; beside it what was said before it in its transaction.
+pub(crate) type Matches = fn(&str, &[String]) -> bool;
+
 struct Trap {
-    matches: fn(&str) -> bool,
+    matches: Matches,
     left: u64,
     moment: Moment,
     caught: oneshot::Sender<Arc<Link>>,
@@ -208,7 +211,7 @@ impl Proxy {
     }
 
     /// Stops the connection that sends the nth statement (from 0) of those that match; the others go on.
-    pub(crate) fn trap(&self, matches: fn(&str) -> bool, nth: u64, moment: Moment) -> oneshot::Receiver<Caught> {
+    pub(crate) fn trap(&self, matches: Matches, nth: u64, moment: Moment) -> oneshot::Receiver<Caught> {
         let (caught, seen) = oneshot::channel();
         *self.shared.trap.lock().unwrap() = Some(Trap { matches, left: nth, moment, caught });
         let (tell, told) = oneshot::channel();
@@ -311,9 +314,9 @@ impl Shared {
     }
 
     /// Whether a trap closes at this statement.
-    fn springs(&self, statement: &str) -> Option<Trap> {
+    fn springs(&self, statement: &str, before: &[String]) -> Option<Trap> {
         let mut set = self.trap.lock().unwrap();
-        let trap = set.as_mut().filter(|trap| (trap.matches)(statement))?;
+        let trap = set.as_mut().filter(|trap| (trap.matches)(statement, before))?;
         if trap.left > 0 {
             trap.left -= 1;
             return None;
@@ -386,6 +389,7 @@ async fn pump_asks(
 ) -> std::io::Result<()> {
     let mut messages = Messages::default();
     let mut prepared: HashMap<Vec<u8>, String> = HashMap::new();
+    let mut transaction: Vec<String> = Vec::new();
     let mut chunk = vec![0; 32 * 1024];
     loop {
         let read = from.read(&mut chunk).await?;
@@ -399,7 +403,7 @@ async fn pump_asks(
             let statement = message.statement(&mut prepared);
             if let Some(statement) = statement {
                 link.listens.fetch_or(statement.starts_with("LISTEN"), Ordering::Relaxed);
-                if let Some(trap) = shared.springs(&statement) {
+                if let Some(trap) = shared.springs(&statement, &transaction) {
                     link.released.send_replace(false);
                     match trap.moment {
                         Moment::Before => {
@@ -408,6 +412,10 @@ async fn pump_asks(
                         }
                         Moment::After => *link.awaited.lock().unwrap() = Some(trap.caught),
                     }
+                }
+                match statement.starts_with("begin") || ["commit", "rollback"].contains(&&*statement) {
+                    true => transaction.clear(),
+                    false => transaction.push(statement),
                 }
             }
             shared.flows(|order| order.asks_flow).await;

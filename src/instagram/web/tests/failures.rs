@@ -83,6 +83,14 @@ async fn every_answer_in_words_has_its_name() {
 }
 
 #[tokio::test]
+async fn an_answer_that_says_nothing_is_said_to_say_nothing() {
+    for body in [json!({}), said(""), said(" \n"), json!({"message": "", "errors": [""]})] {
+        let failure = failure_of(move |_| json_of(400, &body)).await;
+        assert_eq!(failure.message, "no message");
+    }
+}
+
+#[tokio::test]
 async fn redirects_are_not_followed_but_named() {
     let cases = [
         ("/accounts/login/?next=/x", LoginRequired),
