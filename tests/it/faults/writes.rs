@@ -41,8 +41,7 @@ pub(super) fn commits_a_run(statement: &str, before: &[String]) -> bool {
 
 fn is_of_a_run(statement: &str) -> bool {
     let has = |words: &&str| statement.contains(*words);
-    ["insert into", "update runs", "update media_snapshots"].iter().any(|words| has(words))
-        && !IN_ITS_OWN_TIME.iter().any(|words| has(words))
+    ["insert into", "update runs", "update media_snapshots"].iter().any(has) && !IN_ITS_OWN_TIME.iter().any(has)
 }
 
 #[tokio::test]
