@@ -45,7 +45,7 @@ def archives(bench):
         say("archives: a year that is invented")
         postgres.with_schema(database)
         say(f"  {history.make(bench, database):.0f} s")
-    postgres.sql(database, "vacuum analyze")
+        postgres.sql(database, "vacuum analyze")
     events = number(bench, database, "select count(*) from events")
     say(f"  {events:,} events")
     live = number(bench, database, SIZE.format("events")) / events

@@ -6,6 +6,7 @@ use serde_json::json;
 
 use crate::harness::{World, eventually, make_key};
 use crate::v2_keys::{ask, ask_with, cookie, problem, revoke, session_of, sign_in, tasks};
+use crate::v2_streams::held;
 
 #[tokio::test]
 async fn a_service_that_is_open_on_this_machine_is_asked_by_this_machines_names_only() {
@@ -90,12 +91,7 @@ async fn a_session_that_has_ended_is_no_wrong_key() {
 #[tokio::test]
 async fn whoever_waits_for_a_run_is_told_when_the_key_is_revoked_meanwhile() {
     let (world, replica) = World::with_replica().await;
-    world.instagram.hold("awaited.anna", 1).await;
-    replica.create("create_task", "t", "awaited.anna").await;
-    replica.post("/force_scrape/t").await.ok();
-    world.instagram.holds_one("awaited.anna").await;
-    let run: String =
-        sqlx::query_scalar("select run_id::text from runs").fetch_one(&world.database.pool).await.unwrap();
+    let run = held(&world, &replica, "t", "awaited.anna").await;
     let key = make_key(&world, "waits", "read", &[]).await;
     tasks(&replica, &key).await.ok();
     let path = format!("/api/v2/runs/{run}?wait=60");

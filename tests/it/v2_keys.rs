@@ -16,6 +16,7 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
 use crate::harness::{Answer, Proxy, Replica, Started, V1, World, call, eventually, make_key as key};
+use crate::v2_streams::held;
 
 /// Wrong keys are looked at however many there are.
 const PATIENT: (&str, &str) = ("IGT_SIGN_IN_FAILURES", "0");
@@ -337,12 +338,7 @@ async fn a_key_that_was_revoked_by_hand_or_while_no_hint_is_heard_is_refused_in_
 #[tokio::test]
 async fn a_stream_ends_when_the_key_or_the_session_is_taken_no_more() {
     let (world, replica) = World::with_replica().await;
-    world.instagram.hold("overlooked.anna", 1).await;
-    replica.create("create_task", "t", "overlooked.anna").await;
-    replica.post("/force_scrape/t").await.ok();
-    world.instagram.holds_one("overlooked.anna").await;
-    let run: String =
-        sqlx::query_scalar("select run_id::text from runs").fetch_one(&world.database.pool).await.unwrap();
+    let run = held(&world, &replica, "t", "overlooked.anna").await;
     let staying = key(&world, "staying", "read", &[]).await;
     let watching = key(&world, "watching", "read", &[]).await;
     let (log, board) = (format!("/api/v2/runs/{run}/events/stream"), "/api/v2/runs/stream");

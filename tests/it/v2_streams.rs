@@ -26,7 +26,7 @@ async fn run_of(world: &World, task: &str) -> String {
 }
 
 /// A run whose first page is read and whose second is held.
-async fn held(world: &World, replica: &Replica, task: &str, username: &str) -> String {
+pub(crate) async fn held(world: &World, replica: &Replica, task: &str, username: &str) -> String {
     world.instagram.hold(username, 2).await;
     replica.create("create_task", task, username).await;
     replica.post(&format!("/force_scrape/{task}")).await.ok();

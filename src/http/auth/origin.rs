@@ -68,25 +68,24 @@ pub(super) fn is_foreign(request: &Request) -> bool {
         return site != "same-origin" && site != "none";
     }
     let Some(origin) = headers.get(header::ORIGIN) else { return false };
-    let host = headers.get(header::HOST).map(HeaderValue::as_bytes);
-    let host = host.or_else(|| request.uri().authority().map(|authority| authority.as_str().as_bytes()));
     let of_origin = origin.to_str().ok().and_then(|origin| origin.split_once("://")).map(|(_, host)| host.as_bytes());
-    of_origin.is_none() || of_origin != host
+    of_origin.is_none() || of_origin != host(request)
 }
 
 /// Whether the host that a request names is this machine by its own names: `localhost`, or an address, which no name server
 /// gives. A request that names none is no browser's.
 pub(super) fn names_this_machine(request: &Request) -> bool {
-    let named = request.headers().get(header::HOST).map(HeaderValue::to_str);
-    let named = match named {
-        Some(Ok(host)) => host.parse::<Authority>().ok(),
-        Some(Err(_)) => return false,
-        None => request.uri().authority().cloned(),
-    };
-    let Some(named) = named else { return !request.headers().contains_key(header::HOST) };
+    let Some(named) = host(request) else { return true };
+    let Ok(named) = Authority::try_from(named) else { return false };
     let host = named.host().trim_end_matches('.').to_ascii_lowercase();
     let is_local_name = host == "localhost" || host.ends_with(".localhost");
     is_local_name || host.trim_matches(['[', ']']).parse::<IpAddr>().is_ok()
+}
+
+/// The host that a request names, with its port where it says one: as HTTP/1.1 does, or as HTTP/2.
+fn host(request: &Request) -> Option<&[u8]> {
+    let of_header = request.headers().get(header::HOST).map(HeaderValue::as_bytes);
+    of_header.or_else(|| request.uri().authority().map(|authority| authority.as_str().as_bytes()))
 }
 
 #[cfg(test)]

@@ -57,13 +57,9 @@ impl Visit {
         self.web.secrets.clone().and(self.cookies.secrets()).and(Secrets::of(tokens.chain(self.claim.as_deref())))
     }
 
-    fn scrub(&self, text: &str) -> String {
-        self.secrets().scrub(text)
-    }
-
     /// What an answer said, fit to be kept: no secret, not too long.
     fn in_short(&self, said: &str) -> String {
-        shorten(self.scrub(said).trim(), SAID_LIMIT)
+        shorten(self.secrets().scrub(said).trim(), SAID_LIMIT)
     }
 
     pub(super) fn without_secrets(&self, failure: Failure) -> Failure {
@@ -75,7 +71,8 @@ impl Visit {
     }
 
     pub(super) fn scrub_headers(&self, headers: Vec<(String, String)>) -> Vec<(String, String)> {
-        headers.into_iter().map(|(name, value)| (name, self.scrub(&value))).collect()
+        let secrets = self.secrets();
+        headers.into_iter().map(|(name, value)| (name, secrets.scrub(&value))).collect()
     }
 
     /// The beginning of a body, which stays byte for byte as it came where no secret is in it.

@@ -90,6 +90,24 @@ const RESTS: Credential = Credential::Cooled("challenge_required");
 const CHALLENGED: Credential = Credential::Disabled("challenge_required");
 const DEAD: Credential = Credential::Disabled("login_required");
 
+/// Every answer of JSON is nested too deep to be read.
+const fn too_deep(fault: &'static str) -> Row {
+    Row {
+        fault,
+        guest: Outcome::partial("upstream_changed", Posts::Only(0), "recursion limit")
+            .with(&["web_profile_info 200 unexpected_shape", "feed 200 unexpected_shape"], CHANGED),
+        session: Outcome::partial("upstream_changed", Posts::Only(0), "recursion limit").with(
+            &[
+                "web_profile_info 200 unexpected_shape",
+                "timeline 200 unexpected_shape",
+                "timeline 200 unexpected_shape",
+                "feed 200 unexpected_shape",
+            ],
+            CHANGED,
+        ),
+    }
+}
+
 const WAITED: &[&str] = &["rate_limited", "run_resumed"];
 pub(super) const RETRIED: &[&str] = &["retry_scheduled", "run_resumed"];
 const RETRIED_TO_THE_LAST: &[&str] = &[
@@ -466,34 +484,8 @@ pub(super) static TABLE: &[Row] = &[
             CHANGED,
         ),
     },
-    Row {
-        fault: "deep",
-        guest: Outcome::partial("upstream_changed", Posts::Only(0), "recursion limit")
-            .with(&["web_profile_info 200 unexpected_shape", "feed 200 unexpected_shape"], CHANGED),
-        session: Outcome::partial("upstream_changed", Posts::Only(0), "recursion limit").with(
-            &[
-                "web_profile_info 200 unexpected_shape",
-                "timeline 200 unexpected_shape",
-                "timeline 200 unexpected_shape",
-                "feed 200 unexpected_shape",
-            ],
-            CHANGED,
-        ),
-    },
-    Row {
-        fault: "deepaside",
-        guest: Outcome::partial("upstream_changed", Posts::Only(0), "recursion limit")
-            .with(&["web_profile_info 200 unexpected_shape", "feed 200 unexpected_shape"], CHANGED),
-        session: Outcome::partial("upstream_changed", Posts::Only(0), "recursion limit").with(
-            &[
-                "web_profile_info 200 unexpected_shape",
-                "timeline 200 unexpected_shape",
-                "timeline 200 unexpected_shape",
-                "feed 200 unexpected_shape",
-            ],
-            CHANGED,
-        ),
-    },
+    too_deep("deep"),
+    too_deep("deepaside"),
     both(
         "endless",
         Outcome::failed(
