@@ -1,5 +1,7 @@
 //! Posts and reels as they were last seen, and their numbers over time.
 
+use std::collections::HashSet;
+
 use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, PgExecutor};
 
@@ -154,26 +156,17 @@ pub async fn record(
 /// tell stays. What a later run does not tell contradicts nothing: while all that it tells stands in the latest row,
 /// that row only lives on. So does the row before it where a run comes back, by its next answer, to what that one tells:
 /// of two runs that read at once, one may first be told what the other knows better. Numbers of posts that are not in
-/// `media` are left out.
+/// `media` are left out. Named beside them are the posts that this transaction has stored before.
 pub async fn snapshot(
     db: &mut PgConnection,
     run_id: RunId,
     seq: i64,
     profile_id: i64,
     numbers: &[NewNumbers],
+    stored: &[NewMedia],
 ) -> sqlx::Result<()> {
-    // The posts' rows are locked first, in order: runs that read the same posts at once take turns from here on.
     let codes = column(numbers, |n| n.shortcode.clone());
-    let known = sqlx::query_scalar!(
-        r#"
-        select shortcode from media where profile_id = $1 and shortcode = any($2) order by shortcode for no key update
-        "#,
-        profile_id,
-        &codes,
-    )
-    .fetch_all(&mut *db)
-    .await?;
-
+    let known = known(db, profile_id, &codes, stored).await?;
     sqlx::query!(
         r#"
         with told as (
@@ -263,6 +256,29 @@ pub async fn snapshot(
     .execute(db)
     .await?;
     Ok(())
+}
+
+/// Those of the posts that are in `media`. Their rows are locked, in order: runs that read the same posts at once take turns
+/// from here on. What this transaction has stored, it has locked by that.
+async fn known(
+    db: &mut PgConnection,
+    profile_id: i64,
+    codes: &[String],
+    stored: &[NewMedia],
+) -> sqlx::Result<Vec<String>> {
+    let stored: HashSet<&str> = stored.iter().map(|media| media.shortcode.as_str()).collect();
+    if codes.iter().all(|code| stored.contains(code.as_str())) {
+        return Ok(codes.to_vec());
+    }
+    sqlx::query_scalar!(
+        r#"
+        select shortcode from media where profile_id = $1 and shortcode = any($2) order by shortcode for no key update
+        "#,
+        profile_id,
+        codes,
+    )
+    .fetch_all(db)
+    .await
 }
 
 fn column<T, C>(rows: &[T], value: impl Fn(&T) -> C) -> Vec<C> {

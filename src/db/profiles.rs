@@ -51,14 +51,23 @@ pub struct NewProfile {
 /// 4. else a new one.
 ///
 /// What the row did not know is filled in.
-pub async fn record(db: &mut PgConnection, run_id: RunId, seq: i64, profile: &NewProfile) -> sqlx::Result<i64> {
+pub async fn record(db: &mut PgConnection, run_id: RunId, seq: i64, profile: &NewProfile) -> sqlx::Result<Recorded> {
     let fbid = fit_if_any(profile.fbid.as_deref());
-    let profile_id = match find(db, profile, fbid.as_deref()).await? {
+    let recorded = match find(db, profile, fbid.as_deref()).await? {
         Some(known) => update(db, run_id, seq, profile, fbid.as_deref(), known).await?,
         None => insert(db, run_id, seq, profile, fbid.as_deref()).await?,
     };
-    tie(db, run_id, seq, profile_id, profile).await?;
-    Ok(profile_id)
+    tie(db, run_id, seq, recorded.profile_id, profile).await?;
+    Ok(recorded)
+}
+
+/// Where an account is stored.
+#[derive(Clone, Copy, Debug)]
+pub struct Recorded {
+    /// Our own number of it.
+    pub profile_id: i64,
+    /// Whether nobody had read it before: there is neither a scan nor a post of it.
+    pub is_new: bool,
 }
 
 /// An account's row, as it was found.
@@ -103,7 +112,7 @@ async fn update(
     profile: &NewProfile,
     fbid: Option<&str>,
     known: Known,
-) -> sqlx::Result<i64> {
+) -> sqlx::Result<Recorded> {
     sqlx::query!(
         r#"
         update profiles p
@@ -145,7 +154,7 @@ async fn update(
     if known.username != profile.username {
         rename(db, run_id, seq, &known, &profile.username).await?;
     }
-    Ok(known.profile_id)
+    Ok(Recorded { profile_id: known.profile_id, is_new: false })
 }
 
 /// Makes the row of an account that has none. Runs that read a new account at once take turns: the later one finds the
@@ -156,7 +165,7 @@ async fn insert(
     seq: i64,
     profile: &NewProfile,
     fbid: Option<&str>,
-) -> sqlx::Result<i64> {
+) -> sqlx::Result<Recorded> {
     sqlx::query!("select pg_advisory_xact_lock(hashtext('ig-tracking.profile ' || $1))", profile.username)
         .fetch_one(&mut *db)
         .await?;
@@ -194,7 +203,7 @@ async fn insert(
         .fetch_optional(&mut *db)
         .await?;
         if let Some(profile_id) = inserted {
-            return Ok(profile_id);
+            return Ok(Recorded { profile_id, is_new: true });
         }
         // One of another name made it meanwhile, and what conflicted is committed: it is found now. A row that holds
         // the same id on the Facebook side and another number is in the way of this one for good.

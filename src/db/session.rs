@@ -17,12 +17,15 @@ impl Way {
     ///
     /// A transaction that says nothing for 2 s is ended by the server: its process was stopped or cut off, and the rows
     /// that it locked must not wait for it. Statements are planned once and not for each array that they are given:
-    /// all of them look up by key, and to plan one costs more than to execute it.
+    /// all of them look up by key, and to plan one costs more than to execute it. A page that an index points to is taken to
+    /// cost little more than the next one of a table, or what is planned while the tables are nearly empty would read them
+    /// from end to end, until the server has counted their rows anew.
     pub async fn introduce(self, connection: &mut PgConnection) -> sqlx::Result<()> {
         match self {
             Self::Direct => {
                 let settings =
-                    "set idle_in_transaction_session_timeout = '2s'; set plan_cache_mode = force_generic_plan";
+                    "set idle_in_transaction_session_timeout = '2s'; set plan_cache_mode = force_generic_plan;
+                                set random_page_cost = 1.1";
                 sqlx::raw_sql(settings).execute(connection).await.map(drop)
             }
             // It would be said to a server connection that somebody else has next.

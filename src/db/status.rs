@@ -1,7 +1,7 @@
 //! What a run says of itself: two look-ups by key, `runs` for where the task stands, `events` for the words.
 //!
-//! Both are for many askers at once: their statements take arrays. A log that is packed (see [`archives`]) is told as if it
-//! were rows.
+//! Both are for many askers at once: their statements take arrays, and give the events of a log as arrays in one row, which
+//! costs half of what a row each does. A log that is packed (see [`archives`]) is told as if it were rows.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -13,6 +13,21 @@ use super::journal::Level;
 use super::runs::{Reason, RunState};
 use super::statements::Statements;
 use super::{RunId, TaskId, archives, index};
+
+/// The events of a row that has a part of a log, a column an array; none where there is no event.
+macro_rules! events_of {
+    ($row:ident) => {
+        Columns {
+            seq: $row.seq.unwrap_or_default(),
+            at: $row.at.unwrap_or_default(),
+            level: $row.level.unwrap_or_default(),
+            event_type: $row.event_type.unwrap_or_default(),
+            message: $row.message.unwrap_or_default(),
+            fields: $row.fields.unwrap_or_default(),
+        }
+        .into_events()
+    };
+}
 
 /// Where a task's latest run stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,29 +59,51 @@ pub struct Asked {
     pub task_id: TaskId,
     /// Where its latest run stood when last read.
     pub known: Option<Status>,
+    /// How many of its last events are to come along, where they are rows and happened after what is known.
+    pub lines: i64,
+}
+
+/// What is told of a task.
+#[derive(Clone, Debug)]
+pub struct Told {
+    /// Where its latest run stands.
+    pub status: Status,
+    /// Those of its events that were to come along.
+    pub events: Vec<Event>,
 }
 
 /// The status of each task's latest run, in the order of the tasks; `None` where one never ran, or was never heard of.
 ///
 /// A row comes back only where something is not as it was known: whatever moves a run, moves its `last_seq` or its
 /// `updated_at`, and a claim's heartbeat, which moves neither, is no news.
-pub async fn of_tasks(db: impl PgExecutor<'_>, asked: &[Asked]) -> sqlx::Result<Vec<Option<Status>>> {
+pub async fn of_tasks(db: impl PgExecutor<'_>, asked: &[Asked]) -> sqlx::Result<Vec<Option<Told>>> {
     let known = |asked: &Asked| asked.known;
     let task_ids: Vec<_> = asked.iter().map(|asked| asked.task_id.as_str()).collect();
     let run_ids: Vec<_> = asked.iter().map(|asked| known(asked).map(|known| known.run_id.0)).collect();
     let last_seqs: Vec<_> = asked.iter().map(|asked| known(asked).map(|known| known.last_seq)).collect();
     let updated_at: Vec<_> = asked.iter().map(|asked| known(asked).map(|known| known.updated_at)).collect();
+    let lines: Vec<_> = asked.iter().map(|asked| asked.lines).collect();
     let rows = sqlx::query!(
         r#"
         select asked.n as "n!", latest.run_id as "run_id?: RunId", latest.state as "state?: RunState",
                latest.reason as "reason: Reason", latest.last_seq as "last_seq?",
                latest.requested_at as "requested_at?", latest.started_at, latest.updated_at as "updated_at?",
-               latest.finished_at, latest.erased_at is not null as "is_erased!"
-        from unnest($1::text[], $2::uuid[], $3::bigint[], $4::timestamptz[])
-            with ordinality as asked (task_id, run_id, last_seq, updated_at, n)
+               latest.finished_at, latest.erased_at is not null as "is_erased!", log.seq as "seq: Vec<i64>",
+               log.at as "at: Vec<DateTime<Utc>>", log.level as "level: Vec<Level>", log.event_type as "event_type: Vec<String>",
+               log.message as "message: Vec<String>", log.fields as "fields: Vec<String>"
+        from unnest($1::text[], $2::uuid[], $3::bigint[], $4::timestamptz[], $5::bigint[])
+            with ordinality as asked (task_id, run_id, last_seq, updated_at, lines, n)
         left join lateral (
             select * from runs r where r.task_id = asked.task_id order by r.run_id desc limit 1
         ) as latest on true
+        cross join lateral (
+            select array_agg(e.seq) as seq, array_agg(e.at) as at, array_agg(e.level) as level,
+                   array_agg(e.event_type) as event_type, array_agg(e.message) as message, array_agg(e.fields::text) as fields
+            from events e
+            where asked.lines > 0 and e.run_id = latest.run_id and e.seq <= latest.last_seq
+                and e.seq > greatest(latest.last_seq - asked.lines,
+                                     case when latest.run_id = asked.run_id then asked.last_seq else 0 end)
+        ) as log
         where latest.run_id is distinct from asked.run_id
             or latest.last_seq is distinct from asked.last_seq
             or latest.updated_at is distinct from asked.updated_at
@@ -75,32 +112,26 @@ pub async fn of_tasks(db: impl PgExecutor<'_>, asked: &[Asked]) -> sqlx::Result<
         &run_ids as &[Option<Uuid>],
         &last_seqs as &[Option<i64>],
         &updated_at as &[Option<DateTime<Utc>>],
+        &lines,
     )
     .fetch_all(db)
     .await?;
-    let mut statuses: Vec<_> = asked.iter().map(known).collect();
+    let still = |status| Told { status, events: Vec::new() };
+    let mut told: Vec<_> = asked.iter().map(|asked| known(asked).map(still)).collect();
     for row in rows {
         let (Some(run_id), Some(state), Some(last_seq), Some(requested_at), Some(updated_at)) =
             (row.run_id, row.state, row.last_seq, row.requested_at, row.updated_at)
         else {
             // Its runs are there no more.
-            statuses[index(row.n)] = None;
+            told[index(row.n)] = None;
             continue;
         };
         let (reason, started_at, finished_at, is_erased) = (row.reason, row.started_at, row.finished_at, row.is_erased);
-        statuses[index(row.n)] = Some(Status {
-            run_id,
-            state,
-            reason,
-            last_seq,
-            requested_at,
-            started_at,
-            updated_at,
-            finished_at,
-            is_erased,
-        });
+        let status =
+            Status { run_id, state, reason, last_seq, requested_at, started_at, updated_at, finished_at, is_erased };
+        told[index(row.n)] = Some(Told { status, events: events_of!(row) });
     }
-    Ok(statuses)
+    Ok(told)
 }
 
 /// The statuses of runs, in their order; `None` where there is no such run.
@@ -135,8 +166,8 @@ pub async fn of_runs(db: impl PgExecutor<'_>, run_ids: &[RunId]) -> sqlx::Result
 
 /// The status of one task's latest run.
 pub async fn of_task(db: impl PgExecutor<'_>, task_id: &TaskId) -> sqlx::Result<Option<Status>> {
-    let asked = Asked { task_id: task_id.clone(), known: None };
-    Ok(of_tasks(db, &[asked]).await?.into_iter().next().flatten())
+    let asked = Asked { task_id: task_id.clone(), known: None, lines: 0 };
+    Ok(of_tasks(db, &[asked]).await?.into_iter().next().flatten().map(|told| told.status))
 }
 
 /// One event as it stands.
@@ -155,6 +186,35 @@ pub struct Event {
     /// Numbers and names: a JSON object, in the text in which the database tells it.
     #[serde(serialize_with = "as_json", deserialize_with = "of_json")]
     pub fields: String,
+}
+
+/// Events, a column an array.
+struct Columns {
+    seq: Vec<i64>,
+    at: Vec<DateTime<Utc>>,
+    level: Vec<Level>,
+    event_type: Vec<String>,
+    message: Vec<String>,
+    fields: Vec<String>,
+}
+
+impl Columns {
+    fn into_events(self) -> Vec<Event> {
+        let texts = self.event_type.into_iter().zip(self.message).zip(self.fields);
+        let rows = self.seq.into_iter().zip(self.at).zip(self.level).zip(texts);
+        let event = |(((seq, at), level), ((event_type, message), fields))| Event {
+            seq,
+            at,
+            level,
+            event_type,
+            message,
+            fields,
+        };
+        let mut events: Vec<_> = rows.map(event).collect();
+        // They come by the key, so they are in order already; that the database does not promise.
+        events.sort_unstable_by_key(|event| event.seq);
+        events
+    }
 }
 
 /// A text that is JSON, as what it says.
@@ -179,6 +239,12 @@ pub struct Part {
 }
 
 impl Part {
+    /// Whether these are all of its events. Seqs have no gap.
+    pub fn is_whole_in(&self, events: &[Event]) -> bool {
+        let within = |event: &Event| event.seq > self.after && event.seq <= self.until;
+        events.len() as i64 == self.until - self.after && events.iter().all(within)
+    }
+
     /// Whether no event can be in it.
     fn is_empty(&self) -> bool {
         self.until <= self.after.max(0)
@@ -208,13 +274,16 @@ pub(super) async fn rows(db: impl PgExecutor<'_>, parts: &[Part]) -> sqlx::Resul
     let until: Vec<i64> = parts.iter().map(|part| part.until).collect();
     let rows = sqlx::query!(
         r#"
-        select part.n as "n!", event.seq, event.at, event.level as "level: Level", event.event_type, event.message,
-               event.fields::text as "fields!"
+        select part.n as "n!", log.seq as "seq: Vec<i64>", log.at as "at: Vec<DateTime<Utc>>", log.level as "level: Vec<Level>",
+               log.event_type as "event_type: Vec<String>", log.message as "message: Vec<String>",
+               log.fields as "fields: Vec<String>"
         from unnest($1::uuid[], $2::bigint[], $3::bigint[]) with ordinality as part (run_id, after, until, n)
         cross join lateral (
-            select * from events e
+            select array_agg(e.seq) as seq, array_agg(e.at) as at, array_agg(e.level) as level,
+                   array_agg(e.event_type) as event_type, array_agg(e.message) as message, array_agg(e.fields::text) as fields
+            from events e
             where e.run_id = part.run_id and e.seq > part.after and e.seq <= part.until
-        ) as event
+        ) as log
         "#,
         &run_ids,
         &after,
@@ -224,17 +293,8 @@ pub(super) async fn rows(db: impl PgExecutor<'_>, parts: &[Part]) -> sqlx::Resul
     .await?;
     let mut events: Vec<Vec<Event>> = parts.iter().map(|_| Vec::new()).collect();
     for row in rows {
-        events[index(row.n)].push(Event {
-            seq: row.seq,
-            at: row.at,
-            level: row.level,
-            event_type: row.event_type,
-            message: row.message,
-            fields: row.fields,
-        });
+        events[index(row.n)] = events_of!(row);
     }
-    // They come by the key, so they are in order already; that the database does not promise.
-    events.iter_mut().for_each(|events| events.sort_unstable_by_key(|event| event.seq));
     Ok(events)
 }
 

@@ -14,7 +14,7 @@ use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 
 use crate::batcher::{Batcher, Limits, Work, distinct_by};
-use crate::db::status::{self, Asked, Event, Part, Status};
+use crate::db::status::{self, Asked, Event, Part, Status, Told};
 use crate::db::{Failure, Pool, RunId, TaskId, in_request_time};
 
 pub use standing::Standing;
@@ -23,6 +23,10 @@ use tail::Tail;
 
 /// How many of a run's latest lines are kept, which is also how many one may ask for.
 pub const MAX_LINES: usize = 100;
+
+/// So many lines come along with a status; whoever wants more has them in a statement of their own, so that no statement
+/// becomes large.
+const COME_ALONG: usize = 20;
 
 /// Statuses in one statement at most, in few statements at a time: while the database works on these, the next gather.
 const STATUSES: Limits = Limits { batch: 256, under_way: 2, waiting: 16_384 };
@@ -65,18 +69,21 @@ impl Reading {
         in_request_time(async {
             let kept = self.standings.get(&task_id);
             let known = kept.as_ref().map(|kept| kept.status);
-            let Some(status) = self.statuses.ask(Asked { task_id: task_id.clone(), known }).await? else {
+            let lines = lines.min(MAX_LINES);
+            let along = if lines <= COME_ALONG { lines as i64 } else { 0 };
+            let Some(told) = self.statuses.ask(Asked { task_id: task_id.clone(), known, lines: along }).await? else {
                 self.standings.remove(&task_id);
                 return Ok(None);
             };
-            let lines = lines.min(MAX_LINES);
+            let Told { status, events } = told;
             if let Some(kept) = &kept
                 && kept.answers(&status, lines)
             {
                 return Ok(Some(Arc::clone(kept)));
             }
-            let tail = kept.filter(|kept| kept.status.run_id == status.run_id);
-            let logs = self.last_lines(&status, tail.as_ref().map(|kept| kept.logs.tail()), lines).await?;
+            let tail =
+                kept.filter(|kept| kept.status.run_id == status.run_id && kept.status.is_erased == status.is_erased);
+            let logs = self.last_lines(&status, events, tail.as_ref().map(|kept| kept.logs.tail()), lines).await?;
             let standing = Arc::new(Standing::new(status, logs, lines));
             if standing.is_whole() {
                 self.standings.insert(task_id, Arc::clone(&standing));
@@ -96,8 +103,15 @@ impl Reading {
         in_request_time(self.parts.ask(part)).await
     }
 
-    /// The last lines of a run's log. A tail of it that is kept may be behind its end, or ahead of it.
-    async fn last_lines(&self, status: &Status, kept: Option<&Arc<Tail>>, lines: usize) -> Result<Excerpt, Failure> {
+    /// The last lines of a run's log. A tail of it that is kept may be behind its end, or ahead of it; events that came along
+    /// with the status may be all that is missing there, or not.
+    async fn last_lines(
+        &self,
+        status: &Status,
+        mut along: Vec<Event>,
+        kept: Option<&Arc<Tail>>,
+        lines: usize,
+    ) -> Result<Excerpt, Failure> {
         let (run_id, until) = (status.run_id, status.last_seq);
         let after = (until - lines as i64).max(0);
         if let Some(excerpt) = kept.and_then(|kept| kept.excerpt(after, until)) {
@@ -106,7 +120,11 @@ impl Reading {
         // Where it reaches back far enough, only what is past its end is missing.
         let kept = kept.filter(|kept| kept.reaches_back_to(after));
         let missing = Part { run_id, after: kept.map_or(after, |kept| kept.until()), until };
-        let events = self.parts.ask(missing).await?;
+        along.retain(|event| event.seq > missing.after);
+        let events = match missing.is_whole_in(&along) {
+            true => along.into(),
+            false => self.parts.ask(missing).await?,
+        };
         let tail = Arc::new(Tail::after(kept.map(Arc::as_ref), missing.after, &events, self.render));
         // Where some are there no more, somebody has removed them. Told is what is left.
         Ok(tail.excerpt(after, until).unwrap_or_else(|| tail.last(lines)))
@@ -118,11 +136,11 @@ struct Statuses(Pool);
 
 impl Work for Statuses {
     type Request = Asked;
-    type Answer = Option<Status>;
+    type Answer = Option<Told>;
     type Error = Failure;
     const NAME: &'static str = "status";
 
-    async fn answer(&self, asked: &[Asked]) -> Result<Vec<Option<Status>>, Failure> {
+    async fn answer(&self, asked: &[Asked]) -> Result<Vec<Option<Told>>, Failure> {
         Ok(status::of_tasks(&self.0.for_request(), asked).await?)
     }
 }

@@ -14,7 +14,7 @@ use super::lease::Grip;
 use super::room::{self, AskedWith, Bodies};
 use super::{Beginning, Core};
 use crate::db::journal::{self, Entry, Transition, Written};
-use crate::db::profiles::Tracked;
+use crate::db::profiles::{Recorded, Tracked};
 use crate::db::runs::Claimed;
 use crate::db::scans::{Before, Covered, Depth, Kept};
 use crate::db::{Failure, exchanges, health, media, profiles, runs, scans};
@@ -41,7 +41,7 @@ pub(super) struct RunLedger {
 struct Position {
     last_seq: i64,
     last_exchange: i64,
-    profile_id: Option<i64>,
+    account: Option<Recorded>,
     checkpoint: Checkpoint,
     answers: Answers,
     halted: Option<Halt>,
@@ -75,7 +75,7 @@ impl RunLedger {
         let position = Position {
             last_seq: run.last_seq,
             last_exchange: run.last_exchange,
-            profile_id: run.profile_id,
+            account: run.profile_id.map(read_before),
             checkpoint: Checkpoint::from_row(run.checkpoint.clone()),
             answers: Answers::new(Arc::clone(&core.answers)),
             halted: None,
@@ -171,9 +171,9 @@ impl RunLedger {
         });
         let (mut pause, longest) = PAUSES;
         let mut in_doubt = false;
-        let (written, profile_id) = loop {
+        let (written, account) = loop {
             Arc::make_mut(&mut entry).age_seconds = happened.elapsed().as_secs_f64();
-            match self.write_once(&entry, &findings, &playback, position.profile_id).await {
+            match self.write_once(&entry, &findings, &playback, position.account).await {
                 Ok(Some(done)) => break done,
                 Ok(None) => return Err(Halt::LeaseLost),
                 Err(error) if passes(&error) => {
@@ -200,7 +200,7 @@ impl RunLedger {
         }
         position.last_seq += entry.events.len() as i64;
         position.last_exchange += entry.exchanges.len() as i64;
-        position.profile_id = profile_id;
+        position.account = account;
         if let Some(checkpoint) = checkpoint {
             position.checkpoint = checkpoint;
         }
@@ -215,12 +215,12 @@ impl RunLedger {
         entry: &Arc<Entry>,
         findings: &Findings,
         playback: &Playback,
-        profile_id: Option<i64>,
-    ) -> Result<Option<(Written, Option<i64>)>, Failure> {
+        account: Option<Recorded>,
+    ) -> Result<Option<(Written, Option<Recorded>)>, Failure> {
         let written = if findings.is_empty() && playback.is_empty() {
-            self.core.journal.write(Arc::clone(entry)).await?.map(|written| (written, profile_id))
+            self.core.journal.write(Arc::clone(entry)).await?.map(|written| (written, account))
         } else {
-            self.core.pool.in_time(self.store(entry, findings, playback, profile_id)).await?
+            self.core.pool.in_time(self.store(entry, findings, playback, account)).await?
         };
         if written.is_some() {
             return Ok(written);
@@ -228,7 +228,7 @@ impl RunLedger {
         let standing = journal::standing(&self.core.pool, entry.run_id).await?;
         Ok(standing.filter(|standing| standing.holds(entry)).map(|standing| {
             let written = Written { run_id: entry.run_id, cancel_requested: standing.cancel_requested };
-            (written, standing.profile_id)
+            (written, standing.profile_id.map(read_before))
         }))
     }
 
@@ -257,9 +257,10 @@ impl RunLedger {
         }
     }
 
-    /// The account's row, once it was found.
-    async fn profile_id(&self) -> Option<i64> {
-        self.position.lock().await.profile_id
+    /// The account, where somebody has read it before this run: of one that is new there is nothing to look up.
+    async fn known_account(&self) -> Option<i64> {
+        let account = self.position.lock().await.account;
+        account.filter(|account| !account.is_new).map(|account| account.profile_id)
     }
 
     /// The entry and what was found, or what a bad end is played back from, in one transaction whose first statement is the
@@ -269,21 +270,24 @@ impl RunLedger {
         entry: &Entry,
         findings: &Findings,
         playback: &Playback,
-        mut profile_id: Option<i64>,
-    ) -> sqlx::Result<Option<(Written, Option<i64>)>> {
+        mut account: Option<Recorded>,
+    ) -> sqlx::Result<Option<(Written, Option<Recorded>)>> {
         let mut transaction = self.core.pool.begin().await?;
         let written = journal::write(&mut *transaction, std::slice::from_ref(entry)).await?;
         let Some(written) = written.into_iter().next() else { return Ok(None) };
         let (run_id, seq) = (entry.run_id, entry.after_seq + entry.events.len() as i64);
         if let Some(profile) = &findings.profile {
-            profile_id = Some(profiles::record(&mut transaction, run_id, seq, profile).await?);
+            let recorded = profiles::record(&mut transaction, run_id, seq, profile).await?;
+            // Once new, it is new to this run to its end.
+            let is_new = recorded.is_new || account.is_some_and(|account| account.is_new);
+            account = Some(Recorded { is_new, ..recorded });
         }
-        if let Some(profile_id) = profile_id {
+        if let Some(Recorded { profile_id, .. }) = account {
             if !findings.media.is_empty() {
                 media::record(&mut transaction, run_id, seq, profile_id, &findings.media).await?;
             }
             if !findings.numbers.is_empty() {
-                media::snapshot(&mut transaction, run_id, seq, profile_id, &findings.numbers).await?;
+                media::snapshot(&mut transaction, run_id, seq, profile_id, &findings.numbers, &findings.media).await?;
             }
             if !findings.missing.is_empty() {
                 scans::miss(&mut transaction, run_id, profile_id, &findings.missing).await?;
@@ -300,7 +304,7 @@ impl RunLedger {
         }
         transaction.commit().await?;
         self.core.journal.committed(run_id);
-        Ok(Some((written, profile_id)))
+        Ok(Some((written, account)))
     }
 }
 
@@ -323,19 +327,19 @@ impl Ledger for RunLedger {
     async fn scans_before(&mut self, job: &Job) -> Result<Before, Halt> {
         let limit = |number: usize| i32::try_from(number).unwrap_or(i32::MAX);
         let depth = Depth { posts: limit(job.max_posts), full_every: limit(job.full_scan_every) };
-        let Some(profile_id) = self.profile_id().await else { return Ok(Before::default()) };
+        let Some(profile_id) = self.known_account().await else { return Ok(Before::default()) };
         let pool = &self.core.pool;
         self.read(|| scans::before(pool, profile_id, job.kind, depth)).await
     }
 
     async fn posts_not_met(&mut self, covered: Covered) -> Result<Vec<String>, Halt> {
-        let Some(profile_id) = self.profile_id().await else { return Ok(Vec::new()) };
+        let Some(profile_id) = self.known_account().await else { return Ok(Vec::new()) };
         let pool = &self.core.pool;
         self.read(|| scans::not_met(pool, profile_id, &covered)).await
     }
 
     async fn posts_kept(&mut self, older_than: DateTime<Utc>, read: &[Shortcode], limit: usize) -> Result<Kept, Halt> {
-        let Some(profile_id) = self.profile_id().await else { return Ok(Kept::default()) };
+        let Some(profile_id) = self.known_account().await else { return Ok(Kept::default()) };
         let (pool, limit) = (&self.core.pool, i64::try_from(limit).unwrap_or(i64::MAX));
         let codes: Vec<String> = read.iter().map(|code| code.as_str().to_owned()).collect();
         self.read(|| scans::kept(pool, profile_id, older_than, &codes, limit)).await
@@ -345,6 +349,11 @@ impl Ledger for RunLedger {
         let before = (self.run.claimed_at - self.run.started_at).to_std().unwrap_or_default();
         (before + self.taken_up.elapsed()).as_secs_f64()
     }
+}
+
+/// An account that is stored; whether somebody had read it before this run is not known any more, so it is taken to be so.
+fn read_before(profile_id: i64) -> Recorded {
+    Recorded { profile_id, is_new: false }
 }
 
 /// Whether a write that failed may yet succeed: the database is away, or this transaction was the one to give way.

@@ -6,10 +6,12 @@ use std::collections::HashMap;
 use futures_util::future::join_all;
 use ig_tracking::db::runs::Trigger;
 use ig_tracking::db::start::{Start, Started, start};
-use ig_tracking::db::status::{self, Asked, Part, Status};
+use ig_tracking::db::status::{self, Asked, Event, Part, Status, Told};
 use ig_tracking::db::tasks::{self, TaskKind};
-use ig_tracking::db::{TaskId, journal};
+use ig_tracking::db::{RunId, TaskId, journal};
 use serde_json::{Value, json};
+use sqlx::PgPool;
+use uuid::Uuid;
 
 use crate::harness::{Database, Replica, World, assert_sound};
 use crate::schema::{TERMS, claimed, entry, profile_start};
@@ -253,9 +255,33 @@ async fn parts_of_many_logs_are_read_in_one_statement_each_for_itself() {
     let read = status::parts(&pool, &parts).await.unwrap();
     let seqs: Vec<Vec<i64>> = read.iter().map(|events| events.iter().map(|event| event.seq).collect()).collect();
     assert_eq!(seqs, [vec![3, 4, 5], vec![1], vec![], vec![1, 2, 3, 4, 5], vec![3, 4, 5]]);
-    let statuses = status::of_tasks(&pool, &["other", "none", "one"].map(|id| asked(id, None))).await.unwrap();
+    let statuses = statuses_of(&pool, &["other", "none", "one"].map(|id| asked(id, None))).await;
     let found: Vec<_> = statuses.iter().map(|status| status.map(|status| status.run_id)).collect();
     assert_eq!(found, [Some(other.run_id), None, Some(one.run_id)]);
+}
+
+#[tokio::test]
+async fn with_a_status_come_the_last_events_that_its_asker_does_not_know() {
+    let pool = Database::fresh().await.pool;
+    let run = claimed(&pool, "t").await;
+    let mut known = Vec::new();
+    for seq in 1..5 {
+        known.push(status::of_task(&pool, &run.task_id).await.unwrap());
+        journal::write(&pool, &[entry(&run, seq)]).await.unwrap();
+    }
+    let last = status::of_task(&pool, &run.task_id).await.unwrap();
+    let of_another_run = known[0].map(|known| Status { run_id: RunId(Uuid::nil()), ..known });
+    let askers = [(None, 3), (None, 100), (None, 0), (known[3], 3), (known[0], 3), (of_another_run, 9), (last, 9)];
+    let askers = askers.map(|(known, lines)| Asked { known, lines, ..asked("t", None) });
+    let told = status::of_tasks(&pool, &askers).await.unwrap();
+    let seqs = |told: &Option<Told>| told.as_ref().unwrap().events.iter().map(|event| event.seq).collect::<Vec<_>>();
+    let expected = [vec![3, 4, 5], vec![1, 2, 3, 4, 5], vec![], vec![5], vec![3, 4, 5], vec![1, 2, 3, 4, 5], vec![]];
+    assert_eq!(told.iter().map(seqs).collect::<Vec<_>>(), expected);
+    assert!(told.iter().all(|told| told.as_ref().map(|told| told.status) == last));
+    // As they are told by themselves.
+    let alone = status::events(&pool, run.run_id, 0, 5).await.unwrap();
+    let text = |events: &[Event]| serde_json::to_value(events).unwrap();
+    assert_eq!(text(&told[1].as_ref().unwrap().events), text(&alone));
 }
 
 #[tokio::test]
@@ -263,20 +289,25 @@ async fn a_status_that_is_known_is_told_again_only_where_something_has_moved() {
     let pool = Database::fresh().await.pool;
     let runs = [claimed(&pool, "still").await, claimed(&pool, "moved").await, claimed(&pool, "gone").await];
     let ids = ["still", "moved", "gone", "none"];
-    let known = status::of_tasks(&pool, &ids.map(|id| asked(id, None))).await.unwrap();
+    let known = statuses_of(&pool, &ids.map(|id| asked(id, None))).await;
     journal::write(&pool, &[entry(&runs[1], 1)]).await.unwrap();
     sqlx::query("delete from runs where task_id = 'gone'").execute(&pool).await.unwrap();
     // What is known comes back as it was known, so this one tells whether the database was believed.
     let mut still = known[0].unwrap();
     still.requested_at = chrono::DateTime::UNIX_EPOCH;
     let again = [asked("still", Some(still)), asked("moved", known[1]), asked("gone", known[2]), asked("none", None)];
-    let found = status::of_tasks(&pool, &again).await.unwrap();
+    let found = statuses_of(&pool, &again).await;
     assert_eq!(found, [Some(still), status::of_task(&pool, &again[1].task_id).await.unwrap(), None, None]);
     assert_eq!(found[1].unwrap().last_seq, 2);
 }
 
 fn asked(task_id: &str, known: Option<Status>) -> Asked {
-    Asked { task_id: TaskId::parse(task_id).unwrap(), known }
+    Asked { task_id: TaskId::parse(task_id).unwrap(), known, lines: 0 }
+}
+
+async fn statuses_of(pool: &PgPool, asked: &[Asked]) -> Vec<Option<Status>> {
+    let told = status::of_tasks(pool, asked).await.unwrap();
+    told.into_iter().map(|told| told.map(|told| told.status)).collect()
 }
 
 async fn count(database: &Database, query: &'static str) -> i64 {

@@ -138,7 +138,7 @@ async fn a_caption_that_is_first_told_after_its_post_was_met_is_no_edit() {
     let pool = Database::fresh().await.pool;
     let run = claimed(&pool, "t").await;
     let mut transaction = pool.begin().await.unwrap();
-    let profile_id = profiles::record(&mut transaction, run.run_id, 1, &profile()).await.unwrap();
+    let profile_id = profiles::record(&mut transaction, run.run_id, 1, &profile()).await.unwrap().profile_id;
     transaction.commit().await.unwrap();
     let see = async |caption: Option<&str>, caption_told: bool| -> (Option<String>, bool, i64) {
         let post = media::NewMedia { caption: caption.map(str::to_owned), caption_told, ..post() };

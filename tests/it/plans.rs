@@ -13,10 +13,11 @@ use ig_tracking::db::runs::Reason;
 use ig_tracking::db::start::start;
 use ig_tracking::db::status::{self, Part};
 use ig_tracking::db::{Lease, RunId, TaskId, event_lists, heartbeat, summaries};
+use nix::sys::signal::Signal;
 use sqlx::{AssertSqlSafe, PgConnection};
 use uuid::Uuid;
 
-use crate::harness::Database;
+use crate::harness::{Database, World, eventually};
 use crate::schema::{TERMS, claimed, entry, profile_start};
 
 /// Tables large enough for an index to pay: 20,000 tasks, a finished run each, of two weeks, with 3 events each.
@@ -96,12 +97,66 @@ fn assert_one_partition(plan: &str, table: &str) {
 #[tokio::test]
 async fn statuses_are_read_by_the_index_of_each_task() {
     let (mut connection, ..) = used().await;
-    let arguments =
-        "'{task1,task2,task19999,none}', array_fill(null::uuid, '{4}'), '{null,3,null,null}', '{now,null,null,null}'";
+    let arguments = "'{task1,task2,task19999,none}', array_fill(null::uuid, '{4}'), '{null,3,null,null}',
+                     '{now,null,null,null}', '{0,2,10,10}'";
     let plan = plan(&mut connection, "as asked (task_id, run_id", arguments).await;
     assert_by_key(&plan);
     assert!(plan.contains("Index Scan Backward using runs_by_task"), "{plan}");
     assert!(!plan.contains("Sort"), "{plan}");
+}
+
+#[tokio::test]
+async fn events_come_along_with_the_statuses_that_moved_and_with_no_others() {
+    let (mut connection, ..) = used().await;
+    let latest: (Uuid, i64, DateTime<Utc>) = sqlx::query_as(
+        "select run_id, last_seq, updated_at from runs where task_id = 'task2' order by run_id desc limit 1",
+    )
+    .fetch_one(&mut connection)
+    .await
+    .unwrap();
+    let (run_id, last_seq, updated_at) = latest;
+    for (known, touched) in [
+        (format!("'{{{run_id}}}', '{{{last_seq}}}', '{{\"{updated_at}\"}}'"), false),
+        ("array[null::uuid], '{null}', '{null}'".to_owned(), true),
+    ] {
+        let plan = plan(&mut connection, "as asked (task_id, run_id", &format!("'{{task2}}', {known}, '{{10}}'")).await;
+        let is_touched = |line: &str| line.contains("Scan using events_") && !line.contains("never executed");
+        assert_eq!(plan.lines().any(is_touched), touched, "{plan}");
+        if touched {
+            assert_one_partition(&plan, "events");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_is_planned_while_the_tables_are_empty_reads_none_of_them_from_end_to_end_later() {
+    let world = World::new().await;
+    let replica = world.replica(&[]).await;
+    world.scrape(&replica, "posts", "planned.anna").await;
+    world.scrape_reels(&replica, "reels", "planned.bella").await;
+    replica.signal(Signal::SIGTERM);
+    replica.ended().await;
+    let pool = &world.database.pool;
+    eventually("its server processes have gone, and told what they have read", async || {
+        let others = "select count(*) from pg_stat_activity
+                      where datname = current_database() and backend_type = 'client backend' and pid <> pg_backend_pid()
+                          and application_name = 'ig-tracking'";
+        let left: i64 = sqlx::query_scalar(others).fetch_one(pool).await.unwrap();
+        (left == 0).then_some(())
+    })
+    .await;
+    let tables = "relname in ('runs', 'profiles', 'profile_snapshots', 'media', 'media_snapshots') or relname ~ '^(events|run_exchanges)_2'";
+    let read: Vec<(String, i64)> = sqlx::query_as(AssertSqlSafe(format!(
+        "select relname::text, seq_scan from pg_stat_user_tables where ({tables}) and seq_scan > 1"
+    )))
+    .fetch_all(pool)
+    .await
+    .unwrap();
+    // What is done once, at the start, may.
+    assert_eq!(read, [], "how often each was read from end to end");
+    let found = format!("select sum(idx_scan)::bigint from pg_stat_user_tables where {tables}");
+    let found: i64 = sqlx::query_scalar(AssertSqlSafe(found)).fetch_one(pool).await.unwrap();
+    assert!(found > 100, "{found} look-ups by key");
 }
 
 #[tokio::test]

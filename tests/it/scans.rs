@@ -292,7 +292,7 @@ async fn an_account_is_one_row_by_whatever_it_was_known_first() {
         let fbid = fbid.map(str::to_owned);
         let account = profiles::NewProfile { instagram_pk: pk, fbid, username: username.to_owned(), ..profile() };
         let mut transaction = pool.begin().await.unwrap();
-        let profile_id = profiles::record(&mut transaction, run.run_id, 1, &account).await.unwrap();
+        let profile_id = profiles::record(&mut transaction, run.run_id, 1, &account).await.unwrap().profile_id;
         transaction.commit().await.unwrap();
         profile_id
     };
@@ -336,7 +336,7 @@ async fn runs_that_read_a_new_account_at_once_by_different_ids_make_one_row() {
             let (pool, run_id) = (pool.clone(), run.run_id);
             tokio::spawn(async move {
                 let mut transaction = pool.begin().await.unwrap();
-                let profile_id = profiles::record(&mut transaction, run_id, 1, &account).await.unwrap();
+                let profile_id = profiles::record(&mut transaction, run_id, 1, &account).await.unwrap().profile_id;
                 transaction.commit().await.unwrap();
                 profile_id
             })
@@ -368,7 +368,7 @@ async fn a_run_that_waits_for_one_that_began_before_the_row_was_written_finds_th
     let (other, run_id, of_fbid) = (pool.clone(), run.run_id, seen(None, Some("fb")));
     let waiting = tokio::spawn(async move {
         let mut transaction = other.begin().await.unwrap();
-        let profile_id = profiles::record(&mut transaction, run_id, 1, &of_fbid).await.unwrap();
+        let profile_id = profiles::record(&mut transaction, run_id, 1, &of_fbid).await.unwrap().profile_id;
         transaction.commit().await.unwrap();
         profile_id
     });
@@ -385,7 +385,7 @@ async fn a_run_that_waits_for_one_that_began_before_the_row_was_written_finds_th
     let made =
         "insert into profiles (instagram_pk, username, run_id, seq) values (7, 'waits', $1, 1) returning profile_id";
     let made: i64 = sqlx::query_scalar(made).bind(run.run_id.0).fetch_one(&pool).await.unwrap();
-    assert_eq!(profiles::record(&mut before, run.run_id, 1, &seen(Some(7), None)).await.unwrap(), made);
+    assert_eq!(profiles::record(&mut before, run.run_id, 1, &seen(Some(7), None)).await.unwrap().profile_id, made);
     sqlx::query("select pg_advisory_unlock_all()").execute(&mut *turn).await.unwrap();
     waits_for("transactionid").await;
     before.commit().await.unwrap();
@@ -397,7 +397,7 @@ async fn a_caption_that_was_not_told_stays_and_one_that_was_taken_away_does_not(
     let pool = Database::fresh().await.pool;
     let run = claimed(&pool, "t").await;
     let mut transaction = pool.begin().await.unwrap();
-    let profile_id = profiles::record(&mut transaction, run.run_id, 1, &profile()).await.unwrap();
+    let profile_id = profiles::record(&mut transaction, run.run_id, 1, &profile()).await.unwrap().profile_id;
     transaction.commit().await.unwrap();
     let see = async |caption: Option<&str>, caption_told: bool| -> (Option<String>, i64) {
         let post = media::NewMedia { caption: caption.map(str::to_owned), caption_told, ..post() };

@@ -434,7 +434,7 @@ async fn a_nul_is_stored_as_a_mark_and_what_is_too_long_is_cut_with_one() {
         profile_pic_url: text(),
         ..profile()
     };
-    let profile_id = profiles::record(&mut transaction, run.run_id, 2, &profile).await.unwrap();
+    let profile_id = profiles::record(&mut transaction, run.run_id, 2, &profile).await.unwrap().profile_id;
     let post = media::NewMedia { caption: text(), display_url: text(), ..post() };
     media::record(&mut transaction, run.run_id, 2, profile_id, &[post]).await.unwrap();
     transaction.commit().await.unwrap();
@@ -490,7 +490,7 @@ async fn what_one_run_tells_of_a_post_is_one_row_and_what_a_later_run_tells_is_o
     let (one, two) = (claimed(&pool, "one").await, claimed(&pool, "two").await);
     let (three, four) = (claimed(&pool, "three").await, claimed(&pool, "four").await);
     let mut transaction = pool.begin().await.unwrap();
-    let profile_id = profiles::record(&mut transaction, one.run_id, 1, &profile()).await.unwrap();
+    let profile_id = profiles::record(&mut transaction, one.run_id, 1, &profile()).await.unwrap().profile_id;
     media::record(&mut transaction, one.run_id, 1, profile_id, &[post()]).await.unwrap();
     transaction.commit().await.unwrap();
     let see = async |run: &Claimed, likes_count, likes_hidden, plays_count, views_count| {
@@ -499,7 +499,7 @@ async fn what_one_run_tells_of_a_post_is_one_row_and_what_a_later_run_tells_is_o
         let numbers =
             media::NewNumbers { shortcode, likes_count, likes_hidden, comments_count, plays_count, views_count };
         let mut transaction = pool.begin().await.unwrap();
-        media::snapshot(&mut transaction, run.run_id, 1, profile_id, &[numbers]).await.unwrap();
+        media::snapshot(&mut transaction, run.run_id, 1, profile_id, &[numbers], &[]).await.unwrap();
         transaction.commit().await.unwrap();
     };
     type Row = (Option<i64>, bool, Option<i64>, Option<i64>);
