@@ -4,22 +4,24 @@
 mod panels;
 mod questions;
 mod role;
+mod rollups;
 
 use std::path::Path;
 
-use ig_tracking::maintenance::summarise_all;
+use ig_tracking::maintenance::{roll_up_all, summarise_all};
 use sqlx::PgPool;
 use tokio::sync::OnceCell;
 
 use crate::harness::{Database, snapshot};
 
-/// A history that the tests read and none changes: a month of a dozen accounts, summarised.
+/// A history that the tests read and none changes: a month of a dozen accounts, summarised and rolled up.
 static HISTORY: OnceCell<Database> = OnceCell::const_new();
 
 pub(crate) async fn history() -> &'static Database {
     let make = async || {
         let database = Database::with_history(12, 30).await;
         summarise_all(&database.as_the_service()).await.unwrap();
+        roll_up_all(&database.as_the_service()).await.unwrap();
         // The pool of the test that comes first ends with it.
         Database { pool: PgPool::connect_lazy(&database.url).unwrap(), ..database }
     };
