@@ -8,6 +8,7 @@ mod first_request;
 mod http;
 mod journal;
 mod plain;
+mod rollups;
 mod start;
 mod streams;
 mod summaries;
@@ -51,6 +52,8 @@ enum Program {
     Streams(streams::Settings),
     /// Summarise all runs that have ended
     Summaries(summaries::Settings),
+    /// Count the posts and reels of all accounts that were read
+    Rollups(rollups::Settings),
     /// Train the dictionary of packed logs on invented ones
     Dictionary(dictionary::Settings),
 }
@@ -65,6 +68,7 @@ async fn main() -> ExitCode {
         Program::Start(settings) => start::measure(settings).await,
         Program::Streams(settings) => streams::measure(settings).await,
         Program::Summaries(settings) => summaries::measure(settings).await,
+        Program::Rollups(settings) => rollups::measure(settings).await,
         Program::Dictionary(settings) => dictionary::train(settings).await,
     };
     match done {

@@ -18,6 +18,9 @@ DASHBOARDS = os.path.join(ROOT, "dashboards")
 RANGES = {"1 day": 120_000, "7 days": 600_000, "30 days": 3_600_000, "90 days": 10_800_000, "365 days": 43_200_000}
 TRIES = 3
 
+# Views that read too many rows to be read whole within a second, and what is counted of them, which is.
+ROLLUPS = {"run_phases": "phase_hours", "engagement": "engagement_weeks", "reel_velocity": "reel_days"}
+
 STORAGE = """
 with recursive part as (
     select c.oid, c.relname as name, c.oid as leaf from pg_class c
@@ -100,12 +103,18 @@ def tables(of_panels, of_views):
     """Both as Markdown."""
     lines = ["| dashboard | panel | " + " | ".join(RANGES) + " |", "| --- | --- |" + " --- |" * len(RANGES)]
     lines += [f"| {board} | {title} | " + " | ".join(f"{ms:,.0f}" for ms in took) + " |" for board, title, took in of_panels]
-    lines += ["", "| view | `count(*)` of all, ms |", "| --- | --- |"]
-    return lines + [f"| `dashboard.{view}` | {ms:,.0f} |" for view, ms in of_views]
+    lines += ["", "| view | `count(*)` of all, ms | in its place |", "| --- | --- | --- |"]
+    whole = [f"| `dashboard.{view}` | {ms:,.0f} | {in_place(view)} |" for view, ms in of_views]
+    return lines + whole
+
+
+def in_place(view):
+    """What is to be read in the place of a view, as Markdown."""
+    return f"`dashboard.{ROLLUPS[view]}`" if view in ROLLUPS else ""
 
 
 def history(bench):
-    """A year of a thousand accounts (PROFILES, DAYS): made, summarised, weighed and read."""
+    """A year of a thousand accounts (PROFILES, DAYS): made, summarised, rolled up, weighed and read."""
     report, postgres = bench.report, bench.postgres
     database = postgres.with_schema("history")
     say("history: made (some ten minutes)")
@@ -113,6 +122,10 @@ def history(bench):
     said, _ = program(bench, "summaries", "--database-url", postgres.url(database))
     say(f"  {said['runs']:,} runs summarised, {said['rate']:,.0f}/s")
     report.add("history", "runs summarised by one replica without its pauses", said["rate"], "runs/s", f"{said['runs']:,} runs")
+    said, _ = program(bench, "rollups", "--database-url", postgres.url(database))
+    say(f"  {said['accounts']:,} accounts rolled up in {said['seconds']:,.1f} s")
+    report.add("history", "accounts rolled up for the first time, a year of each, by one replica without its pauses", said["rate"],
+               "accounts/s", f"{said['accounts']:,} accounts in {said['seconds']:,.1f} s")
     postgres.sql(database, "vacuum analyze")
     environment = {**os.environ, "DATABASE_URL": postgres.url(database)}
     subprocess.run([bench.binary, "dashboard-role"], env=environment, capture_output=True, check=True)
@@ -120,8 +133,10 @@ def history(bench):
     weighed = storage(lambda text: postgres.sql(database, text))
     of_panels, of_views = read(lambda text: postgres.sql_as("ig_dashboard", database, text))
     board, title, took = max(of_panels, key=lambda panel: max(panel[2]))
-    view, ms = max(of_views, key=lambda view: view[1])
-    report.add("history", f"the slowest view when all of it is counted ({view})", ms, "ms", f"{len(of_views)} views", at_most=1000)
+    without_rollup = [(view, ms) for view, ms in of_views if view not in ROLLUPS]
+    view, ms = max(without_rollup, key=lambda view: view[1])
+    report.add("history", f"the slowest view without a rollup in its place, when all of it is counted ({view})", ms, "ms",
+               f"{len(without_rollup)} of {len(of_views)} views", at_most=1000)
     report.add("history", f"the slowest panel of the dashboards ({board}, {title}), at its slowest range", max(took), "ms",
                f"{len(of_panels)} panels, {len(RANGES)} ranges", at_most=1000)
     with open(os.path.join(bench.out, "history.md"), "w", encoding="utf-8") as file:

@@ -42,6 +42,8 @@ async fn work(pool: &Pool, retention: Retention) -> Result<ExitCode, Failed> {
     say(&format!("{made} partitions made ahead"))?;
     let summarised = maintenance::summarise_all(pool).await?;
     say(&format!("{summarised} runs summed up"))?;
+    let accounts = maintenance::roll_up_all(pool).await?;
+    say(&format!("{accounts} accounts rolled up"))?;
     let captions = maintenance::read_captions(pool).await?;
     say(&format!("{captions} captions of earlier versions read for their tags"))?;
     let removed = maintenance::remove_all(pool, retention, Duration::ZERO).await?;
@@ -74,7 +76,8 @@ async fn work(pool: &Pool, retention: Retention) -> Result<ExitCode, Failed> {
 
 async fn plan(pool: &Pool, retention: Retention) -> Result<ExitCode, Failed> {
     let planned = maintenance::plan(&pool.patient(PATIENCE), retention).await?;
-    let Planned { bodies, keys, logs, asked, partitions, packed_runs, packed_events } = &planned;
+    let Planned { accounts, bodies, keys, logs, asked, partitions, packed_runs, packed_events } = &planned;
+    say(&format!("{accounts} accounts would be rolled up"))?;
     say(&format!("{bodies} kept bodies and {keys} idempotency keys would be removed"))?;
     say(&format!("{logs} logs and the requests of {asked} runs would be given up one by one"))?;
     for partition in partitions {

@@ -51,19 +51,20 @@ pub fn creation() -> String {
     )
 }
 
-/// The statements that set what holds in its sessions until they say otherwise: they write nothing, and no statement takes
-/// longer than so many seconds.
-pub fn limits(statement_seconds: u32) -> [String; 2] {
+/// The statements that set what holds in its sessions until they say otherwise: they write nothing, no statement takes
+/// longer than so many seconds, and none is compiled first, which would take longer than most of them.
+pub fn limits(statement_seconds: u32) -> [String; 3] {
     [
         format!("alter role {NAME} set default_transaction_read_only = on"),
         format!("alter role {NAME} set statement_timeout = '{statement_seconds}s'"),
+        format!("alter role {NAME} set jit = off"),
     ]
 }
 
 /// Whether a role with these settings has these limits.
 pub fn is_limited(settings: &[String], statement_seconds: u32) -> bool {
     let has = |setting: &str| settings.iter().any(|is| is == setting);
-    has("default_transaction_read_only=on") && has(&format!("statement_timeout={statement_seconds}s"))
+    has("default_transaction_read_only=on") && has(&format!("statement_timeout={statement_seconds}s")) && has("jit=off")
 }
 
 /// Sets these limits.

@@ -254,7 +254,11 @@ async fn account(db: &mut PgConnection, profile_id: i64, removed: &mut Removed) 
             removed.push(($table, done.rows_affected()));
         )+};
     }
+    // Who counts its posts has taken the first of these, and no other will.
     remove!(
+        "account_rollups",
+        "engagement_weeks",
+        "reel_days",
         "media_snapshots",
         "media_captions",
         "media",

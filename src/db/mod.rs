@@ -4,6 +4,7 @@
 //! else of ours; [`Pool`] is where they get their connections. Statements on the hot path are single and set-based:
 //! what stands in one statement commits or does not, whoever hangs up. No statement joins a small table with a big one.
 
+pub mod account_rollups;
 pub mod analytics;
 pub mod archive_search;
 pub mod archives;

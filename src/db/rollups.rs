@@ -5,12 +5,16 @@
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-/// Counts these runs in: how they ended, what they asked and said, which accounts they read. They have their summaries.
+use super::account_rollups;
+
+/// Counts these runs in: how they ended, what they asked and said, which accounts they read; and notes that what is counted by
+/// account has to be counted anew. They have their summaries.
 pub async fn add(db: &mut PgConnection, runs: &[Uuid]) -> sqlx::Result<()> {
     add_ends(db, runs).await?;
     add_requests(db, runs).await?;
     add_events(db, runs).await?;
-    add_looks(db, runs).await
+    add_looks(db, runs).await?;
+    account_rollups::mark(db, runs).await
 }
 
 async fn add_ends(db: &mut PgConnection, runs: &[Uuid]) -> sqlx::Result<()> {

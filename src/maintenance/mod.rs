@@ -1,8 +1,10 @@
-//! What keeps the tables in order while the service runs: partitions ahead, summaries of runs that have ended, old logs
-//! packed, the removal of what is over, and what an upgrade leaves to be done on rows that were there before.
+//! What keeps the tables in order while the service runs: partitions ahead, summaries of runs that have ended, posts and
+//! reels counted by account, old logs packed, the removal of what is over, and what an upgrade leaves to be done on rows that
+//! were there before.
 //!
 //! Every replica does all of it; each step is safe to be done by many at once, and to be cut off anywhere.
 
+mod accounts;
 mod captions;
 mod expiry;
 mod packing;
@@ -16,6 +18,7 @@ use std::time::Duration;
 use crate::db::packing::Packed;
 use crate::db::{self, Pool};
 
+pub use accounts::roll_up_all;
 pub use captions::read_captions;
 pub use expiry::Expired;
 pub use partitions::{ensure_partitions, make_partitions};
@@ -58,6 +61,7 @@ pub async fn keep(pool: Pool, retention: Retention) {
     tokio::join!(
         partitions::keep(&pool),
         summaries::keep(&pool),
+        accounts::keep(&pool),
         removals::keep(&pool, retention),
         keep_logs(&pool, retention),
         captions::keep(&pool)

@@ -2,11 +2,13 @@
 
 use super::Retention;
 use crate::db::expiry::{self, Of};
-use crate::db::{Pool, exchanges, idempotency, packing, partitions};
+use crate::db::{Pool, account_rollups, exchanges, idempotency, packing, partitions};
 
 /// What would be done.
 #[derive(Clone, Debug, Default)]
 pub struct Planned {
+    /// Accounts whose posts and reels would be counted anew.
+    pub accounts: i64,
     /// Bodies of answers that would be removed.
     pub bodies: i64,
     /// Idempotency keys that would be.
@@ -26,6 +28,7 @@ pub struct Planned {
 /// Looks what would be done.
 pub async fn plan(pool: &Pool, retention: Retention) -> sqlx::Result<Planned> {
     let mut planned = Planned {
+        accounts: account_rollups::count_marked(pool).await?,
         bodies: exchanges::count_old_bodies(pool, retention.body_days).await?,
         keys: idempotency::count_old(pool).await?,
         ..Planned::default()

@@ -4,22 +4,24 @@
 mod panels;
 mod questions;
 mod role;
+mod rollups;
 
 use std::path::Path;
 
-use ig_tracking::maintenance::summarise_all;
+use ig_tracking::maintenance::{roll_up_all, summarise_all};
 use sqlx::PgPool;
 use tokio::sync::OnceCell;
 
 use crate::harness::{Database, snapshot};
 
-/// A history that the tests read and none changes: a month of a dozen accounts, summarised.
+/// A history that the tests read and none changes: a month of a dozen accounts, summarised and rolled up.
 static HISTORY: OnceCell<Database> = OnceCell::const_new();
 
 pub(crate) async fn history() -> &'static Database {
     let make = async || {
         let database = Database::with_history(12, 30).await;
         summarise_all(&database.as_the_service()).await.unwrap();
+        roll_up_all(&database.as_the_service()).await.unwrap();
         // The pool of the test that comes first ends with it.
         Database { pool: PgPool::connect_lazy(&database.url).unwrap(), ..database }
     };
@@ -211,6 +213,25 @@ async fn rates_are_what_their_words_say() {
     let (age, gained): (f64, i64) =
         sqlx::query_as("select age_hours, plays_gained from dashboard.reel_velocity").fetch_one(&pool).await.unwrap();
     assert_eq!((age, gained), (6.0, 2000));
+}
+
+#[tokio::test]
+async fn a_last_word_that_a_summary_tells_is_not_looked_up_among_the_events() {
+    let database = Database::with_history(4, 12).await;
+    summarise_all(&database.as_the_service()).await.unwrap();
+    let pool = &database.pool;
+    let plan = "explain (analyze, costs off, timing off, summary off)
+                select count(*), max(message), max(http_status) from dashboard.failed_runs";
+    let plan: Vec<String> = sqlx::query_scalar(plan).fetch_all(pool).await.unwrap();
+    let mut scans = plan.iter().filter(|line| line.contains("Scan") && line.contains(" on events")).peekable();
+    assert!(scans.peek().is_some() && scans.all(|line| line.contains("never executed")), "{plan:#?}");
+    // One that has no summary yet tells the same.
+    let said = "select message from dashboard.failed_runs order by run_id limit 1";
+    let before: String = sqlx::query_scalar(said).fetch_one(pool).await.unwrap();
+    let forget =
+        "delete from run_summaries where run_id = (select run_id from dashboard.failed_runs order by run_id limit 1)";
+    sqlx::query(forget).execute(pool).await.unwrap();
+    assert_eq!(sqlx::query_scalar::<_, String>(said).fetch_one(pool).await.unwrap(), before);
 }
 
 #[tokio::test]

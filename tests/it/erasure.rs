@@ -7,9 +7,10 @@ mod traces;
 
 use std::collections::BTreeMap;
 
-use ig_tracking::maintenance::summarise_all;
+use ig_tracking::maintenance::{roll_up_all, summarise_all};
 use reqwest::Method;
 use serde_json::{Value, json};
+use sqlx::AssertSqlSafe;
 
 use self::traces::{counts, found, statistics};
 use crate::failures::HURRIED;
@@ -102,6 +103,7 @@ async fn with_a_past(world: &World, replica: &crate::harness::Replica, handle: &
         (left == 0).then_some(())
     })
     .await;
+    roll_up_all(&service).await.unwrap();
     let words: i64 = sqlx::query_scalar("select count(message) from run_summaries").fetch_one(pool).await.unwrap();
     assert_eq!(words, 2, "theirs and the other's");
 
@@ -168,9 +170,17 @@ async fn nothing_in_any_table_names_a_person_who_was_erased_and_their_runs_stay_
     assert_eq!(purged.code, Some(0), "{purged:?}");
     let said = table(&purged);
     assert_eq!(said, table(&rehearsed), "the rehearsal said what was done");
-    for of in
-        ["events", "run_exchanges", "profiles", "media", "media_snapshots", "idempotency_keys", "captions of others"]
-    {
+    for of in [
+        "events",
+        "run_exchanges",
+        "profiles",
+        "media",
+        "media_snapshots",
+        "engagement_weeks",
+        "account_rollups",
+        "idempotency_keys",
+        "captions of others",
+    ] {
         assert!(said[of].parse::<u64>().unwrap() > 0, "{of}: {said:?}");
     }
     // What the worker had in hand it cannot write any more.
@@ -181,6 +191,12 @@ async fn nothing_in_any_table_names_a_person_who_was_erased_and_their_runs_stay_
     })
     .await;
     assert_eq!(found(pool, &words).await, []);
+
+    for of in ["engagement_weeks", "reel_days", "account_rollups"] {
+        let statement = format!("select count(*) from {of} where profile_id not in (select profile_id from profiles)");
+        let left: i64 = sqlx::query_scalar(AssertSqlSafe(statement)).fetch_one(pool).await.unwrap();
+        assert_eq!(left, 0, "{of}");
+    }
 
     // The bare statistics are what they were.
     let after = statistics(pool).await;
@@ -383,11 +399,13 @@ async fn whom_a_name_means_has_to_be_clear() {
 async fn every_table_with_a_name_in_it_is_known_to_the_erasure() {
     let world = World::new().await;
     let known: BTreeMap<&str, &str> = BTreeMap::from([
+        ("account_rollups", "removed"),
         ("api_keys", "names keys"),
         ("audit", "without the name of the task, and of whose it was"),
         ("circuits", "names sources"),
         ("credentials", "names credentials"),
         ("caption_walk", "names a place among posts, which leads to no row any more"),
+        ("engagement_weeks", "removed"),
         ("event_days", "names types of events"),
         ("event_tallies", "names types of events"),
         ("events", "removed; of other runs without the name"),
@@ -399,6 +417,7 @@ async fn every_table_with_a_name_in_it_is_known_to_the_erasure() {
         ("profile_names", "removed"),
         ("profile_snapshots", "removed"),
         ("profiles", "removed; of others without the name"),
+        ("reel_days", "removed"),
         ("request_hours", "names endpoints and failures"),
         ("run_archives", "removed; of other runs without the name"),
         ("run_exchanges", "removed; of other runs without the answers that name them"),

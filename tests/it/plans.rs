@@ -2,6 +2,7 @@
 //! tables. The statements are the program's own, as they stand prepared on a connection after it has used them.
 
 use chrono::{DateTime, Utc};
+use ig_tracking::db::account_rollups::{self, Due, Which};
 use ig_tracking::db::analytics::{self, Number, Window};
 use ig_tracking::db::archive_search;
 use ig_tracking::db::board::{self, Position};
@@ -436,6 +437,34 @@ async fn analytics_read_one_account_by_key_whatever_the_size_of_the_tables() {
         // No more than the account has, in any part of it.
         let most = plan.lines().map(rows).max().unwrap();
         assert!(most <= 600, "{most} rows at once:\n{plan}");
+    }
+}
+
+#[tokio::test]
+async fn accounts_that_are_due_are_found_by_index_and_counted_by_key() {
+    let database = Database::fresh().await;
+    let mut connection = database.pool.acquire().await.unwrap().detach();
+    sqlx::raw_sql(FILL_HISTORY).execute(&mut connection).await.unwrap();
+    let fill = "insert into account_rollups (profile_id, due_at, rolled_at)
+                select n, case when n % 100 = 0 then now() - make_interval(secs => n) end, now() from generate_series(1, 20000) n;
+                analyze account_rollups";
+    sqlx::raw_sql(fill).execute(&mut connection).await.unwrap();
+    let due = Due { profile_id: 7, since: None };
+    account_rollups::take(&mut connection, Which::Due).await.unwrap();
+    account_rollups::count_weeks(&mut connection, due).await.unwrap();
+    account_rollups::count_days(&mut connection, due).await.unwrap();
+    account_rollups::settle(&mut connection, due).await.unwrap();
+    let taken = plan(&mut connection, "for update skip locked", "false").await;
+    assert_by_key(&taken);
+    assert!(taken.contains("using account_rollups_due") && taken.lines().all(|line| rows(line) <= 1), "{taken}");
+    for since in ["null", "'2025-03-01T00:00:00Z'"] {
+        for words in ["insert into engagement_weeks", "insert into reel_days"] {
+            let plan = plan(&mut connection, words, &format!("7, {since}")).await;
+            // There are few accounts, and looking through them is as good as a key.
+            assert_by_key(&plan.replace("Seq Scan on profiles", ""));
+            let most = plan.lines().map(rows).max().unwrap();
+            assert!(most <= 600, "{most} rows at once:\n{plan}");
+        }
     }
 }
 

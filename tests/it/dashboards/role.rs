@@ -161,12 +161,13 @@ async fn a_statement_of_the_role_that_takes_too_long_is_given_up() {
     let made = call(&["dashboard-role"], &settings(&database)).finished().await;
     assert_eq!(made.code, Some(0), "{made:?}");
     let mut connection = PgConnection::connect(&database.url_of(NAME)).await.unwrap();
-    let limits: (String, String) =
-        sqlx::query_as("select current_setting('statement_timeout'), current_setting('default_transaction_read_only')")
-            .fetch_one(&mut connection)
-            .await
-            .unwrap();
-    assert_eq!(limits, ("30s".to_owned(), "on".to_owned()));
+    let limits: (String, String, String) = sqlx::query_as(
+        "select current_setting('statement_timeout'), current_setting('default_transaction_read_only'), current_setting('jit')",
+    )
+    .fetch_one(&mut connection)
+    .await
+    .unwrap();
+    assert_eq!(limits, ("30s".to_owned(), "on".to_owned(), "off".to_owned()));
     connection.close().await.unwrap();
 }
 

@@ -74,6 +74,9 @@ pub(super) async fn counts(pool: &PgPool) -> BTreeMap<&'static str, i64> {
         "media",
         "media_captions",
         "media_snapshots",
+        "engagement_weeks",
+        "reel_days",
+        "account_rollups",
         "idempotency_keys",
     ] {
         let statement = format!("select count(*) from {table}");

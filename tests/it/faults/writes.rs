@@ -17,7 +17,7 @@ const HEIR: [(&str, &str); 4] =
 
 /// What is written beside the runs, when its time has come: the claim of another, the heartbeat, and what keeps the tables in
 /// order.
-const IN_ITS_OWN_TIME: [&str; 9] = [
+const IN_ITS_OWN_TIME: [&str; 12] = [
     "skip locked",
     "as held (run_id, lease)",
     "run_summar",
@@ -26,6 +26,9 @@ const IN_ITS_OWN_TIME: [&str; 9] = [
     "event_days",
     "profile_days",
     "event_tallies",
+    "account_rollups",
+    "engagement_weeks",
+    "reel_days",
     "run_archives",
 ];
 
