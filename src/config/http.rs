@@ -37,8 +37,8 @@ pub struct HttpSettings {
           value_parser = value_parser!(u32).range(0..=100_000))]
     pub sign_in_failures: u32,
 
-    /// Origins (scheme, host and port) whose web pages may use the service with a key, with commas in between; * for all
-    /// of them [default: none]
+    /// Origins (scheme, host and port) whose web pages may use the service, with commas in between; * for all of them.
+    /// Where a key is needed they need one, too; where none is, they may do what anybody may [default: none]
     #[arg(long, env = "IGT_CORS_ORIGINS", value_name = "ORIGINS", value_parser = Origins::parse)]
     pub cors_origins: Option<Origins>,
 
