@@ -1,7 +1,10 @@
 //! What the process says of itself: log lines on standard error, metrics for Prometheus.
 
 use std::backtrace::{Backtrace, BacktraceStatus};
+use std::fs::File;
 use std::io::IsTerminal as _;
+use std::os::fd::AsFd as _;
+use std::sync::Arc;
 
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 use tracing_subscriber::EnvFilter;
@@ -39,6 +42,9 @@ pub enum TelemetryError {
         /// The part of it that names neither a level nor a target with one.
         word: String,
     },
+    /// There is nowhere to write to.
+    #[error("the log cannot be written to standard error: {0}; give the process one, /dev/null at least")]
+    NoStderr(std::io::Error),
     /// The metrics cannot be set up.
     #[error("metrics cannot be set up: {0}")]
     Metrics(#[from] BuildError),
@@ -48,7 +54,10 @@ pub enum TelemetryError {
 pub fn begin_logs(settings: &LogSettings) -> Result<(), TelemetryError> {
     let filter = filter(&settings.log)?;
     let registry = tracing_subscriber::registry().with(filter);
-    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    // A line is one write, which the system keeps whole. Behind the lock of Rust's own stderr threads would wait for each
+    // other, and that cost a busy replica more than the lines themselves.
+    let stderr = std::io::stderr().as_fd().try_clone_to_owned().map_err(TelemetryError::NoStderr)?;
+    let lines = tracing_subscriber::fmt::layer().with_writer(Arc::new(File::from(stderr)));
     let begun = match settings.log_format {
         LogFormat::Text => registry.with(lines.with_ansi(std::io::stderr().is_terminal())).try_init(),
         LogFormat::Json => registry.with(lines.json().flatten_event(true)).try_init(),
