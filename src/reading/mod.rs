@@ -81,8 +81,7 @@ impl Reading {
             {
                 return Ok(Some(Arc::clone(kept)));
             }
-            let tail =
-                kept.filter(|kept| kept.status.run_id == status.run_id && kept.status.is_erased == status.is_erased);
+            let tail = kept.filter(|kept| kept.goes_on_in(&status));
             let logs = self.last_lines(&status, events, tail.as_ref().map(|kept| kept.logs.tail()), lines).await?;
             let standing = Arc::new(Standing::new(status, logs, lines));
             if standing.is_whole() {

@@ -36,6 +36,11 @@ impl Standing {
         self.lines == lines && self.status == *status
     }
 
+    /// Whether its lines are of that run, and may still be told.
+    pub(super) fn goes_on_in(&self, status: &Status) -> bool {
+        self.status.run_id == status.run_id && self.status.is_erased == status.is_erased
+    }
+
     /// Whether all lines are here that the run has, or that were asked for.
     pub(super) fn is_whole(&self) -> bool {
         self.logs.len() as i64 == self.status.last_seq.min(self.lines as i64)

@@ -236,6 +236,20 @@ async fn a_log_with_events_gone_is_told_as_far_as_it_is_there() {
 }
 
 #[tokio::test]
+async fn what_a_replica_knows_of_a_log_it_does_not_tell_once_the_run_is_erased() {
+    let world = World::new().await;
+    let (replica, pool) = (world.replica(&CLERK).await, &world.database.pool);
+    let run = claimed(pool, "t").await;
+    journal::write(pool, &[entry(&run, 1)]).await.unwrap();
+    let lines = async || replica.get("/task_status/t").await.ok()["response"]["requested_logs_count"].clone();
+    assert_eq!(lines().await, 2);
+    // As erasure leaves a run of a task that somebody else is followed by.
+    sqlx::query("delete from events").execute(pool).await.unwrap();
+    sqlx::query("update runs set erased_at = now(), updated_at = now()").execute(pool).await.unwrap();
+    assert_eq!(lines().await, 0);
+}
+
+#[tokio::test]
 async fn parts_of_many_logs_are_read_in_one_statement_each_for_itself() {
     let pool = Database::fresh().await.pool;
     let (one, other) = (claimed(&pool, "one").await, claimed(&pool, "other").await);
