@@ -7,11 +7,10 @@ mod dictionary;
 mod first_request;
 mod http;
 mod journal;
+mod maintenance;
 mod plain;
-mod rollups;
 mod start;
 mod streams;
-mod summaries;
 mod unnest;
 mod words;
 
@@ -51,9 +50,9 @@ enum Program {
     /// Follow one run with many viewers, and time its events
     Streams(streams::Settings),
     /// Summarise all runs that have ended
-    Summaries(summaries::Settings),
+    Summaries(maintenance::Settings),
     /// Count the posts and reels of all accounts that were read
-    Rollups(rollups::Settings),
+    Rollups(maintenance::Settings),
     /// Train the dictionary of packed logs on invented ones
     Dictionary(dictionary::Settings),
 }
@@ -67,8 +66,8 @@ async fn main() -> ExitCode {
         Program::FirstRequest(settings) => first_request::measure(settings).await,
         Program::Start(settings) => start::measure(settings).await,
         Program::Streams(settings) => streams::measure(settings).await,
-        Program::Summaries(settings) => summaries::measure(settings).await,
-        Program::Rollups(settings) => rollups::measure(settings).await,
+        Program::Summaries(settings) => maintenance::summaries(settings).await,
+        Program::Rollups(settings) => maintenance::rollups(settings).await,
         Program::Dictionary(settings) => dictionary::train(settings).await,
     };
     match done {

@@ -1,6 +1,7 @@
 //! What is counted by account: that it is what the views of rows say, that no more is written anew than has moved, and that no
 //! run is passed over, whoever is at it and whoever is cut off.
 
+use ig_tracking::db::Pool;
 use ig_tracking::maintenance::{roll_up_all, summarise_all};
 use sqlx::{AssertSqlSafe, PgPool};
 
@@ -96,11 +97,18 @@ async fn execute(pool: &PgPool, statements: &'static str) {
     sqlx::raw_sql(statements).execute(pool).await.unwrap();
 }
 
-#[tokio::test]
-async fn a_week_and_a_day_say_of_how_many_they_are_and_count_nothing_unknown_as_zero() {
+/// A database with that account, counted.
+async fn counted() -> (Database, Pool) {
     let database = Database::fresh().await;
     execute(&database.pool, ACCOUNT).await;
-    assert_eq!(roll_up_all(&database.as_the_service()).await.unwrap(), 1);
+    let service = database.as_the_service();
+    assert_eq!(roll_up_all(&service).await.unwrap(), 1);
+    (database, service)
+}
+
+#[tokio::test]
+async fn a_week_and_a_day_say_of_how_many_they_are_and_count_nothing_unknown_as_zero() {
+    let (database, service) = counted().await;
     type Rates = (i32, Option<f64>, Option<f64>);
     let weeks: Vec<(String, bool, i32, i32, Option<i64>)> = sqlx::query_as(
         "select to_char(week at time zone 'UTC', 'YYYY-MM-DD HH24:MI'), is_reel, posts, with_interactions, interactions
@@ -143,7 +151,7 @@ async fn a_week_and_a_day_say_of_how_many_they_are_and_count_nothing_unknown_as_
     };
     assert_eq!(days, [day("02", 1, 1, 400, 4.0, 100.0), day("03", 2, 3, 900, 36.0, 25.0)]);
     assert_counted(&database.pool).await;
-    assert_eq!(roll_up_all(&database.as_the_service()).await.unwrap(), 0, "nothing was read since");
+    assert_eq!(roll_up_all(&service).await.unwrap(), 0, "nothing was read since");
 }
 
 #[tokio::test]
@@ -159,10 +167,8 @@ async fn over_a_history_they_say_what_the_views_of_rows_do() {
 
 #[tokio::test]
 async fn what_has_not_moved_is_not_counted_again_but_once_a_day() {
-    let database = Database::fresh().await;
-    let (pool, service) = (&database.pool, database.as_the_service());
-    execute(pool, ACCOUNT).await;
-    roll_up_all(&service).await.unwrap();
+    let (database, service) = counted().await;
+    let pool = &database.pool;
     // What nobody counts stays wrong: a week and a day. The other row of the week that moves stays as it is.
     execute(
         pool,
@@ -203,10 +209,8 @@ async fn what_has_not_moved_is_not_counted_again_but_once_a_day() {
 
 #[tokio::test]
 async fn weeks_and_days_that_have_nothing_any_more_go() {
-    let database = Database::fresh().await;
-    let (pool, service) = (&database.pool, database.as_the_service());
-    execute(pool, ACCOUNT).await;
-    roll_up_all(&service).await.unwrap();
+    let (database, service) = counted().await;
+    let pool = &database.pool;
     // The reel of the second week is told to be none; the plays of the first day were a mistake of a run that was long at it.
     execute(
         pool,
@@ -291,10 +295,8 @@ async fn three_at_once_count_each_account_once() {
 
 #[tokio::test]
 async fn who_is_cut_off_leaves_what_was_there_and_the_account_due() {
-    let database = Database::fresh().await;
-    let (pool, service) = (&database.pool, database.as_the_service());
-    execute(pool, ACCOUNT).await;
-    roll_up_all(&service).await.unwrap();
+    let (database, service) = counted().await;
+    let pool = &database.pool;
     execute(
         pool,
         "update engagement_weeks set posts = 77; update reel_days set reels = 77;
