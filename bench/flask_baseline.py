@@ -5,7 +5,7 @@ processed; force_scrape answers at once and leaves the work to a daemon thread; 
 latest logs. Nothing is kept beyond the process.
 
 Run by gunicorn with one worker process (the state is in its memory) and threads. Where the original would scrape for
-half a minute, a thread here waits for a second: that is in the baseline's favour, since fewer threads live at a time.
+half a minute, a thread here waits for a second, so that only as many live at a time as any system lets one have.
 """
 
 import threading

@@ -128,7 +128,8 @@ pub struct SourceSettings {
     pub web_timeout_seconds: u64,
 
     /// Seconds to wait when a source throttles without saying for how long, and when the web source does at least,
-    /// whatever it says [default: 660; where IGT_WEB_URL is this machine, that source is taken at its word]
+    /// whatever it says [default: 660, in the demo 2; where IGT_WEB_URL is this machine, that source is taken at its
+    /// word]
     #[arg(long, env = "IGT_THROTTLE_SECONDS", value_name = "S", value_parser = value_parser!(u64).range(1..=86_400))]
     pub throttle_seconds: Option<u64>,
 

@@ -76,10 +76,14 @@ class Bench:
                    "flask_baseline:create_app()"]
         return Server(command, address, {"PYTHONDONTWRITEBYTECODE": "1"}, cwd="bench")
 
-    def sandbox(self, delay_ms):
-        """The invented Instagram."""
+    def sandbox(self, delay_ms, by_tls=False):
+        """The invented Instagram; by TLS it speaks HTTP/2, as the real one does."""
         address = free_address()
-        return Server([self.binary, "sandbox", "--bind", address, "--delay-ms", str(delay_ms)], address)
+        command = [self.binary, "sandbox", "--bind", address, "--delay-ms", str(delay_ms)]
+        if not by_tls:
+            return Server(command, address)
+        authority = os.path.join(self.folder, "authority.pem")
+        return Server([*command, "--tls-authority", authority], address, authority=authority)
 
     def idle_tasks(self, database, prefix, count):
         """Makes so many idle tasks that no part has started yet; gives the number of the first."""

@@ -72,6 +72,10 @@ class Postgres:
     def version(self):
         return self.sql("bench", "show server_version")
 
+    def pages_read(self, database):
+        """How many pages were not in Postgres's buffers when they were asked for, as far as sessions that ended have told."""
+        return int(self.sql("postgres", f"select blks_read from pg_stat_database where datname = '{database}'"))
+
     def has(self, database):
         return self.sql("postgres", f"select count(*) from pg_database where datname = '{database}'") == "1"
 

@@ -4,6 +4,7 @@ import json
 import os
 import resource
 import socket
+import ssl
 import subprocess
 import time
 import urllib.error
@@ -98,12 +99,13 @@ def last_json(text):
 class Server:
     """A program that answers over HTTP. Its log goes to /dev/null: what a line costs is measured, and not the disk."""
 
-    def __init__(self, command, address, environment=None, health="/healthz", cwd=None):
-        self.command, self.address, self.cwd = command, address, cwd
+    def __init__(self, command, address, environment=None, health="/healthz", cwd=None, authority=None):
+        """`authority`: where the server answers by TLS, the file into which it writes whose certificate it shows."""
+        self.command, self.address, self.cwd, self.authority = command, address, cwd, authority
         # Settings of whoever calls the benchmark are not what is measured.
         own = {name: value for name, value in os.environ.items() if not name.startswith(("IGT_", "DATABASE_URL"))}
         self.environment = {**own, **(environment or {})}
-        self.url = f"http://{address}"
+        self.url = f"{'https' if authority else 'http'}://{address}"
         self.process = self._start(subprocess.DEVNULL)
         try:
             self._wait_for(health)
@@ -121,7 +123,8 @@ class Server:
             if self.process.poll() is not None:
                 raise Failed(f"{self.command[0]} ended at its start:\n{self._last_words()}")
             try:
-                with urllib.request.urlopen(self.url + health, timeout=2) as answer:
+                context = ssl.create_default_context(cafile=self.authority) if self.authority else None
+                with urllib.request.urlopen(self.url + health, timeout=2, context=context) as answer:
                     answer.read()
                     return
             except (urllib.error.URLError, OSError):

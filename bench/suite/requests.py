@@ -174,6 +174,15 @@ def fifty_million(bench):
         for server in (few, many):
             wrk("status", server, CONNECTIONS, 1)
         compare("polled", {"less": lambda: polled(bench, few), "more": lambda: polled(bench, many)})
-    compare("first asked", {
-        "less": lambda: first_asked(bench, lambda: bench.answering(less), less),
-        "more": lambda: first_asked(bench, lambda: bench.answering(more), more)})
+    pages = {less: [], more: []}
+
+    def first(database):
+        before = bench.postgres.pages_read(database)
+        part = first_asked(bench, lambda: bench.answering(database), database)
+        pages[database].append((bench.postgres.pages_read(database) - before) / part.requests)
+        return part
+
+    compare("first asked", {"less": lambda: first(less), "more": lambda: first(more)})
+    few, many = (sum(pages[database]) / len(pages[database]) for database in (less, more))
+    report.note(f"A task that is asked for the first time has Postgres read {few:.1f} pages into its buffers, and "
+                f"{many:.1f} with ten times as many events.")

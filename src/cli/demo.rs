@@ -37,6 +37,10 @@ pub(super) struct DemoSettings {
     serve: ServeSettings,
 }
 
+/// Seconds for which the demo's guest is not asked with once it was turned away, where no setting says otherwise: nobody has
+/// to be spared, and the next that is tried waits for it.
+const THROTTLE_SECONDS: u64 = 2;
+
 /// The two tasks of the demo.
 const TASKS: [(&str, TaskKind, &str); 2] =
     [("demo-profile", TaskKind::Profile, "aurora.kitchen"), ("demo-reel", TaskKind::Reel, "nordic.trails")];
@@ -48,6 +52,7 @@ pub(super) async fn demo(mut settings: DemoSettings, mut database: DatabaseSetti
     settings.serve.source.web_url.clone_from(&sandbox_url);
     settings.serve.source.web_cookie = None;
     settings.serve.source.credentials = None;
+    settings.serve.source.throttle_seconds.get_or_insert(THROTTLE_SECONDS);
     settings.serve.http.check()?;
     let credentials = settings.serve.source.credentials()?;
     let stop = heed_signals()?;

@@ -1,6 +1,7 @@
 //! `sandbox`: the invented Instagram alone.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -18,6 +19,10 @@ pub(super) struct SandboxSettings {
     /// The address to listen on; port 0 takes a free one
     #[arg(long, env = "IGT_SANDBOX_BIND", value_name = "ADDRESS", default_value = "127.0.0.1:8090")]
     bind: SocketAddr,
+    /// Answer by TLS and HTTP/2, as Instagram does; the certificate of the authority that vouches for it goes into this file, for
+    /// SSL_CERT_FILE
+    #[arg(long, env = "IGT_SANDBOX_TLS_AUTHORITY", value_name = "FILE")]
+    tls_authority: Option<PathBuf>,
     /// How its world is made and how fast it answers.
     #[command(flatten)]
     pub(super) world: WorldSettings,
@@ -49,11 +54,26 @@ pub(super) async fn sandbox(settings: &SandboxSettings) -> Result<ExitCode, Fail
     let listener = TcpListener::bind(settings.bind).await.map_err(|error| {
         format!("cannot listen on {}: {error}; choose another IGT_SANDBOX_BIND (--bind)", settings.bind)
     })?;
-    tracing::info!(
-        address = %format_args!("http://{}", listener.local_addr()?),
-        "sandbox listening; set IGT_WEB_URL to this address"
-    );
-    sandbox::serve(listener, settings.world.options(), stop.cancelled_owned()).await?;
+    let (address, options, stop) = (listener.local_addr()?, settings.world.options(), stop.cancelled_owned());
+    match &settings.tls_authority {
+        None => {
+            tracing::info!(address = %format_args!("http://{address}"), "sandbox listening; set IGT_WEB_URL to this address");
+            sandbox::serve(listener, options, stop).await?;
+        }
+        Some(file) => {
+            let identity = sandbox::Identity::new()?;
+            std::fs::write(file, identity.authority()).map_err(|error| {
+                let file = file.display();
+                format!("{file} cannot be written: {error}; choose another IGT_SANDBOX_TLS_AUTHORITY (--tls-authority)")
+            })?;
+            tracing::info!(
+                address = %format_args!("https://{address}"),
+                authority = %file.display(),
+                "sandbox listening; set IGT_WEB_URL to this address, and SSL_CERT_FILE to this authority"
+            );
+            sandbox::serve_by_tls(listener, identity, options, stop).await;
+        }
+    }
     Ok(ExitCode::SUCCESS)
 }
 

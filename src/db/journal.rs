@@ -156,11 +156,11 @@ pub async fn write(db: impl PgExecutor<'_>, entries: &[impl Borrow<Entry>]) -> s
         Written,
         r#"
         with entry as (
-            select *
-            from unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::jsonb[],
-                        $8::text[], $9::text[], $10::float8[])
-                as entry (run_id, lease, after_seq, events, after_exchange, exchanges, checkpoint, state, reason,
-                          claimable_in)
+            -- Arrays side by side, here as below: in FROM each would be made a table of its own first.
+            select unnest($1::uuid[]) as run_id, unnest($2::bigint[]) as lease, unnest($3::bigint[]) as after_seq,
+                   unnest($4::bigint[]) as events, unnest($5::bigint[]) as after_exchange,
+                   unnest($6::bigint[]) as exchanges, unnest($7::jsonb[]) as checkpoint, unnest($8::text[]) as state,
+                   unnest($9::text[]) as reason, unnest($10::float8[]) as claimable_in
         ), fenced as (
             update runs r
             set last_seq = entry.after_seq + entry.events,
@@ -191,19 +191,24 @@ pub async fn write(db: impl PgExecutor<'_>, entries: &[impl Borrow<Entry>]) -> s
         ), logged as (
             insert into events (run_id, seq, at, level, event_type, message, fields)
             select e.run_id, e.seq, now() - make_interval(secs => e.age), e.level, e.event_type, e.message, e.fields
-            from unnest($11::uuid[], $12::bigint[], $13::float8[], $14::text[], $15::text[], $16::text[], $17::jsonb[])
-                as e (run_id, seq, age, level, event_type, message, fields)
+            from (
+                select unnest($11::uuid[]) as run_id, unnest($12::bigint[]) as seq, unnest($13::float8[]) as age,
+                       unnest($14::text[]) as level, unnest($15::text[]) as event_type, unnest($16::text[]) as message,
+                       unnest($17::jsonb[]) as fields
+            ) as e
             where e.run_id in (select run_id from fenced)
         ), asked as (
             insert into run_exchanges (run_id, seq, at, attempt, source, endpoint, method, url, status, duration_ms,
                                        bytes, failure, body, credential, headers)
             select x.run_id, x.seq, now() - make_interval(secs => x.age), x.attempt, x.source, x.endpoint, x.method, x.url, x.status, x.duration_ms,
                    x.bytes, x.failure, x.body, x.credential, x.headers
-            from unnest($18::uuid[], $19::bigint[], $20::int[], $21::text[], $22::text[], $23::text[], $24::text[],
-                        $25::smallint[], $26::float8[], $27::bigint[], $28::text[], $29::bytea[], $30::float8[],
-                        $31::text[], $32::jsonb[])
-                as x (run_id, seq, attempt, source, endpoint, method, url, status, duration_ms, bytes, failure, body,
-                      age, credential, headers)
+            from (
+                select unnest($18::uuid[]) as run_id, unnest($19::bigint[]) as seq, unnest($20::int[]) as attempt,
+                       unnest($21::text[]) as source, unnest($22::text[]) as endpoint, unnest($23::text[]) as method,
+                       unnest($24::text[]) as url, unnest($25::smallint[]) as status, unnest($26::float8[]) as duration_ms,
+                       unnest($27::bigint[]) as bytes, unnest($28::text[]) as failure, unnest($29::bytea[]) as body,
+                       unnest($30::float8[]) as age, unnest($31::text[]) as credential, unnest($32::jsonb[]) as headers
+            ) as x
             where x.run_id in (select run_id from fenced)
         )
         select run_id as "run_id!: RunId", cancel_requested as "cancel_requested!" from fenced

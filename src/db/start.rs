@@ -65,8 +65,12 @@ pub async fn start(db: impl PgExecutor<'_>, terms: Terms, starts: &[Start<'_>]) 
         r#"
         with wanted as (
             select w.*, t.kind as task_kind, t.username, t.source
-            from unnest($1::text[], $2::text[], $3::text[], $4::boolean[], $5::text[], $6::jsonb[])
-                with ordinality as w (task_id, kind, trigger, claimed, message, fields, n)
+            from (
+                -- Not in FROM, where each array would be made a table of its own first.
+                select unnest($1::text[]) as task_id, unnest($2::text[]) as kind, unnest($3::text[]) as trigger,
+                       unnest($4::boolean[]) as claimed, unnest($5::text[]) as message, unnest($6::jsonb[]) as fields,
+                       unnest($7::bigint[]) as n
+            ) as w
             join tasks t on t.task_id = w.task_id and t.state = 'active'
         ), run as (
             insert into runs (task_id, kind, username, source, trigger, state, attempt, lease, worker_id, claimable_at,
@@ -75,11 +79,11 @@ pub async fn start(db: impl PgExecutor<'_>, terms: Terms, starts: &[Start<'_>]) 
                    case when claimed then 'running' else 'queued' end,
                    claimed::int,
                    claimed::int,
-                   case when claimed then $7::uuid end,
-                   now() + make_interval(secs => case when claimed then $8::float8 else 0 end),
+                   case when claimed then $8::uuid end,
+                   now() + make_interval(secs => case when claimed then $9::float8 else 0 end),
                    1,
                    case when claimed then now() end,
-                   now() + make_interval(secs => $9)
+                   now() + make_interval(secs => $10)
             from wanted
             where kind = task_kind
             order by task_id
@@ -87,7 +91,7 @@ pub async fn start(db: impl PgExecutor<'_>, terms: Terms, starts: &[Start<'_>]) 
             returning run_id, task_id, deadline_at
         ), first_event as (
             insert into events (run_id, seq, at, level, event_type, message, fields)
-            select run.run_id, 1, now(), 'info', $10, replace(wanted.message, '%', wanted.username),
+            select run.run_id, 1, now(), 'info', $11, replace(wanted.message, '%', wanted.username),
                    jsonb_build_object('username', wanted.username) || wanted.fields
             from run join wanted using (task_id)
             where wanted.kind = wanted.task_kind
@@ -103,6 +107,7 @@ pub async fn start(db: impl PgExecutor<'_>, terms: Terms, starts: &[Start<'_>]) 
         &columns.claimed,
         &columns.message as &[&str],
         &columns.fields as _,
+        &columns.place,
         terms.worker.0,
         terms.lease_seconds,
         terms.deadline_seconds,
@@ -151,12 +156,15 @@ struct Columns<'a> {
     claimed: Vec<bool>,
     message: Vec<&'static str>,
     fields: Vec<Fields>,
+    /// Where it stands among all of them, from 1.
+    place: Vec<i64>,
 }
 
 impl<'a> Columns<'a> {
     fn of(starts: &[Start<'a>]) -> Self {
         let mut columns = Self::default();
-        for start in starts {
+        for (place, start) in (1..).zip(starts) {
+            columns.place.push(place);
             columns.task_id.push(start.task_id.as_str());
             columns.kind.push(start.kind.as_str());
             columns.trigger.push(start.trigger.as_str());

@@ -2,6 +2,11 @@
 //!
 //! Both are for many askers at once: their statements take arrays, and give the events of a log as arrays in one row, which
 //! costs half of what a row each does. A log that is packed (see [`archives`]) is told as if it were rows.
+//!
+//! Where nothing at all was committed since something was last read, it need not be read again: see [`Snapshot`].
+
+use std::borrow::Borrow;
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -52,6 +57,27 @@ pub struct Status {
     pub is_erased: bool,
 }
 
+/// What a statement could see of the database: which transactions had ended when it began, and of which life of the server.
+///
+/// Two statements whose snapshots are equal read the same from any row, so what the one has told the other need not look up.
+/// The life of the server is in it because transactions are counted anew by one that takes over from another or is restored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Snapshot(Arc<str>);
+
+impl Snapshot {
+    /// What can be seen now; `None` from a server that follows another one, which does not say what it sees as under way.
+    pub async fn now(db: impl PgExecutor<'_>) -> sqlx::Result<Option<Self>> {
+        let id = sqlx::query_scalar!(
+            r#"
+            select case when not pg_is_in_recovery() then pg_postmaster_start_time() || ' ' || pg_current_snapshot() end as id
+            "#
+        )
+        .fetch_one(db)
+        .await?;
+        Ok(id.map(|id| Self(id.into())))
+    }
+}
+
 /// A task whose status is asked for, and what the asker knows of it.
 #[derive(Clone, Debug)]
 pub struct Asked {
@@ -72,41 +98,65 @@ pub struct Told {
     pub events: Vec<Event>,
 }
 
-/// The status of each task's latest run, in the order of the tasks; `None` where one never ran, or was never heard of.
+impl Told {
+    /// Of one that stands where it was known to stand.
+    pub fn as_known(status: Status) -> Self {
+        Self { status, events: Vec::new() }
+    }
+}
+
+/// What a statement told of many tasks.
+#[derive(Clone, Debug)]
+pub struct Look {
+    /// Of each, in their order; `None` where one never ran, or was never heard of.
+    pub told: Vec<Option<Told>>,
+    /// What could be seen.
+    pub snapshot: Option<Snapshot>,
+}
+
+/// The status of each task's latest run.
 ///
 /// A row comes back only where something is not as it was known: whatever moves a run, moves its `last_seq` or its
 /// `updated_at`, and a claim's heartbeat, which moves neither, is no news.
-pub async fn of_tasks(db: impl PgExecutor<'_>, asked: &[Asked]) -> sqlx::Result<Vec<Option<Told>>> {
-    let known = |asked: &Asked| asked.known;
+pub async fn of_tasks(db: impl PgExecutor<'_>, asked: &[impl Borrow<Asked>]) -> sqlx::Result<Look> {
+    let asked: Vec<&Asked> = asked.iter().map(Borrow::borrow).collect();
     let task_ids: Vec<_> = asked.iter().map(|asked| asked.task_id.as_str()).collect();
-    let run_ids: Vec<_> = asked.iter().map(|asked| known(asked).map(|known| known.run_id.0)).collect();
-    let last_seqs: Vec<_> = asked.iter().map(|asked| known(asked).map(|known| known.last_seq)).collect();
-    let updated_at: Vec<_> = asked.iter().map(|asked| known(asked).map(|known| known.updated_at)).collect();
+    let run_ids: Vec<_> = asked.iter().map(|asked| asked.known.map(|known| known.run_id.0)).collect();
+    let last_seqs: Vec<_> = asked.iter().map(|asked| asked.known.map(|known| known.last_seq)).collect();
+    let updated_at: Vec<_> = asked.iter().map(|asked| asked.known.map(|known| known.updated_at)).collect();
     let lines: Vec<_> = asked.iter().map(|asked| asked.lines).collect();
     let rows = sqlx::query!(
         r#"
-        select asked.n as "n!", latest.run_id as "run_id?: RunId", latest.state as "state?: RunState",
-               latest.reason as "reason: Reason", latest.last_seq as "last_seq?",
-               latest.requested_at as "requested_at?", latest.started_at, latest.updated_at as "updated_at?",
-               latest.finished_at, latest.erased_at is not null as "is_erased!", log.seq as "seq: Vec<i64>",
-               log.at as "at: Vec<DateTime<Utc>>", log.level as "level: Vec<Level>", log.event_type as "event_type: Vec<String>",
-               log.message as "message: Vec<String>", log.fields as "fields: Vec<String>"
-        from unnest($1::text[], $2::uuid[], $3::bigint[], $4::timestamptz[], $5::bigint[])
-            with ordinality as asked (task_id, run_id, last_seq, updated_at, lines, n)
-        left join lateral (
-            select * from runs r where r.task_id = asked.task_id order by r.run_id desc limit 1
-        ) as latest on true
-        cross join lateral (
-            select array_agg(e.seq) as seq, array_agg(e.at) as at, array_agg(e.level) as level,
-                   array_agg(e.event_type) as event_type, array_agg(e.message) as message, array_agg(e.fields::text) as fields
-            from events e
-            where asked.lines > 0 and e.run_id = latest.run_id and e.seq <= latest.last_seq
-                and e.seq > greatest(latest.last_seq - asked.lines,
-                                     case when latest.run_id = asked.run_id then asked.last_seq else 0 end)
-        ) as log
-        where latest.run_id is distinct from asked.run_id
-            or latest.last_seq is distinct from asked.last_seq
-            or latest.updated_at is distinct from asked.updated_at
+        with snapshot as materialized (
+            select case when not pg_is_in_recovery() then pg_postmaster_start_time() || ' ' || pg_current_snapshot() end as id
+        )
+        select snapshot.id as snapshot, moved.n, moved.run_id as "run_id?: RunId", moved.state as "state?: RunState",
+               moved.reason as "reason: Reason", moved.last_seq as "last_seq?", moved.requested_at as "requested_at?",
+               moved.started_at, moved.updated_at as "updated_at?", moved.finished_at,
+               moved.erased_at is not null as "is_erased!", moved.seq as "seq: Vec<i64>", moved.at as "at: Vec<DateTime<Utc>>",
+               moved.level as "level: Vec<Level>", moved.event_type as "event_type: Vec<String>",
+               moved.message as "message: Vec<String>", moved.fields as "fields: Vec<String>"
+        from snapshot left join (
+            select asked.n, latest.run_id, latest.state, latest.reason, latest.last_seq, latest.requested_at, latest.started_at,
+                   latest.updated_at, latest.finished_at, latest.erased_at, log.*
+            from unnest($1::text[], $2::uuid[], $3::bigint[], $4::timestamptz[], $5::bigint[])
+                with ordinality as asked (task_id, run_id, last_seq, updated_at, lines, n)
+            left join lateral (
+                select * from runs r where r.task_id = asked.task_id order by r.run_id desc limit 1
+            ) as latest on true
+            cross join lateral (
+                select array_agg(e.seq) as seq, array_agg(e.at) as at, array_agg(e.level) as level,
+                       array_agg(e.event_type) as event_type, array_agg(e.message) as message,
+                       array_agg(e.fields::text) as fields
+                from events e
+                where asked.lines > 0 and e.run_id = latest.run_id and e.seq <= latest.last_seq
+                    and e.seq > greatest(latest.last_seq - asked.lines,
+                                         case when latest.run_id = asked.run_id then asked.last_seq else 0 end)
+            ) as log
+            where latest.run_id is distinct from asked.run_id
+                or latest.last_seq is distinct from asked.last_seq
+                or latest.updated_at is distinct from asked.updated_at
+        ) as moved on true
         "#,
         &task_ids as &[&str],
         &run_ids as &[Option<Uuid>],
@@ -116,22 +166,23 @@ pub async fn of_tasks(db: impl PgExecutor<'_>, asked: &[Asked]) -> sqlx::Result<
     )
     .fetch_all(db)
     .await?;
-    let still = |status| Told { status, events: Vec::new() };
-    let mut told: Vec<_> = asked.iter().map(|asked| known(asked).map(still)).collect();
+    let snapshot = rows.first().and_then(|row| row.snapshot.as_deref()).map(|id| Snapshot(id.into()));
+    let mut told: Vec<_> = asked.iter().map(|asked| asked.known.map(Told::as_known)).collect();
     for row in rows {
+        let Some(place) = row.n.map(index) else { break };
         let (Some(run_id), Some(state), Some(last_seq), Some(requested_at), Some(updated_at)) =
             (row.run_id, row.state, row.last_seq, row.requested_at, row.updated_at)
         else {
             // Its runs are there no more.
-            told[index(row.n)] = None;
+            told[place] = None;
             continue;
         };
         let (reason, started_at, finished_at, is_erased) = (row.reason, row.started_at, row.finished_at, row.is_erased);
         let status =
             Status { run_id, state, reason, last_seq, requested_at, started_at, updated_at, finished_at, is_erased };
-        told[index(row.n)] = Some(Told { status, events: events_of!(row) });
+        told[place] = Some(Told { status, events: events_of!(row) });
     }
-    Ok(told)
+    Ok(Look { told, snapshot })
 }
 
 /// The statuses of runs, in their order; `None` where there is no such run.
@@ -167,7 +218,8 @@ pub async fn of_runs(db: impl PgExecutor<'_>, run_ids: &[RunId]) -> sqlx::Result
 /// The status of one task's latest run.
 pub async fn of_task(db: impl PgExecutor<'_>, task_id: &TaskId) -> sqlx::Result<Option<Status>> {
     let asked = Asked { task_id: task_id.clone(), known: None, lines: 0 };
-    Ok(of_tasks(db, &[asked]).await?.into_iter().next().flatten().map(|told| told.status))
+    let told = of_tasks(db, &[asked]).await?.told;
+    Ok(told.into_iter().next().flatten().map(|told| told.status))
 }
 
 /// One event as it stands.

@@ -84,9 +84,8 @@ async fn accompany(
             method = method.as_str(),
             path,
             status = status.as_u16(),
-            duration_ms = took.as_secs_f64() * 1000.0,
-            "{method} {path} {}",
-            status.as_u16()
+            duration_ms = took.as_micros() as f64 / 1000.0,
+            "request answered"
         );
     });
     around.counts.count(&method, route, status, took);
@@ -165,7 +164,7 @@ where
     S: Clone + Send + Sync + 'static,
 {
     let announced: Arc<[_]> = announcements(dates).into();
-    routes.layer(middleware::from_fn(move |request: Request, next: Next| {
+    routes.route_layer(middleware::from_fn(move |request: Request, next: Next| {
         let (availability, announced) = (availability.clone(), Arc::clone(&announced));
         async move {
             let mut response = unless_away(&availability, next.run(request)).await;

@@ -11,16 +11,18 @@ use super::{App, V1_PATH, V2_PATH, layers, openapi, operations, v1, v2};
 
 /// Every route of the service, behind its layers.
 pub fn router(app: App) -> Router {
+    // Named whole, and not nested below their common path: that would be taken off the path of each request.
+    let path = |path: &str| format!("{V1_PATH}{path}");
     let version_1 = Router::new()
-        .route("/create_task", post(v1::tasks::create_profile_task))
-        .route("/create_reel_task", post(v1::tasks::create_reel_task))
-        .route("/tasks", get(v1::tasks::list))
-        .route("/task/{task_id}", delete(v1::tasks::delete))
-        .route("/task_details/{task_id}", get(v1::details::task_details))
-        .route("/force_scrape/{task_id}", post(v1::scrape::force_scrape))
-        .route("/force_scrape_reel/{task_id}", post(v1::scrape::force_scrape_reel))
-        .route("/cancel/{task_id}", post(v1::scrape::cancel))
-        .route("/task_status/{task_id}", get(v1::status::task_status))
+        .route(&path("/create_task"), post(v1::tasks::create_profile_task))
+        .route(&path("/create_reel_task"), post(v1::tasks::create_reel_task))
+        .route(&path("/tasks"), get(v1::tasks::list))
+        .route(&path("/task/{task_id}"), delete(v1::tasks::delete))
+        .route(&path("/task_details/{task_id}"), get(v1::details::task_details))
+        .route(&path("/force_scrape/{task_id}"), post(v1::scrape::force_scrape))
+        .route(&path("/force_scrape_reel/{task_id}"), post(v1::scrape::force_scrape_reel))
+        .route(&path("/cancel/{task_id}"), post(v1::scrape::cancel))
+        .route(&path("/task_status/{task_id}"), get(v1::status::task_status))
         .method_not_allowed_fallback(operations::wrong_method);
     let version_1 = layers::version_1(version_1, app.availability.clone(), app.v1_dates);
 
@@ -29,7 +31,7 @@ pub fn router(app: App) -> Router {
 
     let gate = Arc::clone(&app.gate);
     let routes = Router::new()
-        .nest(V1_PATH, version_1)
+        .merge(version_1)
         .merge(documented)
         .route(openapi::PATH, get(move || openapi::told(document.clone())))
         .route(openapi::PAGE, get(openapi::to_page))

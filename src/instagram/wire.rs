@@ -48,18 +48,19 @@ pub(super) struct Outcome {
 impl Wire {
     /// Sends a request and reads its answer, as far as either goes.
     pub(super) async fn send(&self, outgoing: Outgoing<'_>) -> Outcome {
-        match self {
-            Self::Network(line) => {
-                let mut request =
-                    line.request(outgoing.method(), outgoing.url.clone()).headers(outgoing.headers.clone());
-                if let Some(form) = outgoing.form {
-                    request = request.form(form);
-                }
-                let started = Instant::now();
-                let (received, broken) = line.receive(outgoing.endpoint, request).await;
-                Outcome { received, broken, duration: started.elapsed() }
-            }
-            Self::Recording(recording) => recording.answer(&outgoing),
+        let line = match self {
+            Self::Network(line) => line,
+            Self::Recording(recording) => return recording.answer(&outgoing),
+        };
+        let method = outgoing.method();
+        // Nothing of it is kept while the answer is waited for.
+        let Outgoing { endpoint, url, headers, form, .. } = outgoing;
+        let mut request = line.request(method, url.clone()).headers(headers);
+        if let Some(form) = form {
+            request = request.form(form);
         }
+        let started = Instant::now();
+        let (received, broken) = line.receive(endpoint, request).await;
+        Outcome { received, broken, duration: started.elapsed() }
     }
 }

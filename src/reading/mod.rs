@@ -6,6 +6,7 @@
 
 pub mod search;
 mod standing;
+mod statuses;
 mod tail;
 
 use std::sync::Arc;
@@ -18,6 +19,7 @@ use crate::db::status::{self, Asked, Event, Part, Status, Told};
 use crate::db::{Failure, Pool, RunId, TaskId, in_request_time};
 
 pub use standing::Standing;
+use statuses::{Answer, Statuses, Wanted};
 pub use tail::Excerpt;
 use tail::Tail;
 
@@ -28,8 +30,13 @@ pub const MAX_LINES: usize = 100;
 /// becomes large.
 const COME_ALONG: usize = 20;
 
-/// Statuses in one statement at most, in few statements at a time: while the database works on these, the next gather.
+/// Statuses in one statement at most, in few statements at a time: while the database works on these, the next gather. Most
+/// of what is asked again has not moved and costs the database next to nothing: the more in one statement, the better.
 const STATUSES: Limits = Limits { batch: 256, under_way: 2, waiting: 16_384 };
+
+/// The same of tasks of which nothing is kept. Each has the database read rows: where all who wait were in two statements,
+/// nobody would have anything to do meanwhile.
+const FIRST_STATUSES: Limits = Limits { batch: 16, under_way: 4, waiting: 16_384 };
 
 /// Parts of logs in one statement; each may be a hundred lines.
 const PARTS: Limits = Limits { batch: 64, under_way: 4, waiting: 16_384 };
@@ -41,6 +48,7 @@ pub type Render = fn(&Event, &mut Vec<u8>);
 #[derive(Clone)]
 pub struct Reading {
     statuses: Batcher<Statuses>,
+    first_statuses: Batcher<Statuses>,
     parts: Batcher<Parts>,
     runs: Batcher<RunStatuses>,
     standings: Arc<Cache<TaskId, Arc<Standing>, Size>>,
@@ -53,8 +61,10 @@ impl Reading {
         /// Ten lines, read and told; what the cache makes itself ready for.
         const USUAL: u64 = 6 * 1024;
         let standings = Cache::with_weighter((keep_bytes / USUAL) as usize, keep_bytes, Size);
+        let statuses = Statuses::new(pool.clone());
         Self {
-            statuses: Batcher::new(Statuses(pool.clone()), STATUSES),
+            statuses: Batcher::new(statuses.clone(), STATUSES),
+            first_statuses: Batcher::new(statuses, FIRST_STATUSES),
             runs: Batcher::new(RunStatuses(pool.clone()), STATUSES),
             parts: Batcher::new(Parts(pool), PARTS),
             standings: Arc::new(standings),
@@ -71,19 +81,23 @@ impl Reading {
             let known = kept.as_ref().map(|kept| kept.status);
             let lines = lines.min(MAX_LINES);
             let along = if lines <= COME_ALONG { lines as i64 } else { 0 };
-            let Some(told) = self.statuses.ask(Asked { task_id: task_id.clone(), known, lines: along }).await? else {
+            let asked = Asked { task_id: task_id.clone(), known, lines: along };
+            let seen_in = kept.as_ref().and_then(|kept| kept.seen_in());
+            let statuses = if known.is_some() { &self.statuses } else { &self.first_statuses };
+            let Answer { told, seen_in } = statuses.ask(Wanted { asked, seen_in }).await?;
+            let Some(Told { status, events }) = told else {
                 self.standings.remove(&task_id);
                 return Ok(None);
             };
-            let Told { status, events } = told;
             if let Some(kept) = &kept
                 && kept.answers(&status, lines)
             {
+                kept.is_still_so_in(seen_in);
                 return Ok(Some(Arc::clone(kept)));
             }
             let tail = kept.filter(|kept| kept.goes_on_in(&status));
             let logs = self.last_lines(&status, events, tail.as_ref().map(|kept| kept.logs.tail()), lines).await?;
-            let standing = Arc::new(Standing::new(status, logs, lines));
+            let standing = Arc::new(Standing::new(status, seen_in, logs, lines));
             if standing.is_whole() {
                 self.standings.insert(task_id, Arc::clone(&standing));
             }
@@ -127,20 +141,6 @@ impl Reading {
         let tail = Arc::new(Tail::after(kept.map(Arc::as_ref), missing.after, &events, self.render));
         // Where some are there no more, somebody has removed them. Told is what is left.
         Ok(tail.excerpt(after, until).unwrap_or_else(|| tail.last(lines)))
-    }
-}
-
-/// The look-up of many tasks' latest runs.
-struct Statuses(Pool);
-
-impl Work for Statuses {
-    type Request = Asked;
-    type Answer = Option<Told>;
-    type Error = Failure;
-    const NAME: &'static str = "status";
-
-    async fn answer(&self, asked: &[Asked]) -> Result<Vec<Option<Told>>, Failure> {
-        Ok(status::of_tasks(&self.0.for_request(), asked).await?)
     }
 }
 

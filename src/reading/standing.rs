@@ -1,11 +1,11 @@
 //! What was last read of a task: where it stands, the last lines of its log, and how that was told.
 
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use bytes::Bytes;
 
 use super::Excerpt;
-use crate::db::status::Status;
+use crate::db::status::{Snapshot, Status};
 
 /// What keeping it takes beside its text: its own fields, its place in the cache, what is told around the lines.
 const OVERHEAD: u64 = 768;
@@ -14,6 +14,8 @@ const OVERHEAD: u64 = 768;
 pub struct Standing {
     /// Where it stands.
     pub status: Status,
+    /// What could be seen of the database when it was last read, or found as it was.
+    seen_in: Mutex<Option<Snapshot>>,
     /// The lines.
     pub logs: Excerpt,
     /// How many were asked for.
@@ -22,8 +24,18 @@ pub struct Standing {
 }
 
 impl Standing {
-    pub(super) fn new(status: Status, logs: Excerpt, lines: usize) -> Self {
-        Self { status, logs, lines, told: OnceLock::new() }
+    pub(super) fn new(status: Status, seen_in: Option<Snapshot>, logs: Excerpt, lines: usize) -> Self {
+        Self { status, seen_in: Mutex::new(seen_in), logs, lines, told: OnceLock::new() }
+    }
+
+    /// What could be seen of the database when it was last read, or found as it was.
+    pub(super) fn seen_in(&self) -> Option<Snapshot> {
+        self.seen_in.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Takes note that it was as it was when this could be seen.
+    pub(super) fn is_still_so_in(&self, snapshot: Option<Snapshot>) {
+        *self.seen_in.lock().unwrap_or_else(PoisonError::into_inner) = snapshot;
     }
 
     /// The same in the form in which clients are told, which is made once.

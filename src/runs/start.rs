@@ -16,7 +16,7 @@ use crate::db::{Failure, RunId, TaskId, Transaction, in_request_time};
 use crate::scrape::started;
 
 /// Starts in one statement at most, in few statements at a time: one waits for its commit while the next is worked.
-const LIMITS: Limits = Limits { batch: 64, under_way: 4, waiting: 16_384 };
+const LIMITS: Limits = Limits { batch: 64, under_way: 3, waiting: 16_384 };
 
 /// What became of a request to start a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

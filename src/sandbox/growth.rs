@@ -6,10 +6,8 @@ use chrono::{DateTime, Utc};
 
 use super::dice::Dice;
 use super::posts::{Kind, Post};
-use super::world::{Account, World};
+use super::world::{Account, BEGINNING_MS, World};
 
-/// From when followers are counted, in milliseconds since 1970 (2026-01-01).
-const BEGINNING_MS: i64 = 1_767_225_600_000;
 const DAY_MS: f64 = 86_400_000.0;
 /// Followers come and go in steps of this many milliseconds.
 const DRIFT_STEP_MS: i64 = 5_000;

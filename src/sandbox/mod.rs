@@ -70,6 +70,7 @@ mod scene;
 #[cfg(test)]
 mod testing;
 mod text;
+mod tls;
 mod web;
 mod world;
 mod xdt;
@@ -87,6 +88,7 @@ use tokio_util::sync::CancellationToken;
 
 use desk::Desk;
 pub use fault::{FaultName, names};
+pub use tls::{Identity, IdentityError};
 
 /// Where the sandbox reads the time.
 pub type Clock = Arc<dyn Fn() -> DateTime<Utc> + Send + Sync>;
@@ -133,11 +135,25 @@ pub async fn serve(
 ) -> std::io::Result<()> {
     let closing = CancellationToken::new();
     let router = router(&options, closing.clone());
-    let shutdown = async move {
-        shutdown.await;
-        closing.cancel();
-    };
-    axum::serve(listener, router).with_graceful_shutdown(shutdown).await
+    axum::serve(listener, router).with_graceful_shutdown(cancel_after(shutdown, closing)).await
+}
+
+/// The same by TLS.
+pub async fn serve_by_tls(
+    listener: TcpListener,
+    identity: Identity,
+    options: Options,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) {
+    let closing = CancellationToken::new();
+    let router = router(&options, closing.clone());
+    tokio::spawn(cancel_after(shutdown, closing.clone()));
+    tls::serve(listener, identity, router, closing).await;
+}
+
+async fn cancel_after(shutdown: impl Future<Output = ()>, closing: CancellationToken) {
+    shutdown.await;
+    closing.cancel();
 }
 
 fn router(options: &Options, closing: CancellationToken) -> Router {

@@ -1,4 +1,5 @@
 //! The posts of an account: one in every slot of its rhythm, so that which exist is a pure function of the time.
+//! One account in seven has few posts and publishes no more: how many it has is the same at every hour.
 //!
 //! A post's number carries its account's key, masked, so that the number alone leads back to the account; and its
 //! creation time, as Instagram's numbers do: `(pk >> 23) + 1314220021721` is the creation in milliseconds.
@@ -9,7 +10,7 @@ use crate::instagram::Shortcode;
 
 use super::dice::Dice;
 use super::text;
-use super::world::{Account, World};
+use super::world::{Account, BEGINNING_MS, World};
 
 /// The moment from which Instagram's numbers count, in milliseconds since 1970.
 const EPOCH_MS: i64 = 1_314_220_021_721;
@@ -164,6 +165,7 @@ impl World {
     /// The first and the last slot that hold a post. The sandbox's time has to be after 2012.
     fn slots(self, account: &Account, now: DateTime<Utc>) -> (i64, i64) {
         let now_ms = now.timestamp_millis().max(EPOCH_MS + 400 * 86_400_000 * 2);
+        let now_ms = if account.is_dormant() { now_ms.min(BEGINNING_MS) } else { now_ms };
         let slot = now_ms.div_euclid(account.interval_ms);
         let newest = if created_ms(self.pk_in(account, slot)) <= now_ms { slot } else { slot - 1 };
         (newest.div_euclid(BATCH) * BATCH - account.archive + 1, newest)
@@ -180,6 +182,13 @@ impl World {
     /// What hides the key in a post's number, so that the codes of one account do not all end alike.
     fn mask(self, high: u64) -> u64 {
         Dice::new(self.seed, "mask", high).next() & KEY_MASK
+    }
+}
+
+impl Account {
+    /// Whether it publishes no more: its last post was made before the beginning of the world.
+    fn is_dormant(&self) -> bool {
+        self.archive < BATCH
     }
 }
 
@@ -254,6 +263,24 @@ mod tests {
             before.rest,
             "the same time, the same posts"
         );
+    }
+
+    #[test]
+    fn who_has_few_posts_publishes_no_more_and_all_others_have_a_batch_at_every_hour() {
+        let world = World { seed: 3 };
+        let accounts: Vec<Account> = (0..200).map(|n| account(world, &format!("size{n}"))).collect();
+        let begin = at("2026-11-22T02:30:00Z");
+        for (n, account) in accounts.iter().enumerate() {
+            let sizes = (0..40).map(|step| world.shelf(account, begin + TimeDelta::hours(31 * step)).len());
+            let (least, most) = (sizes.clone().min().unwrap(), sizes.max().unwrap());
+            if account.is_dormant() {
+                assert_eq!(least, most, "size{n}");
+            } else {
+                assert!(least >= 64 && most > least, "size{n}: {least} to {most}");
+            }
+        }
+        let dormant = accounts.iter().filter(|account| account.is_dormant()).count();
+        assert!((10..60).contains(&dormant), "{dormant}");
     }
 
     #[test]

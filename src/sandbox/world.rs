@@ -13,6 +13,9 @@ const KEY_BITS: u32 = 40;
 const KEY_MASK: u64 = (1 << KEY_BITS) - 1;
 const CHECK_BITS: u32 = 8;
 
+/// The beginning of the world, in milliseconds since 1970 (2026-01-01).
+pub(super) const BEGINNING_MS: i64 = 1_767_225_600_000;
+
 /// The world of one seed.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct World {

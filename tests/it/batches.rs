@@ -5,15 +5,18 @@ use std::collections::HashMap;
 
 use futures_util::future::join_all;
 use ig_tracking::db::runs::Trigger;
+use ig_tracking::db::session::Way;
 use ig_tracking::db::start::{Start, Started, start};
-use ig_tracking::db::status::{self, Asked, Event, Part, Status, Told};
+use ig_tracking::db::status::{self, Asked, Event, Look, Part, Snapshot, Status, Told};
 use ig_tracking::db::tasks::{self, TaskKind};
-use ig_tracking::db::{RunId, TaskId, journal};
+use ig_tracking::db::{Line, Pool, RunId, TaskId, journal, migrations, partitions};
+use ig_tracking::http::RENDER;
+use ig_tracking::reading::Reading;
 use serde_json::{Value, json};
 use sqlx::PgPool;
 use uuid::Uuid;
 
-use crate::harness::{Database, Replica, World, assert_sound};
+use crate::harness::{Database, MortalServer, Replica, World, assert_sound};
 use crate::schema::{TERMS, claimed, entry, profile_start};
 
 /// A replica that only answers: what it starts stays as it is.
@@ -286,8 +289,8 @@ async fn with_a_status_come_the_last_events_that_its_asker_does_not_know() {
     let last = status::of_task(&pool, &run.task_id).await.unwrap();
     let of_another_run = known[0].map(|known| Status { run_id: RunId(Uuid::nil()), ..known });
     let askers = [(None, 3), (None, 100), (None, 0), (known[3], 3), (known[0], 3), (of_another_run, 9), (last, 9)];
-    let askers = askers.map(|(known, lines)| Asked { known, lines, ..asked("t", None) });
-    let told = status::of_tasks(&pool, &askers).await.unwrap();
+    let askers = askers.map(|(known, lines)| Asked { lines, ..asked("t", known) });
+    let told = status::of_tasks(&pool, &askers).await.unwrap().told;
     let seqs = |told: &Option<Told>| told.as_ref().unwrap().events.iter().map(|event| event.seq).collect::<Vec<_>>();
     let expected = [vec![3, 4, 5], vec![1, 2, 3, 4, 5], vec![], vec![5], vec![3, 4, 5], vec![1, 2, 3, 4, 5], vec![]];
     assert_eq!(told.iter().map(seqs).collect::<Vec<_>>(), expected);
@@ -315,12 +318,64 @@ async fn a_status_that_is_known_is_told_again_only_where_something_has_moved() {
     assert_eq!(found[1].unwrap().last_seq, 2);
 }
 
+#[tokio::test]
+async fn two_statements_see_the_same_snapshot_only_where_nothing_was_committed_between_them() {
+    let pool = Database::fresh().await.pool;
+    let run = claimed(&pool, "t").await;
+    // Whatever other tests commit meanwhile, in here nothing happens.
+    let mut still = pool.begin_with("begin isolation level repeatable read").await.unwrap();
+    let Look { told, snapshot } = status::of_tasks(&mut *still, &[asked("t", None)]).await.unwrap();
+    assert!(told[0].is_some() && snapshot.is_some());
+    journal::write(&pool, &[entry(&run, 1)]).await.unwrap();
+    assert_eq!(Snapshot::now(&mut *still).await.unwrap(), snapshot);
+    let known = told[0].as_ref().map(|told| told.status);
+    for asked in [asked("t", known), asked("none", None)] {
+        assert_eq!(status::of_tasks(&mut *still, &[&asked]).await.unwrap().snapshot, snapshot);
+        assert_ne!(status::of_tasks(&pool, &[&asked]).await.unwrap().snapshot, snapshot);
+    }
+    assert_ne!(Snapshot::now(&pool).await.unwrap(), snapshot);
+}
+
+#[tokio::test]
+async fn while_nothing_is_committed_no_run_is_looked_up_again_and_what_is_committed_is_seen_at_once() {
+    const READ_AGAIN: i64 = 100;
+    // In a server of its own nobody else commits, or hardly ever.
+    let server = MortalServer::start().await;
+    let database = Database::at(&server.database_url).await;
+    migrations::run(&mut database.pool.acquire().await.unwrap()).await.unwrap();
+    partitions::ensure(&database.pool).await.unwrap();
+    let runs = [claimed(&database.pool, "one").await, claimed(&database.pool, "other").await];
+    // One connection for all, which tells how often it was asked what.
+    let line = Line::new(server.database_url.parse().unwrap(), Way::Direct);
+    let pool = Pool::new(line, 1);
+    let reading = Reading::new(pool.clone(), 1024 * 1024, RENDER);
+    let last_seq = async |task_id: &TaskId| reading.status(task_id.clone(), 10).await.unwrap().unwrap().status.last_seq;
+    let looked_up = async || -> i64 {
+        let query = "select coalesce(sum(generic_plans + custom_plans), 0)::bigint from pg_prepared_statements
+                     where statement like '%as asked (task_id, run_id%'";
+        sqlx::query_scalar(query).fetch_one(&pool).await.unwrap()
+    };
+    for seq in 1..5 {
+        assert_eq!((last_seq(&runs[0].task_id).await, last_seq(&runs[1].task_id).await), (seq, 1));
+        let before = looked_up().await;
+        for _ in 0..READ_AGAIN {
+            join_all(runs.iter().map(|run| last_seq(&run.task_id))).await;
+        }
+        let again = looked_up().await - before;
+        assert!(again < READ_AGAIN / 5, "{again} look-ups");
+        journal::write(&database.pool, &[entry(&runs[0], seq)]).await.unwrap();
+    }
+    pool.close().await;
+    database.pool.close().await;
+    server.end().await;
+}
+
 fn asked(task_id: &str, known: Option<Status>) -> Asked {
     Asked { task_id: TaskId::parse(task_id).unwrap(), known, lines: 0 }
 }
 
 async fn statuses_of(pool: &PgPool, asked: &[Asked]) -> Vec<Option<Status>> {
-    let told = status::of_tasks(pool, asked).await.unwrap();
+    let told = status::of_tasks(pool, asked).await.unwrap().told;
     told.into_iter().map(|told| told.map(|told| told.status)).collect()
 }
 

@@ -10,6 +10,7 @@ mod harness;
 mod archives;
 mod batches;
 mod bodies;
+mod by_tls;
 mod cancel;
 mod clients;
 mod commands;

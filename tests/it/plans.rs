@@ -175,7 +175,7 @@ async fn starts_find_their_tasks_by_key() {
     let (mut connection, ..) = used().await;
     let arguments = format!(
         "'{{task2,task3}}', '{{profile,profile}}', '{{api,api}}', '{{f,t}}', '{{a,b}}', array['{{}}', '{{}}']::jsonb[],
-         '{}', 30, 60, 'scrape_started'",
+         '{{1,2}}', '{}', 30, 60, 'scrape_started'",
         Uuid::from_u128(7)
     );
     let plan = plan(&mut connection, "with wanted as", &arguments).await;

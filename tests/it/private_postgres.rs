@@ -275,7 +275,7 @@ async fn root_is_told_of_a_folder_that_shuts_the_servers_user_out() {
 }
 
 /// A data folder of its own, which the server's user can reach; removed when its server has stopped.
-struct Scratch {
+pub(crate) struct Scratch {
     root: PathBuf,
     name: String,
 }
@@ -285,13 +285,13 @@ impl Scratch {
         Self::named("data-dir, with 'quotes'")
     }
 
-    fn named(name: &str) -> Self {
+    pub(crate) fn named(name: &str) -> Self {
         let root = std::env::temp_dir().join(format!("igt-test-{}", Uuid::new_v4().simple()));
         fs::DirBuilder::new().mode(0o755).create(&root).unwrap();
         Self { root, name: name.to_owned() }
     }
 
-    fn data_dir(&self) -> PathBuf {
+    pub(crate) fn data_dir(&self) -> PathBuf {
         self.root.join(&self.name)
     }
 

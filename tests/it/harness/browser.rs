@@ -6,6 +6,8 @@ use std::process::Stdio;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use futures_util::{SinkExt as _, StreamExt as _};
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::net::TcpStream;
@@ -27,8 +29,7 @@ pub(crate) struct Browser {
     asked: Vec<String>,
     /// What it complained of.
     complaints: Vec<String>,
-    _process: Child,
-    folder: PathBuf,
+    _process: Process,
 }
 
 impl Browser {
@@ -49,15 +50,14 @@ impl Browser {
             "--remote-debugging-port=0",
         ]);
         command.arg(format!("--user-data-dir={}", folder.display())).arg("about:blank");
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);
-        let mut process = command.spawn().unwrap();
-        let door = door(&mut process).await;
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).process_group(0);
+        let mut process = Process { child: command.spawn().unwrap(), folder };
+        let door = door(&mut process.child).await;
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
         let pages: Value = http.get(format!("http://{door}/json/list")).send().await.unwrap().json().await.unwrap();
         let page = pages.as_array().unwrap().iter().find(|page| page["type"] == "page").unwrap();
         let (socket, _) = connect_async(page["webSocketDebuggerUrl"].as_str().unwrap()).await.unwrap();
-        let mut browser =
-            Self { socket, last_call: 0, asked: Vec::new(), complaints: Vec::new(), _process: process, folder };
+        let mut browser = Self { socket, last_call: 0, asked: Vec::new(), complaints: Vec::new(), _process: process };
         for domain in ["Network", "Page", "Runtime", "Log"] {
             browser.call(&format!("{domain}.enable"), json!({})).await;
         }
@@ -123,8 +123,18 @@ impl Browser {
     }
 }
 
-impl Drop for Browser {
+/// The browser with all that it has started. What is found under its name may be a script that starts the browser and
+/// waits for it; so all of them are one group, and end together.
+struct Process {
+    child: Child,
+    folder: PathBuf,
+}
+
+impl Drop for Process {
     fn drop(&mut self) {
+        if let Some(leader) = self.child.id() {
+            let _ = killpg(Pid::from_raw(leader.cast_signed()), Signal::SIGKILL);
+        }
         let _ = std::fs::remove_dir_all(&self.folder);
     }
 }

@@ -1,6 +1,7 @@
 //! Instagram itself: one sandbox for all tests, on a thread of its own. Tests keep apart by the names they ask for.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -34,11 +35,24 @@ impl Instagram {
 
     /// One of the test's own that takes so long for an answer, give or take a little: runs last as long as real ones.
     pub(crate) async fn slow(delay: Duration) -> Self {
+        Self::of_its_own(&["--delay-ms", &delay.as_millis().to_string()]).await
+    }
+
+    /// One of the test's own that is reached by TLS; its authority goes into this file.
+    pub(crate) async fn by_tls(authority: &Path) -> Self {
+        Self::of_its_own(&["--delay-ms", "0", "--tls-authority", authority.to_str().unwrap()]).await
+    }
+
+    async fn of_its_own(arguments: &[&str]) -> Self {
         let mut command = Command::new(PROGRAM);
-        let delay = delay.as_millis().to_string();
-        command.env_clear().args(["sandbox", "--bind", "127.0.0.1:0", "--delay-ms", &delay]);
+        command.env_clear().args(["sandbox", "--bind", "127.0.0.1:0"]).args(arguments);
         let (url, process) = Started::of(command).address_and_process().await;
         Self::at_address(url, Some(process))
+    }
+
+    /// One that runs already, as the demo's does.
+    pub(crate) fn running_at(url: String) -> Self {
+        Self::at_address(url, None)
     }
 
     fn at_address(url: String, process: Option<Child>) -> Self {
@@ -117,6 +131,18 @@ impl Instagram {
     pub(crate) async fn user(&self, username: &str) -> Value {
         let answer = self.ask(&format!("/api/v1/users/web_profile_info/?username={username}")).await.1;
         serde_json::from_slice::<Value>(&answer).unwrap()["data"]["user"].take()
+    }
+
+    /// The name, with this beginning, of an account that has so many posts at least.
+    pub(crate) async fn with_posts(&self, beginning: &str, least: i64) -> String {
+        for n in 0.. {
+            let username = format!("{beginning}.{n}");
+            let user = self.user(&username).await;
+            if user["edge_owner_to_timeline_media"]["count"].as_i64().is_some_and(|posts| posts >= least) {
+                return username;
+            }
+        }
+        unreachable!("there is an account for every name")
     }
 
     /// The latest posts of an account as the site itself tells them, in its order.

@@ -49,6 +49,11 @@ impl World {
         Self { database: Database::fresh().await, instagram: Instagram::slow(delay).await }
     }
 
+    /// A world whose Instagram is reached by TLS; its authority goes into this file.
+    pub(crate) async fn by_tls(authority: &Path) -> Self {
+        Self { database: Database::fresh().await, instagram: Instagram::by_tls(authority).await }
+    }
+
     /// A world with one replica of default settings.
     pub(crate) async fn with_replica() -> (Self, Replica) {
         let world = Self::new().await;

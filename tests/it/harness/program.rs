@@ -64,6 +64,11 @@ impl Called {
             .await;
     }
 
+    /// What is on standard output so far.
+    pub(crate) fn said(&self) -> String {
+        self.stdout.lock().unwrap().clone()
+    }
+
     /// Waits until these words are on standard error.
     pub(crate) async fn warns(&self, words: &str) {
         eventually(&format!("{words:?} is said"), async || self.stderr.lock().unwrap().contains(words).then_some(()))

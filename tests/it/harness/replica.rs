@@ -91,9 +91,8 @@ fn address_in(line: &str) -> Option<String> {
     if !line.contains("listening") {
         return None;
     }
-    let (_, rest) = line.split_once("http://")?;
-    let address = rest.split(['"', ' ']).next()?;
-    Some(format!("http://{address}"))
+    let address = &line[line.find("http://").or_else(|| line.find("https://"))?..];
+    Some(address.split(['"', ' ']).next()?.to_owned())
 }
 
 /// A replica that listens. Dropping it is `kill -9`.
@@ -237,6 +236,12 @@ impl Replica {
     /// The log so far, a JSON object a line.
     pub(crate) fn log(&self) -> Vec<Value> {
         self.lines.lock().unwrap().iter().filter_map(|line| serde_json::from_str(line).ok()).collect()
+    }
+
+    /// The warnings and errors of its log; that a statement was slow on a busy machine is none.
+    pub(crate) fn troubles(&self) -> Vec<Value> {
+        let is_trouble = |line: &Value| line["level"] == "WARN" || line["level"] == "ERROR";
+        self.log().into_iter().filter(|line| is_trouble(line) && line["target"] != "sqlx::query").collect()
     }
 
     /// The number of its process.
