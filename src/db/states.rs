@@ -76,7 +76,7 @@ pub enum Reason {
     UpstreamUnavailable,
     /// The run took longer than it may.
     DeadlineExceeded,
-    /// Its workers died again and again.
+    /// Its worker died in the last of its attempts.
     LeaseLost,
     /// A client asked to stop it.
     CancelledByClient,

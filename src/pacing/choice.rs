@@ -1,7 +1,7 @@
 //! With which credential an attempt asks: one that is ready, the one that rested longest.
 
 use std::collections::HashMap;
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::{AHEAD, Pacing, Refusal, Why};
@@ -19,6 +19,35 @@ pub enum Choice {
     Use(Arc<str>, Source),
     /// With none for now, or with none until a person has mended something.
     None(Refusal),
+}
+
+/// The credentials that an attempt has tried: it asks with none of them again.
+#[derive(Clone, Debug, Default)]
+pub struct Tried(Vec<(Arc<str>, Ended)>);
+
+/// How it went with a credential that was tried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ended {
+    /// It had no turn.
+    Refused,
+    /// The source turned it away, or cannot serve the account.
+    Failed,
+}
+
+impl Tried {
+    /// This one had no turn; when its turn has come, an attempt may ask with it.
+    pub fn refused(&mut self, credential: &Arc<str>) {
+        self.0.push((Arc::clone(credential), Ended::Refused));
+    }
+
+    /// With this one it failed, and would again until something has changed.
+    pub fn failed(&mut self, credential: &Arc<str>) {
+        self.0.push((Arc::clone(credential), Ended::Failed));
+    }
+
+    fn ended(&self, credential: &str) -> Option<Ended> {
+        self.0.iter().find(|(name, _)| **name == *credential).map(|(_, ended)| *ended)
+    }
 }
 
 /// Where the credentials stood a moment ago, and when this replica last chose each.
@@ -46,46 +75,71 @@ impl Pacing {
     }
 
     /// The credential for an attempt on one of these sources, the first of them first; none of those that were tried.
-    pub async fn choose(&self, sources: &[Source], tried: &[Arc<str>]) -> Result<Choice, Failure> {
-        let candidates = |source| self.0.sources.of(source).filter(|name| !tried.contains(name)).cloned();
-        let all: Vec<(Source, Arc<str>)> =
-            sources.iter().flat_map(|source| candidates(*source).map(|name| (*source, name))).collect();
+    /// Where there is none, what stands in the way of the one that will be ready first, whether it was tried or not.
+    pub async fn choose(&self, sources: &[Source], tried: &Tried) -> Result<Choice, Failure> {
+        let began = Instant::now();
+        let of = |source: Source| self.0.sources.of(source).map(move |name| (source, Arc::clone(name)));
+        let all: Vec<(Source, Arc<str>)> = sources.iter().copied().flat_map(of).collect();
         let choice = match &all[..] {
-            [] => Choice::None(no_credential(sources)),
             // The gate will say whether it may be used.
-            [(source, only)] => Choice::Use(Arc::clone(only), *source),
-            several => {
+            [(source, only)] if tried.ended(only).is_none() => Choice::Use(Arc::clone(only), *source),
+            [] | [_] => Choice::None(no_credential(sources)),
+            several => loop {
                 let (read_at, standings) = self.standings().await?;
-                let rested = |name: &Arc<str>, standing: &Standing| {
-                    let by_row =
-                        standing.rested_for.map_or(f64::MAX, |rested| rested + read_at.elapsed().as_secs_f64());
-                    let here = self.0.view.lock().unwrap_or_else(PoisonError::into_inner).chosen.get(name).copied();
-                    here.map_or(by_row, |here| by_row.min(here.elapsed().as_secs_f64()))
-                };
-                let known: Vec<_> = several
-                    .iter()
-                    .filter_map(|(source, name)| {
-                        let standing = standings.iter().find(|standing| *standing.name == **name)?;
-                        Some(Candidate { source: *source, rested: rested(name, standing), name, standing })
-                    })
-                    .collect();
-                best(sources, &known).unwrap_or_else(|| Choice::None(no_credential(sources)))
-            }
+                let choice = self.among(several, sources, tried, read_at, &standings);
+                // By what was read before it might wait for long for one that was put back meanwhile, or pass it over for
+                // another source.
+                let is_of_the_first = matches!(&choice, Choice::Use(_, source) if *source == several[0].0);
+                if is_of_the_first || read_at >= began {
+                    break choice;
+                }
+                self.view().doubt();
+            },
         };
         if let Choice::Use(name, _) = &choice {
-            let mut view = self.0.view.lock().unwrap_or_else(PoisonError::into_inner);
-            view.chosen.insert(Arc::clone(name), Instant::now());
+            self.view().chosen.insert(Arc::clone(name), Instant::now());
         }
         Ok(choice)
     }
 
+    /// The choice among several, by where they stood when that was read.
+    fn among(
+        &self,
+        several: &[(Source, Arc<str>)],
+        sources: &[Source],
+        tried: &Tried,
+        read_at: Instant,
+        standings: &[Standing],
+    ) -> Choice {
+        let rested = |name: &Arc<str>, standing: &Standing| {
+            let by_row = standing.rested_for.map_or(f64::MAX, |rested| rested + read_at.elapsed().as_secs_f64());
+            let here = self.view().chosen.get(name).copied();
+            here.map_or(by_row, |here| by_row.min(here.elapsed().as_secs_f64()))
+        };
+        let known: Vec<_> = several
+            .iter()
+            .filter_map(|(source, name)| {
+                let standing = standings.iter().find(|standing| *standing.name == **name)?;
+                let (rested, ended) = (rested(name, standing), tried.ended(name));
+                Some(Candidate { source: *source, rested, ended, name, standing })
+            })
+            .collect();
+        best(sources, &known).unwrap_or_else(|| Choice::None(no_credential(sources)))
+    }
+
+    /// What this replica keeps of them.
+    pub(super) fn view(&self) -> MutexGuard<'_, View> {
+        self.0.view.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     async fn standings(&self) -> Result<(Instant, Arc<[Standing]>), Failure> {
-        if let Some(fresh) = self.0.view.lock().unwrap_or_else(PoisonError::into_inner).fresh() {
+        let kept = self.view().fresh();
+        if let Some(fresh) = kept {
             return Ok(fresh);
         }
         let names: Vec<&str> = self.0.kinds.keys().map(|name| &**name).collect();
         let read = (Instant::now(), Arc::from(credentials::standing(&self.0.pool, &names).await?));
-        self.0.view.lock().unwrap_or_else(PoisonError::into_inner).read = Some(read.clone());
+        self.view().read = Some(read.clone());
         Ok(read)
     }
 }
@@ -96,6 +150,8 @@ struct Candidate<'a> {
     standing: &'a Standing,
     /// Seconds since it was last used or chosen.
     rested: f64,
+    /// How it went in this attempt, where it was tried.
+    ended: Option<Ended>,
 }
 
 impl Candidate<'_> {
@@ -108,6 +164,8 @@ impl Candidate<'_> {
             () if *cools_for > 0.0 => Some((Why::Cooling(reason()), Some(*cools_for))),
             () if *open_for > AHEAD.as_secs_f64() => Some((Why::CircuitOpen, Some(*open_for))),
             () if *free_in > AHEAD.as_secs_f64() => Some((Why::Busy, Some(*free_in))),
+            // It has come meanwhile.
+            () if self.ended == Some(Ended::Refused) => Some((Why::Busy, Some(0.0))),
             () => None,
         }
     }
@@ -117,7 +175,8 @@ impl Candidate<'_> {
 /// the one that will be ready first.
 fn best(sources: &[Source], candidates: &[Candidate<'_>]) -> Option<Choice> {
     for source in sources {
-        let ready = candidates.iter().filter(|one| one.source == *source && one.hindrance().is_none());
+        let ready =
+            candidates.iter().filter(|one| one.source == *source && one.ended.is_none() && one.hindrance().is_none());
         if let Some(best) = ready.max_by(|one, other| one.rested.total_cmp(&other.rested)) {
             return Some(Choice::Use(Arc::clone(best.name), best.source));
         }
@@ -152,11 +211,25 @@ mod tests {
     }
 
     fn chosen(sources: &[Source], of: &[(&str, Source, f64, &Standing)]) -> (Option<String>, Option<Duration>) {
+        chosen_after(&Tried::default(), sources, of)
+    }
+
+    fn chosen_after(
+        tried: &Tried,
+        sources: &[Source],
+        of: &[(&str, Source, f64, &Standing)],
+    ) -> (Option<String>, Option<Duration>) {
         let names: Vec<Arc<str>> = of.iter().map(|(name, ..)| Arc::from(*name)).collect();
         let candidates: Vec<_> = of
             .iter()
             .zip(&names)
-            .map(|((_, source, rested, standing), name)| Candidate { source: *source, name, standing, rested: *rested })
+            .map(|((_, source, rested, standing), name)| Candidate {
+                source: *source,
+                name,
+                standing,
+                rested: *rested,
+                ended: tried.ended(name),
+            })
             .collect();
         match best(sources, &candidates).unwrap() {
             Choice::Use(name, _) => (Some(name.to_string()), None),
@@ -178,6 +251,27 @@ mod tests {
         assert_eq!(chosen(&[Source::Web], &of).0.unwrap(), "b");
         assert_eq!(chosen(&[Source::Web], &of[2..]), (None, Some(Duration::from_secs(9))));
         assert_eq!(chosen(&[Source::Web], &of[4..]), (None, None), "a person has to mend something");
+    }
+
+    #[test]
+    fn what_was_tried_is_not_chosen_again_and_is_waited_for_where_it_will_be_ready() {
+        let (ready, cooling, out) = (standing(0.0, 0.0, false), standing(9.0, 0.0, false), standing(0.0, 0.0, true));
+        let of = |one, other| [("one", Source::Web, 90.0, one), ("other", Source::Web, 1.0, other)];
+        let tried = |note: fn(&mut Tried, &Arc<str>), names: &[&str]| {
+            let mut tried = Tried::default();
+            names.iter().for_each(|name| note(&mut tried, &Arc::from(*name)));
+            tried
+        };
+        let [refused, failed] = [Tried::refused, Tried::failed].map(|note| tried(note, &["one"]));
+        assert_eq!(chosen_after(&refused, &[Source::Web], &of(&ready, &ready)).0.unwrap(), "other");
+        // Nobody but a person puts the other one back, and the one only cools.
+        for tried in [&refused, &failed] {
+            let nine = Some(Duration::from_secs(9));
+            assert_eq!(chosen_after(tried, &[Source::Web], &of(&cooling, &out)), (None, nine));
+        }
+        // Its turn has come while another one was tried; what failed for another reason than its turn would fail again.
+        assert_eq!(chosen_after(&refused, &[Source::Web], &of(&ready, &out)), (None, Some(Duration::ZERO)));
+        assert_eq!(chosen_after(&failed, &[Source::Web], &of(&ready, &out)), (None, None));
     }
 
     #[test]

@@ -21,7 +21,7 @@ use crate::db::slots::Breaker;
 use crate::db::{Pool, RunId, credentials};
 use crate::instagram::{Source, Sources};
 
-pub use choice::Choice;
+pub use choice::{Choice, Tried};
 pub use refusal::{Refusal, Why};
 pub use turn::Turn;
 

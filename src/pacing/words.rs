@@ -100,7 +100,7 @@ impl Pacing {
     /// Believes nothing any more that was read before.
     fn doubt(&self) {
         self.0.kept.lock().unwrap_or_else(PoisonError::into_inner).doubt();
-        self.0.view.lock().unwrap_or_else(PoisonError::into_inner).doubt();
+        self.view().doubt();
     }
 }
 

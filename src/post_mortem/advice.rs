@@ -46,7 +46,10 @@ pub fn of(reason: Reason) -> Advice {
             "ask again later; for certificate_refused and proxy_refused look at the proxy (docs/INSTAGRAM.md, Proxies)",
         ),
         Reason::DeadlineExceeded => ("longer than IGT_RUN_DEADLINE_SECONDS", "ask again, or allow more"),
-        Reason::LeaseLost => ("its workers died again and again", "see the log of the service"),
+        Reason::LeaseLost => (
+            "its worker died in the last of its attempts",
+            "its events tell how the others ended, the log of the service why the worker died",
+        ),
         Reason::CancelledByClient => ("somebody cancelled it", "nothing"),
         Reason::InternalError => ("a fault of this program", "see the log of the service, under the run's id"),
     };

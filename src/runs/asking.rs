@@ -7,7 +7,7 @@ use super::advice::AskedAs;
 use crate::db::runs::Claimed;
 use crate::db::tasks;
 use crate::instagram::{Class, Failure, FailureKind, Source, Visit};
-use crate::pacing::{Choice, Refusal, Turn};
+use crate::pacing::{Choice, Refusal, Tried, Turn};
 use crate::scrape::Checkpoint;
 
 /// One run takes out so many credentials at most: what they all met is probably the account's.
@@ -54,7 +54,7 @@ pub(super) async fn choose(
     core: &Core,
     run: &Claimed,
     checkpoint: &Checkpoint,
-    tried: &[Arc<str>],
+    tried: &Tried,
     stuck: Option<&Stuck>,
 ) -> Result<Asking, Refusal> {
     let not_offered = matches!(stuck, Some(Stuck::Failed(failure)) if is_not_offered(failure));

@@ -19,7 +19,7 @@ use super::{Core, count_end};
 use crate::db::journal::{Transition, Written};
 use crate::db::runs::{Claimed, Reason, RunState};
 use crate::instagram::{Failure, FailureKind, Username};
-use crate::pacing::Refusal;
+use crate::pacing::{Refusal, Tried};
 use crate::scrape::event::Before;
 use crate::scrape::{self, Checkpoint, Conclusion, Event, Halt, Interruption, Job, Ledger as _, Shortfall};
 
@@ -74,7 +74,7 @@ async fn work(core: &Arc<Core>, run: &Arc<Claimed>, grip: &Arc<Grip>) {
         }
     };
     let closing = Closing { core, run, ledger: &ledger, checkpoint: ledger.checkpoint().await };
-    // In a box of its own, so that no run carries its end with it from the beginning.
+    // In a box, so that no run carries its end with it from the beginning.
     match Box::pin(closing.settle(outcome, asking)).await {
         Ok(()) => {}
         Err(Halt::Unwritable) => {
@@ -100,15 +100,17 @@ async fn pursue(
     if run.cancel_requested {
         return Outcome::Stopped(Stop::Cancelled);
     }
+    // In boxes, here as below: a future is as large as the largest that it ever waits for, and most of its time a run waits for
+    // Instagram.
     if let Some(event) = resumption(run, &ledger.checkpoint().await)
-        && let Err(halt) = ledger.conclude(event, Vec::new(), None, Transition::Stay).await
+        && let Err(halt) = Box::pin(ledger.conclude(event, Vec::new(), None, Transition::Stay)).await
     {
         return Outcome::Halted(halt);
     }
     if ledger.checkpoint().await.tries(run.attempt) > core.policy.max_attempts {
         return Outcome::AttemptsSpent;
     }
-    // In a box: what a `select!` takes in stands in the hand's own future twice.
+    // What a `select!` takes in would stand in the hand's own future twice.
     let pipeline = Box::pin(AssertUnwindSafe(ask_on(core, run, ledger, asking, job)).catch_unwind());
     tokio::select! {
         biased;
@@ -120,9 +122,9 @@ async fn pursue(
 
 /// The pipeline with one credential after the other, each tried once.
 async fn ask_on(core: &Core, run: &Claimed, ledger: &mut RunLedger, asking: &mut Option<Asking>, job: &Job) -> Outcome {
-    let mut tried = Vec::new();
+    let mut tried = Tried::default();
     let mut checkpoint = ledger.checkpoint().await;
-    match choose(core, run, &checkpoint, &tried, None).await {
+    match Box::pin(choose(core, run, &checkpoint, &tried, None)).await {
         Ok(chosen) => *asking = Some(chosen),
         Err(refusal) => return Outcome::NoTurn(refusal, None),
     }
@@ -141,9 +143,14 @@ async fn ask_on(core: &Core, run: &Claimed, ledger: &mut RunLedger, asking: &mut
         if !another_may_go_on(&stuck, run, before, &checkpoint) {
             return no_other(stuck, None);
         }
-        tried.push(Arc::clone(before.credential()));
-        let next = match choose(core, run, &checkpoint, &tried, Some(&stuck)).await {
+        match &stuck {
+            Stuck::Refused(_) => tried.refused(before.credential()),
+            Stuck::Failed(_) => tried.failed(before.credential()),
+        }
+        let next = match Box::pin(choose(core, run, &checkpoint, &tried, Some(&stuck))).await {
             Ok(next) => next,
+            // That it cools is what the failure itself says, with its own words.
+            Err(Refusal { credential: Some(own), .. }) if own == *before.credential() => return no_other(stuck, None),
             Err(refusal) => return no_other(stuck, Some(refusal)),
         };
         let (message, failure) = match stuck {
@@ -155,7 +162,7 @@ async fn ask_on(core: &Core, run: &Claimed, ledger: &mut RunLedger, asking: &mut
         let (from, to) = (Arc::clone(before.credential()), Arc::clone(next.credential()));
         let event = Event::CredentialChanged { message, failure, from, to, attempt: run.attempt };
         let exchanges = before.visit.take_exchanges();
-        let written = ledger.conclude(event, exchanges, Some(checkpoint.clone()), Transition::Stay).await;
+        let written = Box::pin(ledger.conclude(event, exchanges, Some(checkpoint.clone()), Transition::Stay)).await;
         match written {
             Ok(written) if written.cancel_requested => return Outcome::Halted(Halt::Cancelled),
             Ok(_) => *asking = Some(next),
@@ -232,7 +239,8 @@ impl<'a> Closing<'a> {
                 self.end_for(
                     Reason::LeaseLost,
                     format!(
-                        "its worker was lost again and again; {spent} attempts are spent; see the log of the service"
+                        "its worker was lost in the last of {spent} attempts; its events tell how the others ended, and the log of \
+                         the service why the worker was lost"
                     ),
                 )
             }

@@ -163,6 +163,45 @@ async fn with_no_other_credential_all_runs_wait_and_say_until_when_and_it_costs_
     assert_eq!(world.ended(&replica, "u").await["status"], "completed");
 }
 
+#[tokio::test]
+async fn a_run_waits_for_the_credentials_that_cool_whichever_of_the_others_is_out() {
+    let world = World::new().await;
+    let ids = ["one", "two", "gone"].map(|name| (name, unique(name)));
+    let file = File::of_sessions(&ids.each_ref().map(|(name, id)| (*name, id.as_str())), "");
+    let replica = world.replica(&[("IGT_CREDENTIALS", file.path()), ("IGT_POLL_MS", "20")]).await;
+    let command_line = async |words: &[&str]| {
+        let finished = call(words, &[("DATABASE_URL", &world.database.url)]).finished().await;
+        assert_eq!(finished.code, Some(0), "{finished:?}");
+    };
+    command_line(&["credentials", "disable", "gone"]).await;
+    let fault = json!({"fault": "throttled", "times": 2, "retry_after_seconds": 3600});
+    world.instagram.fault("outlast.anna", fault).await;
+    let waits = async |task: &str| {
+        eventually("the run waits, or has ended", async || {
+            let status = replica.get(&format!("/task_status/{task}?logs_count=100")).await.ok()["response"].clone();
+            (event_types(&status).contains(&"rate_limited") || status["is_processing"] == false).then_some(status)
+        })
+        .await
+    };
+    // Both are throttled by one run, and another one finds both cooling.
+    for (task, changes) in [("anna", 1), ("bert", 0)] {
+        replica.create("create_task", task, &format!("outlast.{task}")).await;
+        replica.post(&format!("/force_scrape/{task}")).await.ok();
+        let status = waits(task).await;
+        assert_eq!((&status["is_processing"], &status["status"]), (&json!(true), &json!("processing")), "{status:#}");
+        let changed = event_types(&status).into_iter().filter(|what| *what == "credential_changed").count();
+        assert_eq!(changed, changes, "{status:#}");
+        assert!(event(&status, "rate_limited")["retry_after_s"].as_u64().unwrap() > 3000, "{status:#}");
+    }
+    assert!(world.instagram.calls(&ids[2].1).await.is_empty(), "nobody asks with the one that is out");
+
+    command_line(&["credentials", "enable", "two"]).await;
+    for task in ["anna", "bert"] {
+        due(&world.database.pool, task).await;
+        assert_eq!(world.ended(&replica, task).await["status"], "completed");
+    }
+}
+
 /// Makes a task's waiting run due.
 async fn due(pool: &PgPool, task: &str) {
     let due = "update runs set claimable_at = now() where task_id = $1 and state = 'waiting'";

@@ -44,17 +44,8 @@ async fn scrape(world: &World, replica: &Replica, kind: &str, task: &str, userna
     world.ended(replica, task).await
 }
 
-/// The name of an account that has three pages of posts.
-async fn with_three_pages(world: &World, beginning: &str) -> String {
-    for n in 0.. {
-        let username = format!("{beginning}.{n}");
-        let user = world.instagram.user(&username).await;
-        if user["edge_owner_to_timeline_media"]["count"].as_i64().unwrap() >= 60 {
-            return username;
-        }
-    }
-    unreachable!()
-}
+/// So many posts are three pages of this source.
+const THREE_PAGES: i64 = 60;
 
 /// The name of an account that has pinned posts.
 async fn with_pinned_posts(world: &World, beginning: &str) -> String {
@@ -281,8 +272,8 @@ async fn a_token_that_has_used_up_most_is_slowed_for_all_replicas() {
     let file = of_token(&ample(), "");
     let settings = [("IGT_MAX_POSTS", "26")];
     let (one, two) = (replica(&world, &file, &settings).await, replica(&world, &file, &settings).await);
-    let slowed = &with_three_pages(&world, "usage.85.slowed").await;
-    let slower = &with_three_pages(&world, "usage.85.slower").await;
+    let slowed = &world.instagram.with_posts("usage.85.slowed", THREE_PAGES).await;
+    let slower = &world.instagram.with_posts("usage.85.slower", THREE_PAGES).await;
     // Learnt by the one, and kept to by both.
     assert_eq!(scrape(&world, &one, "profile", "a", slowed, "graph").await["status"], "completed");
     assert_eq!(row(&world.database.pool, "official").await["usage_percent"], 85.0);
@@ -398,7 +389,7 @@ async fn a_run_that_changes_its_source_in_the_middle_of_a_list_begins_it_anew_an
     let file = of_token(&ample(), "");
     let replica = replica(&world, &file, &[]).await;
     for (kind, pages) in [("profile", 0), ("profile", 1), ("reel", 1)] {
-        let username = &with_three_pages(&world, &format!("midway.{kind}{pages}")).await;
+        let username = &world.instagram.with_posts(&format!("midway.{kind}{pages}"), THREE_PAGES).await;
         let throttle =
             json!({"fault": "callthrottled", "endpoint": "business_discovery_media", "after": pages, "number": 1});
         world.instagram.fault(username, throttle).await;
@@ -430,7 +421,7 @@ async fn a_run_that_was_begun_with_the_web_source_goes_on_with_a_token_that_is_p
     let settings = [("DATABASE_URL", world.database.url.as_str())];
     let disabled = call(&["credentials", "disable", "official"], &settings).finished().await;
     assert_eq!(disabled.code, Some(0), "{disabled:?}");
-    let username = &with_three_pages(&world, "returned").await;
+    let username = &world.instagram.with_posts("returned", THREE_PAGES).await;
     let throttle = json!({"fault": "throttled", "endpoint": "feed", "after": 1, "times": 1, "retry_after_seconds": 1});
     world.instagram.fault(username, throttle).await;
     world.instagram.hold(username, 2).await;
@@ -458,7 +449,7 @@ async fn a_list_of_the_official_source_whose_cursor_has_died_begins_anew_and_dou
     let file = of_token(&ample(), "");
     let replica = replica(&world, &file, &[]).await;
     let dies = json!({"fault": "stalecursor", "endpoint": "business_discovery_media", "after": 1, "times": 1});
-    let username = &with_three_pages(&world, "died").await;
+    let username = &world.instagram.with_posts("died", THREE_PAGES).await;
     world.instagram.fault(username, dies).await;
     let status = scrape(&world, &replica, "reel", "t", username, "graph").await;
     assert_eq!(end(&status), ("completed", None), "{status:#}");
@@ -478,7 +469,7 @@ async fn a_reel_that_the_list_does_not_show_any_more_leaves_the_run_partial() {
     let file = of_token(&ample(), "");
     let replica = replica(&world, &file, &[]).await;
     // The third page fails once, so that another attempt goes on, which has not read the first two.
-    let username = &with_three_pages(&world, "unlisted").await;
+    let username = &world.instagram.with_posts("unlisted", THREE_PAGES).await;
     let fails = json!({"fault": "broken", "endpoint": "business_discovery_media", "after": 1, "times": 1});
     world.instagram.fault(username, fails).await;
     world.instagram.hold(username, 3).await;

@@ -150,9 +150,12 @@ impl Visit {
         Failure { retry_after: failure.retry_after.map(|wait| wait.max(least)), ..failure }
     }
 
+    /// Tells how a request ended. What may be a wall rests its credential for no shorter than a throttle does, also where
+    /// the run itself may try once more sooner.
     async fn tell_gate(&self, endpoint: &'static str, failure: Option<&Failure>) {
-        let (kind, retry_after) =
-            (failure.map(|failure| failure.kind), failure.and_then(|failure| failure.retry_after));
+        let kind = failure.map(|failure| failure.kind);
+        let least = if kind.is_some_and(FailureKind::may_be_a_wall) { self.web.least_throttle } else { Duration::ZERO };
+        let retry_after = failure.and_then(|failure| failure.retry_after).map(|wait| wait.max(least));
         self.gate.heard(Heard { endpoint, failure: kind, retry_after, usage: None }).await;
     }
 

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{ample, assert_one_history, end, of_token, replica, scrape, with_three_pages};
+use super::{THREE_PAGES, ample, assert_one_history, end, of_token, replica, scrape};
 use crate::drift::told;
 use crate::harness::World;
 
@@ -12,7 +12,7 @@ async fn a_caption_that_is_refused_or_of_another_type_stays_as_it_was_on_every_p
     let pool = &world.database.pool;
     let file = of_token(&ample(), "");
     let replica = replica(&world, &file, &[]).await;
-    let username = &with_three_pages(&world, "captions.official").await;
+    let username = &world.instagram.with_posts("captions.official", THREE_PAGES).await;
     let status = scrape(&world, &replica, "profile", "t", username, "graph").await;
     assert_eq!(end(&status), ("completed", None), "{status:#}");
     let before = told(pool).await;

@@ -70,7 +70,8 @@ impl Stage {
     async fn new(settings: &[(&str, &str)]) -> Self {
         let world = World::new().await;
         let file = of_token(&ample(), "");
-        let replica = replica(&world, &file, settings).await;
+        // With few hands, so that a busy machine has time for those who ask.
+        let replica = replica(&world, &file, &[settings, &[("IGT_CONCURRENCY", "4")]].concat()).await;
         Self { world, replica, _file: file }
     }
 
@@ -154,7 +155,9 @@ async fn check(pool: &PgPool, world: &World, row: &Row, kind: &str, task: &str, 
                 None => world.instagram.user(&username).await["edge_owner_to_timeline_media"]["count"].as_i64(),
                 told => told,
             };
-            told.map_or(60, |told| told.min(60))
+            // The second post cannot be read of each page of 25 but the first, which comes with the account.
+            let lacking = |told: i64| if row.fault == "garbled" { (told - 1) / 25 } else { 0 };
+            told.map_or(60, |told| (told - lacking(told)).min(60))
         }
     };
     same("the number of posts", posts.to_string(), all.to_string());

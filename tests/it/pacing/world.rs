@@ -6,14 +6,18 @@ use std::collections::BTreeMap;
 use futures_util::{StreamExt as _, stream};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
+use reqwest::StatusCode;
 use serde_json::{Value, json};
 
 use super::assert_within;
 use crate::credentials::{File, unique};
-use crate::harness::{World, assert_sound, event_types, eventually};
+use crate::harness::{Answer, World, assert_sound, event_types, eventually};
 
 /// How many requests of a credential may fall into any two seconds: fewer than the runs would make.
 const BUDGET: usize = 15;
+
+/// How many attempts in a row may bring a run no further.
+const MAX_ATTEMPTS: i64 = 4;
 
 /// A status, and its reason.
 type End = (&'static str, Option<&'static str>);
@@ -97,14 +101,14 @@ async fn a_world_of_200_accounts_under_faults_ends_as_it_should_and_no_credentia
     let crew = Crew::with_a_budget_of(BUDGET);
     let settings = [
         ("IGT_CREDENTIALS", crew.file.path()),
-        ("IGT_CONCURRENCY", "12"),
+        ("IGT_CONCURRENCY", "5"),
         ("IGT_LEASE_SECONDS", "5"),
         ("IGT_POLL_MS", "50"),
         ("IGT_RETRY_BASE_MS", "20"),
         ("IGT_THROTTLE_SECONDS", "1"),
         // Accounts that are broken for good are tried to the last, when all others have ended; that is no outage.
         ("IGT_BREAKER_FAILURES", "10000"),
-        ("IGT_MAX_ATTEMPTS", "4"),
+        ("IGT_MAX_ATTEMPTS", &MAX_ATTEMPTS.to_string()),
         ("IGT_MAX_POSTS", "24"),
     ];
     let mut replicas = Vec::new();
@@ -115,8 +119,14 @@ async fn a_world_of_200_accounts_under_faults_ends_as_it_should_and_no_credentia
     let start = async |(n, (username, kind)): (usize, &(String, usize))| {
         let replica = &replicas[n % 3];
         let body = json!({"task_id": username, "username": username, "source": ENDS[*kind].0});
-        replica.post_json("/create_task", &body).await.ok();
-        replica.post(&format!("/force_scrape/{username}")).await.ok();
+        // Whoever is told to try again in a moment does.
+        let done = async |answer: Answer| (answer.status != StatusCode::SERVICE_UNAVAILABLE).then_some(answer.status);
+        let created = async || done(replica.post_json("/create_task", &body).await).await;
+        assert_eq!(eventually("the task is created", created).await, StatusCode::OK, "{username}");
+        let started = async || done(replica.post(&format!("/force_scrape/{username}")).await).await;
+        // A start that was not answered may have been made all the same.
+        let status = eventually("the scrape is started", started).await;
+        assert!([StatusCode::OK, StatusCode::CONFLICT].contains(&status), "{username}: {status}");
     };
     // A few at a time, so that none waits for the others longer than a request may.
     stream::iter(accounts.iter().enumerate()).for_each_concurrent(4, start).await;
@@ -133,7 +143,7 @@ async fn a_world_of_200_accounts_under_faults_ends_as_it_should_and_no_credentia
     }
     for (username, kind) in &accounts {
         let status: Value = world.ended(&replicas[2], username).await;
-        if has_lost_two(&world, username, &status).await {
+        if has_lost_two(&world, username, &status).await || has_lost_its_worker_last(&status) {
             continue;
         }
         let end = (status["status"].as_str().unwrap(), status["reason"].as_str());
@@ -164,6 +174,12 @@ async fn a_world_of_200_accounts_under_faults_ends_as_it_should_and_no_credentia
             .unwrap();
     assert_eq!(out, ["expired token_invalid", "gone login_required", "stopped challenge_required"]);
     assert_sound(&world.database.pool).await;
+}
+
+/// Whether the worker of its last attempt was among those that died: then it ends for that, as far as it has come.
+fn has_lost_its_worker_last(status: &Value) -> bool {
+    let after = |event: &Value| event["after"] == "lost_worker" && event["attempt"] == MAX_ATTEMPTS + 1;
+    status["reason"] == "lease_lost" && status["logs"].as_array().unwrap().iter().any(after)
 }
 
 /// Whether the run met two credentials that are no good: then it ends, since it may take out no third.

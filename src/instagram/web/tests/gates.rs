@@ -72,6 +72,17 @@ async fn every_request_passes_the_gate_and_its_end_is_told_with_the_wait_that_wa
 }
 
 #[tokio::test]
+async fn a_page_in_the_place_of_an_answer_is_told_with_the_wait_of_a_throttle_and_may_be_tried_again_sooner() {
+    let site = Site::answering(|_| answer(200, &[("retry-after", "0"), ("content-type", "text/html")], "<html>")).await;
+    let gate = gate(1);
+    let failure = web(&site).visit(gate.clone()).posts(&account(), None).await.unwrap_err();
+    assert_eq!((failure.kind, failure.retry_after), (FailureKind::HtmlInsteadOfJson, Some(Duration::ZERO)));
+    let heard = gate.heard.lock().unwrap();
+    let told: Vec<_> = heard.iter().map(|heard| (heard.failure, heard.retry_after)).collect();
+    assert_eq!(told, [(Some(FailureKind::HtmlInsteadOfJson), Some(Duration::from_secs(660)))]);
+}
+
+#[tokio::test]
 async fn what_the_gate_refuses_is_never_asked_and_leaves_no_exchange() {
     let site = Site::answering(|_| json_of(404, &json!({"message": "User not found", "status": "fail"}))).await;
     let gate = gate(1);
