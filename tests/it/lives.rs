@@ -371,14 +371,14 @@ async fn shutdown_hands_over_what_does_not_finish_and_spends_no_attempt() {
 #[tokio::test]
 async fn deleting_a_task_stops_its_run_and_keeps_what_was_found() {
     let (world, replica) = World::with_replica().await;
-    world.instagram.hold("unwanted.anna", 2).await;
-    replica.create("create_task", "t", "unwanted.anna").await;
+    world.instagram.hold("dismissed.anna", 2).await;
+    replica.create("create_task", "t", "dismissed.anna").await;
     replica.post("/force_scrape/t").await.ok();
-    world.instagram.holds_one("unwanted.anna").await;
+    world.instagram.holds_one("dismissed.anna").await;
     replica.delete("/task/t").await.ok();
     // The request to Instagram is still held: the run does not wait for it.
     let status = world.ended(&replica, "t").await;
-    world.instagram.let_go("unwanted.anna").await;
+    world.instagram.let_go("dismissed.anna").await;
     assert_eq!((&status["status"], &status["reason"]), (&json!("cancelled"), &json!("cancelled_by_client")));
     assert_eq!(status["latest_event"]["event_type"], "scrape_cancelled");
     assert!(count(&world.database.pool, "select count(*) from media").await > 0);

@@ -239,15 +239,16 @@ async fn an_answer_that_tells_no_number_begins_no_row() {
     let (world, replica) = World::with_replica().await;
     let pool = &world.database.pool;
     world.scrape_reels(&replica, "t", "silent.anna").await;
-    let snapshots = "select count(*) from media_snapshots";
-    let before = count(pool, snapshots).await;
+    // All but the time until which a row is seen; a post of the last minutes may truly have none of anything.
+    let numbers = async || {
+        let rows =
+            "select jsonb_agg(to_jsonb(s) - 'observed_until' order by shortcode, observed_from) from media_snapshots s";
+        sqlx::query_scalar::<_, Value>(rows).fetch_one(pool).await.unwrap()
+    };
+    let before = numbers().await;
     world.instagram.fault("silent.anna", json!({"fault": "nulls"})).await;
     assert_eq!(world.scrape_reels(&replica, "t", "silent.anna").await["status"], "completed");
-    assert_eq!(count(pool, snapshots).await, before);
-    assert_eq!(
-        count(pool, "select count(*) from media_snapshots where likes_count = 0 and comments_count = 0").await,
-        0
-    );
+    assert_eq!(numbers().await, before);
     // What was known stays to be read.
     let details = details(&replica, "t").await;
     let posts = details["target_profile_data"]["scraped_posts"].as_array().unwrap();
@@ -303,9 +304,7 @@ async fn runs_that_read_the_same_account_at_once_neither_block_nor_double_anythi
     assert_truthful(pool).await;
     assert_sound(pool).await;
     for replica in [&one, &other] {
-        let trouble: Vec<Value> =
-            replica.log().into_iter().filter(|line| line["level"] == "WARN" || line["level"] == "ERROR").collect();
-        assert_eq!(trouble, Vec::<Value>::new());
+        assert_eq!(replica.troubles(), Vec::<Value>::new());
     }
 }
 

@@ -1,77 +1,26 @@
-//! The sessions in docs/API.md: each command is run by a shell as it stands there, and what it prints has the form that stands
-//! below it: the same JSON but for its values, the same words but for ids, times and numbers.
+//! The sessions in the documents: each command is run by a shell as it stands there, and what it prints has the form that
+//! stands below it: the same JSON but for its values, the same words but for ids, times and numbers.
+
+mod form;
+mod readme;
+mod terminal;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::time::Duration;
 
-use regex::Regex;
 use reqwest::Method;
 use serde_json::Value;
-use tokio::process::Command;
 
-use crate::documents::fences::cut;
-use crate::harness::machine::{project, run};
-use crate::harness::{PROGRAM, Replica, World, eventually};
-
-/// A command, and what the document has it print.
-struct Step {
-    command: String,
-    prints: String,
-}
+use self::form::form;
+use self::terminal::{Step, Terminal, steps_of};
+use crate::harness::machine::project;
+use crate::harness::{Replica, V1, World, eventually};
 
 /// The commands of version 1 and the operations endpoints, and those of version 2, in their order.
 fn steps() -> [Vec<Step>; 2] {
     let text = std::fs::read_to_string(project("docs/API.md")).unwrap();
     let (version_1, version_2) = text.split_once("\n# Version 2\n").expect("docs/API.md tells of version 2");
     [version_1, version_2].map(steps_of)
-}
-
-fn steps_of(text: &str) -> Vec<Step> {
-    let fences = cut(text).into_iter().filter(|fence| fence.language == "console");
-    let mut steps: Vec<Step> = Vec::new();
-    for line in fences.flat_map(|fence| fence.text.lines().map(str::to_owned).collect::<Vec<_>>()) {
-        match (line.strip_prefix("$ "), steps.last_mut()) {
-            (Some(command), _) => steps.push(Step { command: command.to_owned(), prints: String::new() }),
-            (None, Some(step)) => step.prints.push_str(&format!("{line}\n")),
-            (None, None) => panic!("{line:?} stands below no command"),
-        }
-    }
-    steps
-}
-
-/// A terminal at which the program and curl are as in the document.
-struct Terminal {
-    folder: PathBuf,
-    database_url: String,
-}
-
-impl Terminal {
-    fn new(world: &World) -> Self {
-        let folder = std::env::temp_dir().join(format!("igt-it-programs-{}", uuid::Uuid::new_v4()));
-        std::fs::create_dir(&folder).unwrap();
-        std::os::unix::fs::symlink(PROGRAM, folder.join("ig-tracking")).unwrap();
-        // A person at a terminal sees no progress beside an answer, either.
-        std::fs::write(folder.join(".curlrc"), "no-progress-meter\n").unwrap();
-        Self { folder, database_url: world.database.url.clone() }
-    }
-
-    /// What the command prints.
-    async fn prints(&self, command: &str, variables: &BTreeMap<&str, String>) -> String {
-        let mut shell = Command::new("sh");
-        let path = format!("{}:{}", self.folder.display(), std::env::var("PATH").unwrap());
-        shell.current_dir(&self.folder).env("PATH", path).env("DATABASE_URL", &self.database_url);
-        shell.env("CURL_HOME", &self.folder).env("no_proxy", "*").envs(variables);
-        shell.args(["-c", &format!("set -u; {{ {command}\n}} 2>&1")]);
-        // `grep` and `curl` may end otherwise than well; what they print says it.
-        run(shell, "").await.stdout
-    }
-}
-
-impl Drop for Terminal {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.folder);
-    }
 }
 
 #[tokio::test]
@@ -81,8 +30,9 @@ async fn every_session_of_version_2_in_the_documents_prints_what_stands_there() 
     // What the demo has done by then.
     world.scrape(&replica, "demo-profile", "aurora.kitchen").await;
     world.scrape_reels(&replica, "demo-reel", "nordic.trails").await;
-    let terminal = Terminal::new(&world);
-    let mut variables = BTreeMap::from([("v2", format!("{}/api/v2", replica.address))]);
+    let terminal = Terminal::new();
+    let mut variables =
+        BTreeMap::from([("DATABASE_URL", world.database.url.clone()), ("v2", format!("{}/api/v2", replica.address))]);
     let [_, steps] = steps();
     assert!(steps.len() > 35, "{} steps", steps.len());
     // Its run is under way for as long as it takes to be cancelled.
@@ -119,8 +69,9 @@ async fn every_session_of_version_2_in_the_documents_prints_what_stands_there() 
 async fn every_session_of_version_1_in_the_documents_prints_what_stands_there() {
     let world = World::slow(Duration::ZERO).await;
     let replica = world.replica(&[]).await;
-    let terminal = Terminal::new(&world);
-    let variables = BTreeMap::from([("base", format!("{}/codvid-ai/ig-tracking", replica.address))]);
+    let terminal = Terminal::new();
+    let variables =
+        BTreeMap::from([("DATABASE_URL", world.database.url.clone()), ("base", format!("{}{V1}", replica.address))]);
     let [steps, _] = steps();
     assert!(steps.len() > 35, "{} steps", steps.len());
     let mut before = Vec::new();
@@ -132,13 +83,7 @@ async fn every_session_of_version_1_in_the_documents_prints_what_stands_there() 
         prepare(&world, &replica, &command, before.contains(&command)).await;
         let printed = terminal.prints(&command.replace("http://127.0.0.1:8080", &replica.address), &variables).await;
         let (now, then) = (form(&printed), form(&prints));
-        // What an account does not tell is null, and which does not differs from day to day.
-        let is_same = now.lines == then.lines
-            && now.json.len() == then.json.len()
-            && now.json.iter().zip(&then.json).all(|((path, kind), (known, as_known))| {
-                path == known && (kind == as_known || [kind, as_known].contains(&&"null"))
-            });
-        assert!(is_same, "$ {command}\n{printed}\nstands as\n{prints}\n{now:#?}");
+        assert!(now.is_like(&then), "$ {command}\n{printed}\nstands as\n{prints}\n{now:#?}");
         before.push(command);
     }
 }
@@ -195,74 +140,4 @@ async fn known(replica: &Replica) -> Vec<(&'static str, String)> {
         known.push(("run", run.to_owned()));
     }
     known
-}
-
-/// The form of what was printed.
-#[derive(Debug, PartialEq)]
-struct Form {
-    /// Lines without what differs from one time to the next.
-    lines: Vec<String>,
-    /// Of JSON every path, with the type of what stands there.
-    json: BTreeMap<String, &'static str>,
-}
-
-fn form(printed: &str) -> Form {
-    let printed = printed.replace('\r', "");
-    let printed = printed.as_str();
-    // An answer with its head has a blank line before its body.
-    let (head, body) = match printed.split_once("\n\n") {
-        Some((head, body)) if head.starts_with("HTTP/") => (head, body),
-        _ => ("", printed),
-    };
-    let mut form = Form { lines: head.lines().map(without_values).collect(), json: BTreeMap::new() };
-    match serde_json::from_str(body.trim()) {
-        Ok(json @ (Value::Object(_) | Value::Array(_))) => paths(&json, "", &mut form.json),
-        _ => {
-            for line in body.trim_end().lines() {
-                let (name, json) =
-                    line.split_once('{').map_or((line, None), |(name, rest)| (name, Some(format!("{{{rest}"))));
-                match json.and_then(|json| serde_json::from_str::<Value>(&json).ok()) {
-                    Some(json) => paths(&json, name, &mut form.json),
-                    None => form.lines.push(without_values(line)),
-                }
-            }
-            // How many there are of the same is chance.
-            form.lines.dedup();
-        }
-    }
-    form
-}
-
-fn paths(value: &Value, path: &str, into: &mut BTreeMap<String, &'static str>) {
-    let kind = match value {
-        Value::Null => "null",
-        Value::Bool(_) => "a truth",
-        Value::Number(_) => "a number",
-        Value::String(_) => "a text",
-        Value::Array(items) => {
-            items.iter().for_each(|item| paths(item, &format!("{path}[]"), into));
-            "a list"
-        }
-        Value::Object(map) => {
-            map.iter().for_each(|(key, value)| paths(value, &format!("{path}.{key}"), into));
-            "an object"
-        }
-    };
-    into.insert(path.to_owned(), kind);
-}
-
-fn without_values(line: &str) -> String {
-    let values = [
-        (r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", "<id>"),
-        (r"igt_\S+", "<key>"),
-        (r"\bkey [a-z0-9]{12}\b|revoke [a-z0-9]{12}\b", "key <id>"),
-        (r"\d{4}-\d\d-\d\dT[0-9:.]+Z", "<time>"),
-        (r"[A-Z][a-z]{2}, \d+ [A-Z][a-z]{2} \d{4} [0-9:]+ GMT", "<date>"),
-        (r#""\d+-[0-9a-f]+""#, "<tag>"),
-        (r"\bW[A-Za-z0-9_-]{3,}", "<cursor>"),
-        (r"\d+(\.\d+)?", "0"),
-    ];
-    values
-        .into_iter()
-        .fold(line.to_owned(), |line, (value, name)| Regex::new(value).unwrap().replace_all(&line, name).into_owned())
 }

@@ -164,7 +164,7 @@ async fn a_database_that_cannot_be_reached_is_told_without_its_password() {
 async fn an_unknown_variable_of_ours_is_told_with_the_nearest_known_one() {
     let world = World::new().await;
     let replica = world.replica(&[("IGT_CONCURENCY", "4"), ("IGTX", "1"), ("IGT_SANDBOX_SEED", "1")]).await;
-    let warnings: Vec<_> = replica.log().into_iter().filter(|line| line["level"] == "WARN").collect();
+    let warnings = replica.troubles();
     assert_eq!(warnings.len(), 1, "{warnings:?}");
     assert_eq!(
         (&warnings[0]["variable"], &warnings[0]["nearest"]),

@@ -138,10 +138,11 @@ async fn a_replica_that_shuts_down_answers_those_who_wait() {
     let world = World::new().await;
     let replica = world.replica(&CLERK).await;
     let run = claimed(&world.database.pool, "t").await;
-    let path = format!("/runs/{}?wait=60", run.run_id);
-    let tag = get(&replica, &path.replace("60", "0")).await.header("etag").unwrap().to_owned();
+    let at_once = format!("/runs/{}", run.run_id);
+    let tag = get(&replica, &at_once).await.header("etag").unwrap().to_owned();
+    let waiting = format!("{at_once}?wait=60");
     let began = Instant::now();
-    let (standing, unmoved, ()) = tokio::join!(get(&replica, &path), known(&replica, &path, &tag), async {
+    let (standing, unmoved, ()) = tokio::join!(get(&replica, &waiting), known(&replica, &waiting, &tag), async {
         until_waited_for(&replica, 2).await;
         replica.signal(Signal::SIGTERM);
     });

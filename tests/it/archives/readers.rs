@@ -236,17 +236,17 @@ async fn a_failed_run_is_explained_bundled_and_played_back_from_its_pack_as_from
 #[tokio::test]
 async fn a_search_over_rows_and_packed_logs_meets_each_event_once_in_order() {
     let world = World::new().await;
-    let replica = world.replica(&CLERK).await;
     let database = &world.database.pool;
     tasks(database, 8).await;
     let mut random = StdRng::seed_from_u64(32);
     let begin = now(database).await - TimeDelta::days(40);
     let runs = several(database, &mut random, begin, 60).await;
-    // Rows and packs by turns.
+    // Rows and packs by turns. No replica is there yet: it would write the missing summaries, and then all are packed.
     let odd: Vec<_> = runs.iter().skip(1).step_by(2).map(|run| run.run_id).collect();
     sqlx::query("delete from run_summaries where run_id = any($1)").bind(&odd).execute(database).await.unwrap();
     tend_logs(&pool(&world.database), PACK, Duration::ZERO).await.unwrap();
     assert_eq!(whereabouts(database).await, (30, 30));
+    let replica = world.replica(&CLERK).await;
     let position =
         |event: &Value| (event["run_id"].as_str().unwrap().parse::<Uuid>().unwrap(), event["seq"].as_i64().unwrap());
     let mut hits = 0;

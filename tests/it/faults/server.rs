@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use ig_tracking::db::status::Snapshot;
 use nix::sys::signal::Signal;
 use sqlx::{Connection as _, PgConnection, PgPool};
 
@@ -86,7 +87,10 @@ async fn a_demoted_primary_whose_connections_stay_open_is_left_for_the_new_one()
         read_only(&old_url, true).await;
         let old_pool = std::mem::replace(&mut stage.pool, Database::at(&new_url).await.pool);
         all_is_replayed(&old_pool, &stage.pool).await;
+        // While it follows, nobody can tell by it whether anything was committed.
+        assert_eq!(Snapshot::now(&stage.pool).await.unwrap(), None);
         sqlx::query("select pg_promote(true, 60)").execute(&stage.pool).await.unwrap();
+        assert!(Snapshot::now(&stage.pool).await.unwrap().is_some());
         stage.members.iter().for_each(|member| member.proxy.lead_to(&new_url));
         old_pool.close().await;
         demoted = std::mem::replace(&mut stage.server, successor.take());
