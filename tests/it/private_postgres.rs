@@ -189,10 +189,12 @@ async fn what_a_crashed_machine_leaves_behind_does_not_stand_in_the_way() {
 async fn a_killed_watchdog_is_replaced_at_the_next_start() {
     let scratch = Scratch::new();
     let first = scratch.hold();
-    for pid in scratch.watchdogs() {
-        kill(pid, Signal::SIGKILL).unwrap();
+    let watchdogs = scratch.watchdogs();
+    for pid in &watchdogs {
+        kill(*pid, Signal::SIGKILL).unwrap();
     }
-    until("the watchdog has gone", || scratch.watchdogs().is_empty());
+    // One that is dying has no command line any more and its locks still.
+    until("the watchdog has gone", || watchdogs.iter().all(|pid| has_ended(*pid)));
     let second = scratch.hold();
     first.kill();
     second.kill();
@@ -403,6 +405,14 @@ async fn ask(url: &str, question: &str) -> String {
     let mut connection = PgConnection::connect(url).await.unwrap();
     let question = sqlx::AssertSqlSafe(question.to_owned());
     sqlx::query_scalar(question).fetch_optional(&mut connection).await.unwrap().unwrap_or_default()
+}
+
+/// Whether a process is no more, or only waits for its parent to take note of it.
+#[cfg(target_os = "linux")]
+fn has_ended(pid: Pid) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    // The state follows the name, which may hold anything.
+    stat.rsplit_once(") ").is_none_or(|(_, rest)| rest.starts_with('Z'))
 }
 
 fn until(what: &str, mut is_so: impl FnMut() -> bool) {

@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 
 use super::dice::Dice;
 use super::question::{self, Reply};
-use super::timing::{Answered, Pulse, Threads};
+use super::timing::{Answered, Pulse, Standstills, Threads};
 use crate::harness::{Replica, V1};
 
 /// No client is kept waiting longer, whatever happens.
@@ -104,6 +104,7 @@ impl Clients {
             at_work: JoinSet::new(),
         };
         clients.at_work.spawn(Arc::clone(&clients.pulse).beat());
+        Standstills::of_this_machine();
         for (n, seat) in seats.iter().enumerate() {
             let starter = clients.client(seat);
             let (tasks_of_starter, starting, mut dice) =

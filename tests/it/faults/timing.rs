@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, LazyLock, Mutex};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -101,10 +101,6 @@ impl Threads {
 
     /// What each has waited so far; nothing where the kernel does not count, or the process has gone.
     pub(super) fn waits(&self) -> Vec<Duration> {
-        let wait = |path| {
-            let told = std::fs::read_to_string(path).ok()?;
-            Some(Duration::from_nanos(told.split(' ').nth(1)?.parse().ok()?))
-        };
         self.0.iter().map(|path| wait(path).unwrap_or_default()).collect()
     }
 
@@ -149,6 +145,46 @@ impl Pulse {
         let beats = self.0.lock().unwrap();
         let heard = beats.late.iter().rev().take_while(|(due, late)| *due + *late > from).map(|(_, late)| *late);
         heard.max().unwrap_or_default().max(beats.due.elapsed())
+    }
+}
+
+/// How long a thread was ready to run and had no core.
+fn wait(schedstat: &Path) -> Option<Duration> {
+    let told = std::fs::read_to_string(schedstat).ok()?;
+    Some(Duration::from_nanos(told.split(' ').nth(1)?.parse().ok()?))
+}
+
+/// How long the machine as a whole stood still, as a virtual one does that is paused: so long a thread that does nothing but
+/// sleep overslept, beyond its waits for a core.
+pub(super) struct Standstills(Mutex<Vec<(Instant, Duration)>>);
+
+impl Standstills {
+    /// Those of this machine, from now on.
+    pub(super) fn of_this_machine() -> &'static Self {
+        static NOTED: LazyLock<Standstills> = LazyLock::new(|| {
+            std::thread::spawn(|| Standstills::of_this_machine().watch());
+            Standstills(Mutex::default())
+        });
+        &NOTED
+    }
+
+    fn watch(&self) {
+        const NAP: Duration = Duration::from_millis(10);
+        let waits = || wait(Path::new("/proc/thread-self/schedstat")).unwrap_or_default();
+        loop {
+            let (before, begin) = (waits(), Instant::now());
+            std::thread::sleep(NAP);
+            let overslept = begin.elapsed().saturating_sub(NAP + waits().saturating_sub(before));
+            if overslept > NAP {
+                self.0.lock().unwrap().push((begin, overslept));
+            }
+        }
+    }
+
+    /// All of them in between; what has just ended may not be noted yet.
+    pub(super) fn between(&self, from: Instant, to: Instant) -> Duration {
+        let noted = self.0.lock().unwrap();
+        noted.iter().filter(|(begin, long)| *begin < to && *begin + *long > from).map(|(_, long)| *long).sum()
     }
 }
 

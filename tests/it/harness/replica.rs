@@ -2,6 +2,7 @@
 
 use std::process::Stdio;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -65,23 +66,31 @@ impl Started {
     }
 
     /// Waits until it listens.
-    pub(crate) async fn listening(self) -> Replica {
+    pub(crate) async fn listening(mut self) -> Replica {
         let address = self.address().await;
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
         Replica { child: self.child, lines: self.lines, address, http }
     }
 
-    /// Waits until it says where it listens.
-    async fn address(&self) -> String {
+    /// Waits until it says where it listens; one that ends before that has said why.
+    async fn address(&mut self) -> String {
         eventually("the program listens", async || {
-            let lines = self.lines.lock().unwrap();
-            lines.iter().find_map(|line| address_in(line))
+            // Looked at first: of one that has ended every line is kept a moment later.
+            let ended = self.child.try_wait().unwrap();
+            if let Some(address) = self.lines.lock().unwrap().iter().find_map(|line| address_in(line)) {
+                return Some(address);
+            }
+            if let Some(status) = ended {
+                tokio::time::sleep(Duration::from_millis(200)).await;
+                panic!("the program ended before it listened, with {status}: {:#?}", self.lines.lock().unwrap());
+            }
+            None
         })
         .await
     }
 
     /// The same for a program that others speak to: where it listens, and its process, to be kept.
-    pub(super) async fn address_and_process(self) -> (String, Child) {
+    pub(super) async fn address_and_process(mut self) -> (String, Child) {
         (self.address().await, self.child)
     }
 }
