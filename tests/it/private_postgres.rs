@@ -14,6 +14,8 @@ use nix::unistd::{Pid, Uid, geteuid};
 use sqlx::{Connection, PgConnection};
 use uuid::Uuid;
 
+#[cfg(target_os = "linux")]
+use crate::harness::machine;
 use crate::harness::{Instagram, Started, eventually};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_ig-tracking");
@@ -410,9 +412,7 @@ async fn ask(url: &str, question: &str) -> String {
 /// Whether a process is no more, or only waits for its parent to take note of it.
 #[cfg(target_os = "linux")]
 fn has_ended(pid: Pid) -> bool {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    // The state follows the name, which may hold anything.
-    stat.rsplit_once(") ").is_none_or(|(_, rest)| rest.starts_with('Z'))
+    machine::state_and_more(pid).is_none_or(|state| state.starts_with('Z'))
 }
 
 fn until(what: &str, mut is_so: impl FnMut() -> bool) {

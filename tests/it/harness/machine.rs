@@ -1,10 +1,12 @@
-//! Programs of the machine that tests run as a person would: python3 with its packages, curl, sh, schemathesis.
+//! Programs of the machine that tests run as a person would: python3 with its packages, curl, sh, schemathesis; and what its
+//! kernel tells of processes.
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
+use nix::unistd::Pid;
 use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
 
@@ -43,6 +45,13 @@ pub(crate) fn python_with(package: &str) -> Command {
     let mut command = python();
     command.env("PYTHONPATH", found);
     command
+}
+
+/// The state of a process, its parent, and what more Linux tells of it, a blank between two of them; nothing of one that is no more.
+pub(crate) fn state_and_more(pid: Pid) -> Option<String> {
+    let told = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // They follow the name, which may hold anything.
+    Some(told.rsplit_once(") ")?.1.to_owned())
 }
 
 /// What a program said, and whether it ended well.

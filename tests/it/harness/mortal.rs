@@ -102,9 +102,7 @@ impl MortalServer {
         let postmaster: i32 = noted.lines().next().unwrap().parse().unwrap();
         let children = std::fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| {
             let pid: i32 = entry.file_name().to_str()?.parse().ok()?;
-            let stat = std::fs::read_to_string(entry.path().join("stat")).ok()?;
-            // The fields after the name, which may hold anything: state, parent.
-            let parent: i32 = stat.rsplit_once(") ")?.1.split(' ').nth(1)?.parse().ok()?;
+            let parent: i32 = machine::state_and_more(Pid::from_raw(pid))?.split(' ').nth(1)?.parse().ok()?;
             (parent == postmaster).then_some(pid)
         });
         std::iter::once(postmaster).chain(children).map(Pid::from_raw).collect()

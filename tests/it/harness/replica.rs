@@ -2,7 +2,6 @@
 
 use std::process::Stdio;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -11,6 +10,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
+use tokio::task::JoinHandle;
 
 use super::{PROGRAM, eventually};
 
@@ -21,6 +21,8 @@ pub(crate) const V1: &str = "/codvid-ai/ig-tracking";
 pub(crate) struct Started {
     child: Child,
     lines: Arc<Mutex<Vec<String>>>,
+    /// Ends with the last line.
+    reader: JoinHandle<()>,
 }
 
 impl Started {
@@ -56,13 +58,13 @@ impl Started {
         let mut child = command.spawn().unwrap();
         let lines = Arc::new(Mutex::new(Vec::new()));
         let (kept, stderr) = (Arc::clone(&lines), child.stderr.take().unwrap());
-        tokio::spawn(async move {
+        let reader = tokio::spawn(async move {
             let mut reader = BufReader::new(stderr).lines();
             while let Ok(Some(line)) = reader.next_line().await {
                 kept.lock().unwrap().push(line);
             }
         });
-        Self { child, lines }
+        Self { child, lines, reader }
     }
 
     /// Waits until it listens.
@@ -75,16 +77,14 @@ impl Started {
     /// Waits until it says where it listens; one that ends before that has said why.
     async fn address(&mut self) -> String {
         eventually("the program listens", async || {
-            // Looked at first: of one that has ended every line is kept a moment later.
-            let ended = self.child.try_wait().unwrap();
-            if let Some(address) = self.lines.lock().unwrap().iter().find_map(|line| address_in(line)) {
-                return Some(address);
+            // Before the lines are looked at: of one that has ended no more will come.
+            let ended = self.child.try_wait().unwrap().filter(|_| self.reader.is_finished());
+            let lines = self.lines.lock().unwrap();
+            let address = lines.iter().find_map(|line| address_in(line));
+            if let (None, Some(status)) = (&address, ended) {
+                panic!("the program ended before it listened, with {status}: {lines:#?}");
             }
-            if let Some(status) = ended {
-                tokio::time::sleep(Duration::from_millis(200)).await;
-                panic!("the program ended before it listened, with {status}: {:#?}", self.lines.lock().unwrap());
-            }
-            None
+            address
         })
         .await
     }
